@@ -1,0 +1,358 @@
+"""Backward: collect what is reachable, newest first; pull each node's gradient through its rules; add up.
+
+`gradients` is the base: it returns gradients and writes nothing. ``Tensor.backward`` stands on it and accumulates into
+the leaves. Neither recurses, so the depth of a graph is bounded by memory alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy import ndarray
+
+from .dispatch import functions
+from .node import Node, recording
+from .op import Op, op
+from .tensor import Tensor, constant
+
+_number = attrgetter("number")
+
+# The identity, by which `compose` gets inputs of its own: the derivative of an operation is taken with respect to its
+# arguments, even where one argument was computed from another.
+_same = op(lambda x: x, name="same", x=lambda g: g, samples=lambda generator: [(generator.normal(size=(2, 3)),)])
+
+
+def backward(output: Tensor, gradient: npt.ArrayLike | None = None, retain_graph: bool = False) -> None:
+    """Accumulate gradients into the leaves of `output`; see ``Tensor.backward``."""
+    root, seed = _seed(output, gradient, "backward: gradient")
+    order = _collect([root], None)
+    found, owned = _pull(order, {root: seed}, retain_graph)
+    for node in order:
+        if node.op is None:
+            gradient = found[node]
+            if node.grad is not None:
+                node.grad = np.asarray(node.grad + gradient)
+            else:
+                node.grad = gradient if node in owned else np.array(gradient, order="C")
+
+
+def gradients(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: npt.ArrayLike | Sequence[npt.ArrayLike | None] | None = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+) -> list[Tensor]:
+    """Return the gradients of `outputs` with respect to `inputs`, as tensors; no ``grad`` is written.
+
+    Parameters
+    ----------
+    outputs : Tensor or sequence of Tensor
+        What is differentiated; several are summed, each weighted with its entry of `grad_outputs`.
+    inputs : Tensor or sequence of Tensor
+        Leaves or computed tensors that need a gradient. Only the part of the graph that leads to them is visited.
+    grad_outputs : array_like, Tensor or sequence of them, optional
+        For each output the gradient of the final result with respect to it, of its shape; 1 for a scalar.
+    create_graph : bool
+        Record the derivative itself, so that it can be differentiated again.
+    retain_graph : bool, optional
+        Keep what the rules read; `create_graph` by default.
+
+    Returns
+    -------
+    list of Tensor
+        One for each input, of its shape and dtype; zeros where the outputs do not depend on it.
+
+    Raises
+    ------
+    TypeError
+        If an output or input needs no gradient.
+    ValueError
+        If an output is no scalar and has no entry in `grad_outputs`, or one of another shape.
+    RuntimeError
+        If the graph was freed by an earlier backward, or a leaf was overwritten since it was used.
+
+    Examples
+    --------
+    >>> import tinygrad_fc as tg
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> (first,) = tg.gradients(x**3, x, create_graph=True)
+    >>> (second,) = tg.gradients(first, x)
+    >>> first.item(), second.item()
+    (12.0, 12.0)
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    weights: list[Any]
+    if grad_outputs is None:
+        weights = [None] * len(outputs)
+    elif len(outputs) == 1 and not (isinstance(grad_outputs, (list, tuple)) and len(grad_outputs) == 1):
+        weights = [grad_outputs]
+    else:
+        weights = list(grad_outputs)  # type: ignore[arg-type]
+    if len(weights) != len(outputs):
+        raise ValueError(f"gradients: given {len(weights)} grad_outputs for {len(outputs)} outputs, expected one each.")
+    retain = create_graph if retain_graph is None else retain_graph
+    targets: list[Node] = []
+    for position, item in enumerate(inputs):
+        if not isinstance(item, Tensor) or type(item.node) is not Node:
+            raise TypeError(f"gradients: inputs[{position}] needs no gradient: make it with requires_grad=True.")
+        targets.append(item.node)
+    found: dict[Node, Any] = {}
+    for position, (output, weight) in enumerate(zip(outputs, weights, strict=True)):
+        root, seed = _seed(output, weight, f"gradients: grad_outputs[{position}]", create_graph)
+        found[root] = found[root] + seed if root in found else seed
+    order = _collect(list(found), set(targets))
+    if create_graph:
+        with recording():
+            found = _pull_recorded(order, found, set(targets), retain)
+        return [found[t] if found.get(t) is not None else constant(np.zeros(t.shape, t.dtype)) for t in targets]
+    found, owned = _pull(order, found, retain, set(targets))
+    results = []
+    for target in targets:
+        value = found.get(target)
+        if value is None:
+            value = np.zeros(target.shape, target.dtype)
+        elif target not in owned:
+            value = np.array(value, order="C")
+        owned.discard(target)  # a second request for the same target gets a copy of its own
+        results.append(constant(value))
+    return results
+
+
+def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = False) -> tuple[Node, Any]:
+    """Return the node of `output` and its own gradient, checked."""
+    node = output.node if isinstance(output, Tensor) else None
+    if type(node) is not Node:
+        raise TypeError(
+            "backward: the tensor needs no gradient: no input of it was made with requires_grad=True, or it was computed "
+            "under no_grad()."
+        )
+    if gradient is None:
+        if node.shape != () and output._data.size != 1:
+            raise ValueError(
+                f"backward: the tensor has shape {node.shape}, and only a scalar's gradient is 1 by itself. Reduce it "
+                f"first, t.sum().backward(), or give {argument.rsplit(' ', 1)[-1]} of shape {node.shape}."
+            )
+        gradient = np.ones(node.shape, node.dtype)
+    if isinstance(gradient, Tensor):
+        if create_graph and gradient.shape == node.shape and gradient.dtype == node.dtype:
+            return node, gradient
+        gradient = gradient.numpy()
+    seed = np.asarray(gradient)
+    if seed.shape != node.shape:
+        raise ValueError(f"{argument} has shape {seed.shape}, expected that of the tensor, {node.shape}.")
+    if seed.dtype.kind not in "biuf":
+        raise TypeError(f"{argument} has dtype {seed.dtype}, expected {node.dtype}.")
+    seed = seed.astype(node.dtype, copy=False)
+    return node, constant(seed) if create_graph else seed
+
+
+def _collect(roots: list[Node], targets: set[Node] | None) -> list[Node]:
+    """Return what is reachable from `roots` (and leads to `targets`), newest first; refuse freed and stale graphs.
+
+    Nothing has run yet when this raises, so a refused backward changes nothing.
+    """
+    seen = set(roots)
+    stack = list(roots)
+    pop, push, add = stack.pop, stack.append, seen.add
+    freed = []
+    while stack:
+        node = pop()
+        if node.saved is None and node.op is not None:
+            freed.append(node)
+        for parent in node.parents:
+            if type(parent) is Node:
+                if parent.op is None and parent.number > node.number:
+                    raise RuntimeError(
+                        f"backward: {_label(parent)} was overwritten after {_label(node)} had used it, so the saved values "
+                        f"are stale. Compute the result anew after each write to a leaf."
+                    )
+                if parent not in seen:
+                    add(parent)
+                    push(parent)
+    order = sorted(seen, key=_number, reverse=True)
+    leads = seen
+    if targets is not None:
+        leads = set(targets)
+        for node in reversed(order):
+            if node not in leads and any(parent in leads for parent in node.parents if type(parent) is Node):
+                leads.add(node)
+        order = [node for node in order if node in leads]
+    for node in freed:
+        if node in leads and any(parent in leads for parent in node.parents if type(parent) is Node):
+            raise RuntimeError(
+                f"backward: the graph was freed by an earlier backward at {_label(node)}. Compute the result anew, or keep "
+                f"the graph the first time: backward(retain_graph=True)."
+            )
+    return order
+
+
+def _pull(
+    order: list[Node], seeds: dict[Node, Any], retain: bool, targets: set[Node] | frozenset[Node] = frozenset()
+) -> tuple[dict[Node, Any], set[Node]]:
+    """Run the rules on arrays. Return the gradients of leaves and targets, and which of these arrays are the engine's own.
+
+    Accumulation writes only into arrays of the set `owned`; all others may be a saved value, a view or another's gradient.
+    """
+    pending: dict[Node, Any] = dict.fromkeys(order)
+    pending.update((node, seed) for node, seed in seeds.items() if node in pending)
+    owned: set[Node] = set()
+    plus, every = np.add, not targets
+    for node in order:
+        self = node.op
+        g = pending[node]
+        if self is None or g is None:
+            continue
+        if node.info is not None and "retain" in node.info:
+            node.grad = np.array(g, order="C") if node.grad is None else np.asarray(node.grad + g)
+        if targets and node in targets:
+            if all(type(parent) is not Node or parent not in pending for parent in node.parents):
+                continue  # nothing older is asked for
+        else:
+            pending[node] = None
+        saved = node.saved
+        if not retain:
+            node.saved = None
+        pulls = self.pulls
+        if not self.plain:
+            pulls = self.pulls_of(node)
+            if self.pull_via is not None:
+                g = self.pull_via(g, saved)  # type: ignore[arg-type]  # freed nodes were refused in `_collect`
+        trusted = self.trusted
+        position = 0
+        for parent in node.parents:
+            if type(parent) is Node and (every or parent in pending):
+                d = pulls[position](g, saved)  # type: ignore[arg-type]
+                if not trusted or parent.shape is not node.shape or parent.dtype is not node.dtype:
+                    d = _fit(d, parent, node, position)
+                prior = pending[parent]
+                if prior is None:
+                    pending[parent] = d
+                    if (parent.op is None or parent in targets) and _is_fresh(d, g, saved):
+                        owned.add(parent)
+                elif parent in owned:
+                    plus(prior, d, prior)
+                else:
+                    pending[parent] = d = plus(prior, d)
+                    if type(d) is ndarray:
+                        owned.add(parent)
+            position += 1
+    return pending, owned
+
+
+def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
+    """Whether a rule's result is an array of its own, and not a view, its input, or a saved value."""
+    return type(d) is ndarray and d.base is None and d is not g and not any(d is value for value in saved)
+
+
+def _fit(d: Any, parent: Node, node: Node, position: int) -> Any:
+    """Return a rule's result with the shape and dtype of `parent`: summed over broadcast axes, cast, or refused."""
+    self = node.op
+    assert self is not None
+    tensor = isinstance(d, Tensor)
+    if not tensor and type(d) is not ndarray:
+        if not isinstance(d, (ndarray, np.generic)):
+            raise TypeError(f"{_where(self, node, position)} returned {type(d).__name__}, expected an array.")
+        d = np.asarray(d)
+    if d.shape != parent.shape:
+        lead = d.ndim - len(parent.shape)
+        fits = self.broadcasts and lead >= 0 and all(
+            have == want or want == 1 for have, want in zip(d.shape[lead:], parent.shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(f"{_where(self, node, position)} has shape {d.shape}, expected {parent.shape}.")
+        stretched = [axis for axis in range(lead, d.ndim) if parent.shape[axis - lead] == 1 and d.shape[axis] != 1]
+        d = np.add.reduce(d, axis=(*range(lead), *stretched)) if lead or stretched else d
+        d = d.reshape(parent.shape) if tensor else np.asarray(d).reshape(parent.shape)
+    if d.dtype != parent.dtype:
+        # A float32 argument beside a float64 one got a float64 gradient: cast it back. Anything else is a fault.
+        if d.dtype != node.dtype and not (self.broadcasts or self.trusted):
+            raise TypeError(f"{_where(self, node, position)} has dtype {d.dtype}, expected {parent.dtype}.")
+        d = functions.astype(d, parent.dtype) if tensor else d.astype(parent.dtype)
+    return d
+
+
+def _pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node], retain: bool) -> dict[Node, Any]:
+    """Run the same rules on tensors, so that NumPy's dispatch records them: the base of every higher order."""
+    pending: dict[Node, Any] = dict.fromkeys(order)
+    pending.update((node, seed) for node, seed in seeds.items() if node in pending)
+    for node in order:
+        self = node.op
+        g = pending[node]
+        if self is None or g is None:
+            continue
+        if node not in targets:
+            pending[node] = None
+        wanted = [type(parent) is Node and parent in pending for parent in node.parents]
+        if not any(wanted):
+            continue
+        saved = node.saved
+        assert saved is not None
+        results = _through_rules(self, node, g, wanted) if self.recordable else _through_compose(self, node, g, wanted)
+        if not retain:
+            node.saved = None
+        for position, (parent, d) in enumerate(zip(node.parents, results, strict=True)):
+            if d is not None:
+                d = _fit(d if isinstance(d, Tensor) else constant(np.asarray(d)), parent, node, position)
+                prior = pending[parent]
+                pending[parent] = d if prior is None else prior + d
+    return pending
+
+
+def _through_rules(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[Any]:
+    saved = tuple([
+        _restore(self, node, key, value) for key, value in zip(self.environment, node.saved or (), strict=True)
+    ])
+    if self.pull_via is not None:
+        g = self.pull_via(g, saved)
+    return [pull(g, saved) if want else None for pull, want in zip(self.pulls_of(node), wanted, strict=True)]
+
+
+def _through_compose(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[Any]:
+    assert self.compose is not None
+    values = dict(zip(self.environment, node.saved or (), strict=True))
+    values = {key: _restore(self, node, key, values[key]) for key in self.arguments}
+    inputs: dict[str, Any] = {}
+    for key, want in zip(self.differentiable, wanted, strict=True):
+        if want:
+            inputs[key] = values[key] = _same(values[key])
+    out = self.compose(**values)
+    found = iter(gradients([out], list(inputs.values()), [g], create_graph=True))
+    return [next(found) if want else None for want in wanted]
+
+
+def _restore(self: Op, node: Node, key: str, value: Any) -> Any:
+    """Return a saved array as the tensor that it was, with its place on the tape."""
+    if value is None:
+        return None
+    if key == "out":
+        return _tensor(value, node)
+    if key in self.differentiable:
+        first = self.differentiable.index(key)
+        if key == self.variadic:
+            return tuple([_tensor(item, at) for item, at in zip(value, node.parents[first:], strict=True)])
+        return _tensor(value, node.parents[first])
+    return value
+
+
+def _tensor(data: Any, node: Any) -> Any:
+    if type(node) is not Node:
+        return data
+    result = Tensor()
+    result._data, result.node = data, node
+    return result
+
+
+def _label(node: Node) -> str:
+    kind = "leaf" if node.op is None else f"op {node.op.name!r}"
+    return f"{kind}{f' {node.name!r}' if node.name else ''} {node.shape}"
+
+
+def _where(self: Op, node: Node, position: int) -> str:
+    name = self.parent_names(len(node.parents))[position]
+    return f"{self.name}: the gradient that its rule gives for argument {name!r}"

@@ -1,0 +1,82 @@
+"""What NumPy calls when one of its functions meets a tensor, and the refusals where a gradient would be lost."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+Record = Callable[..., Any]
+
+
+class Functions:
+    """The declared operations by name: what operators and methods of Tensor call, and what the public namespace offers."""
+
+    def __getattr__(self, name: str) -> Record:
+        raise AttributeError(f"no operation named {name!r} is declared")
+
+
+functions: Any = Functions()
+
+UFUNCS: dict[np.ufunc, Record] = {}
+REDUCTIONS: dict[np.ufunc, Record] = {}
+FUNCTIONS: dict[Callable[..., Any], Record] = {}
+
+# How to say it instead, for the methods of a ufunc that have no derivative rule.
+_INSTEAD = {
+    "reduce": "tg.sum, tg.prod, tg.max or tg.min",
+    "accumulate": "a loop, or tg.stack of partial results",
+    "outer": "broadcasting: x[:, None] and y[None, :]",
+    "at": "t.at[i].add(v), which returns a new tensor",
+    "reduceat": "slices and tg.sum",
+}
+
+
+def array_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Run `ufunc` on inputs of which one is a tensor: the body of ``Tensor.__array_ufunc__``."""
+    name = ufunc.__name__
+    if kwargs.get("out") is not None:
+        raise TypeError(
+            f"{name}: a tensor cannot be written into an array (out=, or an in-place operator such as `array += t`): "
+            f"the gradient would be lost. Write `array = array + t` for a new tensor, or use `t.data` for the numbers."
+        )
+    if method == "__call__":
+        record = UFUNCS.get(ufunc)
+        if record is None:
+            raise _unsupported(f"np.{name}", (f.__name__ for f in UFUNCS))
+        for key in kwargs:
+            if key != "out":
+                raise TypeError(f"np.{name}: {key}= is not supported on tensors. {_instead_of(key)}")
+        return record(*inputs)
+    if method == "reduce" and ufunc in REDUCTIONS:
+        given = {key: value for key, value in kwargs.items() if key != "out"}
+        return REDUCTIONS[ufunc](*inputs, **{"axis": 0, **given})
+    raise TypeError(f"np.{name}.{method} has no gradient on tensors: use {_INSTEAD.get(method, 'another function')}.")
+
+
+def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Run a NumPy function that is no ufunc: the body of ``Tensor.__array_function__``."""
+    record = FUNCTIONS.get(function)
+    if record is None:
+        module = getattr(function, "__module__", "numpy").replace("numpy", "np", 1)
+        raise _unsupported(f"{module}.{function.__name__}", (f.__name__ for f in FUNCTIONS))
+    return record(*args, **kwargs)
+
+
+def _instead_of(keyword: str) -> str:
+    cures = {
+        "where": "Select afterwards: np.where(condition, result, other).",
+        "dtype": "Convert before or after: t.astype(dtype).",
+    }
+    return cures.get(keyword, "Leave it out.")
+
+
+def _unsupported(name: str, known: Any) -> TypeError:
+    near = difflib.get_close_matches(name.rsplit(".", 1)[-1], sorted(known), n=1)
+    hint = f" The nearest supported function is np.{near[0]}." if near else ""
+    return TypeError(
+        f"{name} has no derivative rule for tensors.{hint} Declare one with tg.op({name}, x=rule), "
+        f"or use t.data (the array) where no gradient is needed."
+    )

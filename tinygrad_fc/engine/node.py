@@ -1,0 +1,170 @@
+"""The tape: nodes, the clock that numbers them, and the mode that says whether operations are recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .op import Op
+
+Shape = tuple[int, ...]
+
+# The one clock. `next` on an itertools.count is a single C call, so it is atomic under the interpreter lock. An operation
+# takes its number after its inputs took theirs: sorted by number, the tape is in topological order.
+tick: Callable[[], int] = itertools.count(1).__next__
+
+_shapes: dict[Shape, Shape] = {}
+
+
+def intern(shape: Shape) -> Shape:
+    """Return one shared tuple per shape, so that "the same shape" is a test by identity on the hot path.
+
+    Losing an entry costs a slower path and never a wrong answer, so the table is simply dropped when it grows large.
+    """
+    if len(_shapes) > 10_000:
+        _shapes.clear()
+    return _shapes.setdefault(shape, shape)
+
+
+class Node:
+    """One recorded operation, or a leaf: a tensor that a user made with ``requires_grad=True``.
+
+    A node holds arrays and older nodes, never tensors: no reference cycle can form, and what no rule reads is not kept.
+
+    Attributes
+    ----------
+    op : Op or None
+        The operation; None for a leaf.
+    parents : tuple of Node, Constant, bool, int, float or None
+        One entry for each differentiable argument. Only entries of type `Node` receive gradients; the others are what
+        is known of an argument that needs none (a Python number as it is, an array as `Constant`).
+    saved : tuple or None
+        What the rules read, in the order of ``op.environment``; None once backward has freed it.
+    number : int
+        Reading of the clock. A leaf takes a new number when its array is overwritten.
+    shape, dtype
+        Of the result. Shapes are interned (`intern`).
+    grad : numpy.ndarray or None
+        The accumulated gradient of a leaf (or of a result after ``retain_grad``).
+    info : dict or None
+        Rare facts: ``name``, ``static`` (static arguments by name), ``scopes`` (modules that returned this node),
+        ``retain``.
+    """
+
+    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "info", "__weakref__")
+
+    op: Op | None
+    parents: tuple[Any, ...]
+    saved: tuple[Any, ...] | None
+    number: int
+    shape: Shape
+    dtype: np.dtype[Any]
+    grad: np.ndarray | None
+    info: dict[str, Any] | None
+
+    @property
+    def name(self) -> str | None:
+        """The name that a user or a module gave, or None."""
+        return self.info.get("name") if self.info else None
+
+    def note(self, key: str, value: Any) -> None:
+        """Put a rare fact on the node."""
+        if self.info is None:
+            self.info = {}
+        self.info[key] = value
+
+    def __repr__(self) -> str:
+        kind = "leaf" if self.op is None else self.op.name
+        return f"<Node {self.number} {kind}{f' {self.name!r}' if self.name else ''} {self.shape} {self.dtype}>"
+
+
+class Constant:
+    """What the tape knows of an array that needs no gradient: enough to draw it, and not the array itself."""
+
+    __slots__ = ("name", "shape", "dtype")
+
+    def __init__(self, name: str | None, shape: Shape, dtype: np.dtype[Any]) -> None:
+        self.name, self.shape, self.dtype = name, shape, dtype
+
+    def __repr__(self) -> str:
+        return f"<Constant {self.name or ''} {self.shape} {self.dtype}>"
+
+
+def leaf(data: np.ndarray, name: str | None = None) -> Node:
+    """Return a new leaf for `data`."""
+    node = Node()
+    node.op, node.parents, node.saved, node.grad = None, (), None, None
+    node.shape, node.dtype = intern(data.shape), data.dtype
+    node.info = {"name": name} if name else None
+    node.number = tick()
+    return node
+
+
+class Observer:
+    """Base of everything that watches operations run: subclass it, and record under ``with watch(observer)``.
+
+    Recording goes on as usual; `saw` is called after each operation.
+    """
+
+    def saw(self, op: Op, node: Node | None, out: np.ndarray) -> None:
+        """Take note of one operation: what ran, its node (None when nothing was recorded) and its result."""
+
+
+class _Off:
+    """The type of the mode in which nothing is recorded."""
+
+
+OFF = _Off()
+
+# One variable answers three questions (record? observed? by whom?) with one read. None means "record".
+MODE: ContextVar[None | _Off | Observer] = ContextVar("tinygrad_fc.mode", default=None)
+
+
+class _Mode(contextlib.ContextDecorator):
+    """Set the mode for a block or for each call of a function; nests, and is restored when the block fails."""
+
+    def __init__(self, mode: None | _Off | Observer) -> None:
+        self._mode = mode
+        self._tokens: list[Token[Any]] = []
+
+    def _recreate_cm(self) -> _Mode:
+        return _Mode(self._mode)
+
+    def __enter__(self) -> Any:
+        self._tokens.append(MODE.set(self._mode))
+        return self._mode
+
+    def __exit__(self, *error: object) -> None:
+        MODE.reset(self._tokens.pop())
+
+
+def no_grad() -> _Mode:
+    """Switch recording off, as a context manager or a decorator.
+
+    Results made inside need no gradient and keep nothing. The mode belongs to the running thread or asyncio task.
+
+    Examples
+    --------
+    >>> import tinygrad_fc as tg
+    >>> w = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.no_grad():
+    ...     print((w * 2).requires_grad)
+    False
+    """
+    return _Mode(OFF)
+
+
+def recording() -> _Mode:
+    """Switch recording on, whatever the mode around it is (rules are recorded so for higher orders)."""
+    return _Mode(None)
+
+
+def watch(observer: Observer) -> _Mode:
+    """Let `observer` see each operation of a block."""
+    return _Mode(observer)

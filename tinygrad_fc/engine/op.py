@@ -1,0 +1,676 @@
+"""op(): how an operation and its derivative rules are declared, and how a call is recorded.
+
+One declaration names the array function and, for each differentiable argument, a rule. The parameters of a rule after
+the incoming gradient `g` say what it reads, and so what a node must keep::
+
+    multiply = op(np.multiply, x=lambda g, y: g * y, y=lambda g, x: g * x)
+    exp      = op(np.exp,      x=lambda g, out: g * out)
+
+A rule may read `out` (the result), an argument (`x`), the shape of an argument (`x_shape`), a static argument (`axis`),
+what a kernel left over for it (`leaves=`), and, for variadic operations, `index` (which operand it is for).
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from .dispatch import FUNCTIONS, REDUCTIONS, UFUNCS, functions
+from .node import MODE, OFF, Constant, Node, Observer, intern, tick
+from .tensor import Tensor
+
+Rule = Callable[..., Any]
+Record = Callable[..., Any]
+
+mode_get = MODE.get
+
+# Every declared operation by name. The test suite collects it: an operation without samples fails there.
+REGISTRY: dict[str, Op] = {}
+
+
+class Op:
+    """An operation: its array function, its rules, and what follows from them.
+
+    Attributes
+    ----------
+    name : str
+        Name in messages, drawings and the public namespace.
+    function : callable
+        Arrays in, array out; with `leaves`, a tuple of the result and what is left over for the rules.
+    arguments : tuple of str
+        Names of all arguments, in order.
+    differentiable : tuple of str
+        Those that have a rule, in order; the parents of a node stand in this order.
+    environment : tuple of str
+        What a node may keep for the rules, in the order of ``Node.saved``.
+    pulls : tuple of callable
+        For each differentiable argument ``pull(g, saved)``, the rule fed from the environment.
+    compose : callable or None
+        The same function written with primitives (fused operations).
+    recordable : bool
+        Whether the rules may be recorded for higher orders. They may unless they read what a kernel left over; then
+        higher orders go through `compose`.
+    """
+
+    __slots__ = (
+        "name", "function", "arguments", "defaults", "variadic", "keyword_only", "rules", "differentiable", "via",
+        "leaves", "compose", "environment", "pulls", "pull_via", "recordable", "elementwise", "broadcasts", "trusted",
+        "samples", "cure", "module", "plain", "_keeps", "record",
+    )  # fmt: skip
+
+    name: str
+    record: Record
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    differentiable: tuple[str, ...]
+    environment: tuple[str, ...]
+    pulls: tuple[Callable[[Any, tuple[Any, ...]], Any], ...]
+    pull_via: Callable[[Any, tuple[Any, ...]], Any] | None
+    compose: Callable[..., Any] | None
+
+    def __init__(
+        self, function: Callable[..., Any], name: str, rules: dict[str, Rule | None], via: Rule | None,
+        leaves: tuple[str, ...], compose: Callable[..., Any] | None, broadcasts: bool, trusted: bool, samples: Any,
+        cure: str, module: str,
+    ) -> None:  # fmt: skip
+        self.name, self.function, self.via, self.leaves, self.compose = name, function, via, leaves, compose
+        self.samples, self.module, self.trusted = samples, module, trusted
+        self.elementwise = isinstance(function, np.ufunc) and function.signature is None
+        self.broadcasts = broadcasts or isinstance(function, np.ufunc)
+        self.cure = cure or ("Axes are aligned from the last one; insert one with x[:, None]." if self.broadcasts else "")
+        self._read_signature(rules)
+        self.rules = {key: rule for key, rule in rules.items() if rule is not None}
+        self.differentiable = tuple(name for name in self.arguments if name in self.rules)
+        if self.variadic in self.differentiable and self.differentiable[-1] != self.variadic:
+            raise TypeError(f"op {name}: the variadic argument *{self.variadic} must be the last differentiable one.")
+        reads = [(self._reads(label, rule), rule) for label, rule in self.rules.items()]
+        if via is not None:
+            reads.append((self._reads("via", via), via))
+        read = {key for keys, _ in reads for key in keys}
+        self.recordable = not read & set(leaves)
+        if not self.recordable:
+            if compose is None:
+                raise TypeError(
+                    f"op {name}: its rules read what the kernel left over ({', '.join(sorted(read & set(leaves)))}), which "
+                    f"cannot be differentiated again: give compose=, the same function written with primitives."
+                )
+            read |= set(self.arguments)  # compose needs every argument again
+        self.environment = tuple(key for key in self._readable() if key in read and key != "index")
+        if self.is_simple():
+            self.environment = (*self.arguments, "out")
+        feeds = {id(rule): self._feed(keys, rule) for keys, rule in reads}
+        self.pulls = tuple(feeds[id(self.rules[key])] for key in self.differentiable)
+        self.pull_via = feeds[id(via)] if via is not None else None
+        self.plain = self.variadic is None and via is None  # its pulls are the same for every node, and take g as it is
+        self._keeps: dict[tuple[bool, ...], tuple[bool, ...]] = {}
+
+    # ---- declaration
+
+    def _read_signature(self, rules: dict[str, Rule | None]) -> None:
+        self.defaults: dict[str, Any] = {}
+        self.variadic: str | None = None
+        self.keyword_only: tuple[str, ...] = ()
+        if isinstance(self.function, np.ufunc):
+            self.arguments = tuple(rules) or ("x", "y", "z")[: self.function.nin]
+            if len(self.arguments) != self.function.nin:
+                raise TypeError(
+                    f"op {self.name}: np.{self.function.__name__} has {self.function.nin} arguments, given rules for "
+                    f"{', '.join(self.arguments)}. Name every one, with None for an argument that takes no gradient."
+                )
+            return
+        code = getattr(self.function, "__code__", None)
+        if code is None:
+            raise TypeError(
+                f"op {self.name}: {self.function!r} is neither a NumPy ufunc nor a Python function, so its arguments "
+                f"have no names. Wrap it: def {self.name}(x, axis=None): return ..."
+            )
+        positional = code.co_varnames[: code.co_argcount]
+        keyword_only = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        if code.co_flags & 0x04:  # *arguments
+            self.variadic = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+            positional = (*positional, self.variadic)
+        self.keyword_only = keyword_only
+        self.arguments = (*positional, *keyword_only)
+        given = self.function.__defaults__ or ()
+        last = len(positional) - (self.variadic is not None)
+        self.defaults = dict(zip(positional[last - len(given) : last], given, strict=True))
+        self.defaults |= self.function.__kwdefaults__ or {}
+        for key in rules:
+            if key not in self.arguments:
+                raise TypeError(
+                    f"op {self.name}: a rule is given for {key!r}, which is no argument of {self.function.__name__}"
+                    f"({', '.join(self.arguments)}).{_nearest(key, self.arguments)}"
+                )
+
+    def _readable(self) -> tuple[str, ...]:
+        shapes = tuple(f"{key}_shape" for key in self.differentiable)
+        return (*self.arguments, "out", *shapes, *self.leaves, "index")
+
+    def _reads(self, label: str, rule: Rule) -> tuple[str, ...]:
+        code = getattr(rule, "__code__", None)
+        if code is None or code.co_argcount < 1:
+            raise TypeError(f"op {self.name}: the rule for {label!r} must be a function of g and of what it reads.")
+        keys = code.co_varnames[1 : code.co_argcount]
+        for key in keys:
+            if key not in self._readable():
+                raise TypeError(
+                    f"op {self.name}: the rule for {label!r} reads {key!r}; it may read "
+                    f"{', '.join(self._readable())}.{_nearest(key, self._readable())}"
+                )
+        return keys
+
+    def is_simple(self) -> bool:
+        """Whether the record functions by arity serve: a ufunc of one or two arguments whose rules read no more."""
+        return (
+            isinstance(self.function, np.ufunc)
+            and self.function.nout == 1
+            and len(self.arguments) <= 2
+            and self.differentiable == self.arguments
+            and self.via is None
+            and set(self.environment) <= {*self.arguments, "out"}
+        )
+
+    def _feed(self, keys: tuple[str, ...], rule: Rule) -> Callable[[Any, tuple[Any, ...]], Any]:
+        """Return ``pull(g, saved)``, which hands the rule what it reads. Unrolled: a starred call costs 0.2 us more."""
+        where = [self.environment.index(key) for key in keys if key != "index"]
+        if "index" in keys:
+            at = keys.index("index")
+
+            def pull(g: Any, saved: tuple[Any, ...], index: int) -> Any:
+                values = [saved[i] for i in where]
+                values.insert(at, index)
+                return rule(g, *values)
+
+            return pull  # type: ignore[return-value]  # called through `pulls_of`, which adds the index
+        if not where:
+            return lambda g, saved: rule(g)
+        if len(where) == 1:
+            (a,) = where
+            return lambda g, saved: rule(g, saved[a])
+        if len(where) == 2:
+            a, b = where
+            return lambda g, saved: rule(g, saved[a], saved[b])
+        return lambda g, saved: rule(g, *[saved[i] for i in where])
+
+    # ---- use
+
+    def pulls_of(self, node: Node) -> tuple[Callable[[Any, tuple[Any, ...]], Any], ...]:
+        """Return the pulls for the parents of `node`, one each (a variadic argument has many parents)."""
+        if self.variadic is None:
+            return self.pulls
+        single, many = self.pulls[:-1], self.pulls[-1]
+        indexed: Any = many
+        return (*single, *[lambda g, saved, i=i: indexed(g, saved, i) for i in range(len(node.parents) - len(single))])
+
+    def parent_names(self, count: int) -> tuple[str, ...]:
+        """Return the argument names of the `count` parents of a node, e.g. ``("arrays[0]", "arrays[1]")``."""
+        if self.variadic is None:
+            return self.differentiable
+        single = self.differentiable[:-1]
+        return (*single, *[f"{self.variadic}[{i}]" for i in range(count - len(single))])
+
+    def keeps(self, needed: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Return which entries of the environment a node keeps, given which differentiable arguments need a gradient."""
+        kept = self._keeps.get(needed)
+        if kept is None:
+            read = set() if self.recordable else set(self.arguments)
+            if self.via is not None and any(needed):
+                read |= set(self._reads("via", self.via))
+            for key, wanted in zip(self.differentiable, needed, strict=True):
+                if wanted:
+                    read |= set(self._reads(key, self.rules[key]))
+            kept = self._keeps[needed] = tuple(key in read for key in self.environment)
+        return kept
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Return the values of all arguments in order, as a call of `function` would bind them."""
+        names = self.arguments
+        if self.variadic is not None:
+            first = names.index(self.variadic)
+            values = [*args[:first], args[first:]]
+        else:
+            values = list(args)
+            if len(values) > len(names) - len(self.keyword_only):
+                raise TypeError(
+                    f"{self.name}: given {len(values)} positional arguments, expected at most "
+                    f"{len(names) - len(self.keyword_only)} of {', '.join(names)}: give the others by keyword."
+                )
+        for key in names[len(values) :]:
+            if key in kwargs:
+                values.append(kwargs.pop(key))
+            elif key in self.defaults:
+                values.append(self.defaults[key])
+            else:
+                raise TypeError(f"{self.name}: argument {key!r} is missing; expected {', '.join(names)}.")
+        if kwargs:
+            key = next(iter(kwargs))
+            raise TypeError(
+                f"{self.name}: keyword {key!r} is not supported on tensors; expected {', '.join(names)}."
+                f"{_nearest(key, names)}"
+            )
+        return values
+
+    def call(self, values: list[Any]) -> Any:
+        """Call the array function with bound values."""
+        last = len(values) - len(self.keyword_only)
+        keywords = dict(zip(self.keyword_only, values[last:], strict=True))
+        if self.variadic is None:
+            return self.function(*values[:last], **keywords)
+        return self.function(*values[: last - 1], *values[last - 1], **keywords)
+
+    def __repr__(self) -> str:
+        return f"<Op {self.name}({', '.join(self.arguments)})>"
+
+
+def op(
+    function: Callable[..., Any],
+    *,
+    name: str | None = None,
+    numpy: Callable[..., Any] | Iterable[Callable[..., Any]] = (),
+    via: Rule | None = None,
+    leaves: tuple[str, ...] = (),
+    compose: Callable[..., Any] | None = None,
+    broadcasts: bool = False,
+    trusted: bool = False,
+    samples: Any = None,
+    cure: str = "",
+    **rules: Rule | None,
+) -> Record:
+    """Declare an operation and return the function that computes and records it.
+
+    Parameters
+    ----------
+    function : numpy.ufunc or Python function
+        Arrays in, a new array out; it must not write to its inputs.
+    name : str, optional
+        Name of the operation; the function's own by default.
+    numpy : function or functions, optional
+        NumPy functions that shall run this operation when they meet a tensor (a ufunc does by itself).
+    via : function, optional
+        A step ``via(g, ...)`` that all rules share: they receive its result as ``g``.
+    leaves : tuple of str
+        Names of what the kernel returns after its result, for the rules to read.
+    compose : function, optional
+        The same function written with primitives; required when rules read `leaves`.
+    broadcasts : bool
+        Whether arguments are broadcast against each other: gradients are then summed back to their shapes.
+    trusted : bool
+        Skip the check of each gradient's shape and dtype where nothing was broadcast or cast (for rules that a test
+        proves; ufuncs only).
+    samples : callable, optional
+        ``samples(generator)`` returns a list of argument tuples (or of `(args, kwargs)` pairs); the registry's tests
+        check the declaration at them.
+    cure : str
+        A sentence appended to error messages about the arguments.
+    **rules
+        For each differentiable argument ``rule(g, ...)``, which returns the gradient with respect to it; the further
+        parameters name what it reads. None for an argument that takes no gradient.
+
+    Returns
+    -------
+    function
+        The operation on tensors. Also registered with NumPy's dispatch where `function` or `numpy` is NumPy's.
+
+    Raises
+    ------
+    TypeError
+        If a rule is for no argument, or reads what is not there.
+    ValueError
+        If another module declared the name.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_fc as tg
+    >>> softsign = tg.op(lambda x: x / (1 + np.abs(x)), name="softsign", x=lambda g, x: g / (1 + np.abs(x)) ** 2)
+    >>> x = tg.tensor([1.0, -3.0], requires_grad=True)
+    >>> softsign(x).sum().backward()
+    >>> x.grad
+    array([0.25  , 0.0625])
+    """
+    module = sys._getframe(1).f_globals.get("__name__", "?")
+    name = name or function.__name__.strip("_")
+    declared = Op(function, name, rules, via, leaves, compose, broadcasts, trusted, samples, cure, module)
+    return _declare(declared, (numpy,) if callable(numpy) else tuple(numpy))
+
+
+def _declare(declared: Op, numpy: tuple[Callable[..., Any], ...] = ()) -> Record:
+    """Register `declared` and return its record function."""
+    name, function = declared.name, declared.function
+    known = REGISTRY.get(name)
+    if known is not None and known.module != declared.module:
+        raise ValueError(f"op {name!r} is already declared in {known.module}: give another name=.")
+    if not declared.rules:
+        record = _constant(declared)
+    elif not declared.is_simple():
+        record = _general(declared)
+    else:
+        record = _unary(declared) if len(declared.arguments) == 1 else _binary(declared)
+    record.__name__ = record.__qualname__ = name
+    record.__doc__ = function.__doc__
+    record.op = declared  # type: ignore[attr-defined]  # from the public function to its declaration
+    declared.record = record
+    REGISTRY[name] = declared
+    setattr(functions, name, record)
+    if isinstance(function, np.ufunc):
+        UFUNCS[function] = record
+    for target in numpy:
+        (UFUNCS if isinstance(target, np.ufunc) else FUNCTIONS)[target] = record  # type: ignore[index]
+    return record
+
+
+def reduces(ufunc: np.ufunc, record: Record) -> None:
+    """Let ``ufunc.reduce`` of a tensor run `record`."""
+    REDUCTIONS[ufunc] = record
+
+
+def fused_op(
+    kernel: Callable[..., Any], *, compose: Callable[..., Any], name: str, leaves: tuple[str, ...] = (),
+    via: Rule | None = None, samples: Any = None, cure: str = "", **rules: Rule | None,
+) -> Record:  # fmt: skip
+    """Declare a fused operation: a kernel, its rules, and `compose`, the same function written with primitives.
+
+    As `op`, but `compose` and `name` are required. The engine differentiates through `compose` at higher orders where the
+    rules read what the kernel left over, the tests compare the two, and ``Graph.expand`` opens a fused node into it.
+    A gradient of a wrong number, shape or dtype raises and names the operation and the argument.
+
+    Returns
+    -------
+    function
+        The operation on tensors.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_fc as tg
+    >>> scaled_tanh = tg.fused_op(
+    ...     lambda x, w: np.tanh(x) * w,
+    ...     compose=lambda x, w: tg.tanh(x) * w,
+    ...     name="scaled_tanh",
+    ...     x=lambda g, x, w: g * w * (1 - np.tanh(x) ** 2),
+    ...     w=lambda g, x: np.sum(g * np.tanh(x)),
+    ... )
+    >>> w = tg.tensor(2.0, requires_grad=True)
+    >>> scaled_tanh(np.array([0.0, 1.0]), w).sum().backward()
+    >>> print(f"{w.grad:.4f}")
+    0.7616
+    """
+    module = sys._getframe(1).f_globals.get("__name__", "?")
+    return _declare(Op(kernel, name, rules, via, leaves, compose, False, False, samples, cure, module))
+
+
+# ---- recording, by arity
+
+
+def _unary(self: Op) -> Record:
+    function, keep_x, keep_out = self.function, *self.keeps((True,))
+
+    def record(x: Any) -> Tensor:
+        if isinstance(x, Tensor):
+            x_data = x._data
+            x_node = x.node
+        else:
+            x_data, x_node = x, None
+        try:
+            out = function(x_data)
+        except Exception as error:
+            raise explain(self, error, (x_data,)) from error
+        if type(out) is not ndarray:
+            out = _as_array(self, out)
+        result = Tensor()
+        result._data = out
+        if type(x_node) is not Node or mode_get() is not None:
+            result.node = _attach(self, (x,), (x_data,), out)
+            return result
+        result.node = node = Node()
+        node.op = self
+        node.parents = (x_node,)
+        node.saved = (x_data if keep_x else None, out if keep_out else None)
+        node.shape = x_node.shape
+        node.dtype = out.dtype
+        node.grad = node.info = None
+        node.number = tick()
+        return result
+
+    return record
+
+
+def _binary(self: Op) -> Record:
+    function, elementwise = self.function, self.elementwise
+    both, only_x, only_y = self.keeps((True, True)), self.keeps((True, False)), self.keeps((False, True))
+
+    def record(x: Any, y: Any) -> Tensor:
+        if isinstance(x, Tensor):
+            x_data = x._data
+            x_node = x.node
+        else:
+            x_data, x_node = x, None
+        if isinstance(y, Tensor):
+            y_data = y._data
+            y_node = y.node
+        else:
+            y_data, y_node = y, None
+        try:
+            out = function(x_data, y_data)
+        except Exception as error:
+            raise explain(self, error, (x_data, y_data)) from error
+        if type(out) is not ndarray:
+            out = _as_array(self, out)
+        result = Tensor()
+        result._data = out
+        if type(x_node) is Node:
+            if type(y_node) is Node:
+                keep = both
+            else:
+                keep, y_node = only_x, _parent(y)
+        elif type(y_node) is Node:
+            keep, x_node = only_y, _parent(x)
+        else:
+            keep = None
+        if keep is None or mode_get() is not None:
+            result.node = _attach(self, (x, y), (x_data, y_data), out)
+            return result
+        if keep is not both:
+            _check_output(self, out, (x_data, y_data))
+        keep_x, keep_y, keep_out = keep
+        result.node = node = Node()
+        node.op = self
+        node.parents = (x_node, y_node)
+        node.saved = (x_data if keep_x else None, y_data if keep_y else None, out if keep_out else None)
+        node.shape = x_node.shape if keep is both and elementwise and x_node.shape is y_node.shape else intern(out.shape)
+        node.dtype = out.dtype
+        node.grad = node.info = None
+        node.number = tick()
+        return result
+
+    return record
+
+
+def _attach(self: Op, operands: tuple[Any, ...], data: tuple[Any, ...], out: ndarray) -> Node | None:
+    """Return the node of a unary or binary call in which not everything is tracked, or something observes."""
+    mode = mode_get()
+    if out.dtype.kind == "O":
+        _check_output(self, out, data)
+    node = None
+    if mode is not OFF:
+        parents = tuple([_parent(operand) for operand in operands])
+        needed = tuple([type(parent) is Node for parent in parents])
+        if any(needed):
+            _check_output(self, out, data)
+            kept = self.keeps(needed)
+            saved = tuple([value if keep else None for value, keep in zip((*data, out), kept, strict=True)])
+            node = _make(self, parents, saved, out)
+    if isinstance(mode, Observer):
+        mode.saw(self, node, out)
+    return node
+
+
+def _make(self: Op, parents: tuple[Any, ...], saved: tuple[Any, ...], out: ndarray) -> Node:
+    node = Node()
+    node.op, node.parents, node.saved = self, parents, saved
+    node.shape, node.dtype = intern(out.shape), out.dtype
+    node.grad = node.info = None
+    node.number = tick()
+    return node
+
+
+_NUMBERS = frozenset((bool, int, float, type(None)))
+
+
+def _parent(operand: Any) -> Any:
+    """Return what the tape keeps of one argument: its node, a number as it is, or the description of an array."""
+    if type(operand) in _NUMBERS:
+        return operand
+    if isinstance(operand, Tensor):
+        if operand.node is None:
+            operand.node = Constant(None, operand._data.shape, operand._data.dtype)
+        return operand.node
+    array = np.asarray(operand)
+    return Constant(None, array.shape, array.dtype)
+
+
+def _general(self: Op) -> Record:
+    differentiable = frozenset(self.differentiable)
+    static = tuple(key for key in self.arguments if key not in differentiable)
+
+    def record(*args: Any, **kwargs: Any) -> Tensor:
+        operands = self.bind(args, kwargs)
+        data: list[Any] = []
+        parents: list[Any] = []
+        needed: list[bool] = []
+        for key, operand in zip(self.arguments, operands, strict=True):
+            if key not in differentiable:
+                data.append(_static(self, key, operand))
+            elif key == self.variadic:
+                data.append(tuple([item._data if isinstance(item, Tensor) else np.asarray(item) for item in operand]))
+                found = [_parent(item) for item in operand]
+                parents += found
+                needed.append(any(type(parent) is Node for parent in found))
+            else:
+                data.append(operand._data if isinstance(operand, Tensor) else operand)
+                parents.append(_parent(operand))
+                needed.append(type(parents[-1]) is Node)
+        try:
+            out = self.call(data)
+        except Exception as error:
+            raise explain(self, error, data) from error
+        extra: tuple[Any, ...] = ()
+        if self.leaves:
+            out, *extra_list = out
+            extra = tuple(extra_list)
+        if type(out) is not ndarray:
+            out = _as_array(self, out)
+        result = Tensor()
+        result._data = out
+        result.node = None
+        mode = mode_get()
+        if mode is not OFF and any(needed):
+            _check_output(self, out, data)
+            values = dict(zip(self.arguments, data, strict=True), out=out, **dict(zip(self.leaves, extra, strict=True)))
+            saved = tuple([
+                (_value(values, key) if keep else None)
+                for key, keep in zip(self.environment, self.keeps(tuple(needed)), strict=True)
+            ])
+            result.node = node = _make(self, tuple(parents), saved, out)
+            if static:
+                node.info = {"static": {key: values[key] for key in static}}
+        if isinstance(mode, Observer):
+            mode.saw(self, result.node, out)
+        return result
+
+    return record
+
+
+def _value(values: dict[str, Any], key: str) -> Any:
+    if key in values:
+        return values[key]
+    value = values[key.removesuffix("_shape")]  # the environment holds names and shapes only
+    return tuple([np.shape(item) for item in value]) if isinstance(value, tuple) else np.shape(value)
+
+
+def _static(self: Op, key: str, operand: Any) -> Any:
+    if not isinstance(operand, Tensor):
+        return operand
+    if type(operand.node) is Node:
+        raise TypeError(
+            f"{self.name}: argument {key!r} takes no gradient, but {operand._label()} needs one: pass {key}.detach()."
+        )
+    return operand._data
+
+
+def _constant(self: Op) -> Record:
+    """Return the record function of an operation without rules: its result needs no gradient."""
+
+    def record(*args: Any, **kwargs: Any) -> Tensor:
+        data = [value._data if isinstance(value, Tensor) else value for value in args]
+        keywords = {key: value._data if isinstance(value, Tensor) else value for key, value in kwargs.items()}
+        try:
+            out = self.function(*data, **keywords)
+        except Exception as error:
+            raise explain(self, error, data) from error
+        if type(out) is not ndarray:
+            out = _as_array(self, out)
+        result = Tensor()
+        result._data, result.node = out, None
+        mode = mode_get()
+        if isinstance(mode, Observer):
+            mode.saw(self, None, out)
+        return result
+
+    return record
+
+
+# ---- what can go wrong
+
+
+def _as_array(self: Op, out: Any) -> ndarray:
+    """Return a NumPy scalar as a 0-d array; refuse anything else."""
+    if isinstance(out, (np.generic, bool, int, float, complex)):
+        return np.asarray(out)
+    if isinstance(out, ndarray):  # a subclass
+        return np.asarray(out)
+    raise TypeError(f"{self.name}: its function returned {type(out).__name__}, expected an array.")
+
+
+def _check_output(self: Op, out: ndarray, data: Iterable[Any]) -> None:
+    kind = out.dtype.kind
+    if kind == "f":
+        return
+    if kind == "O":
+        raise TypeError(f"{self.name}: given {_given(self, data)}; expected arrays of numbers.")
+    why = "gradients of complex tensors are not supported" if kind == "c" else "its result has no gradient"
+    raise TypeError(f"{self.name}: {why} (dtype {out.dtype}): detach the inputs first, t.detach().")
+
+
+def _given(self: Op, data: Iterable[Any]) -> str:
+    parts = []
+    for key, value in zip(self.arguments, data, strict=False):
+        if isinstance(value, (ndarray, np.generic)):
+            parts.append(f"{key} {value.shape} {value.dtype}")
+        elif isinstance(value, tuple) and value and all(isinstance(item, ndarray) for item in value):
+            parts.append(f"{key} [{', '.join(str(item.shape) for item in value)}]")
+        else:
+            parts.append(f"{key}={value!r:.60}")
+    return ", ".join(parts)
+
+
+def explain(self: Op, error: Exception, data: Iterable[Any]) -> Exception:
+    """Return `error` again with the operation, the arguments' shapes and the cure in its message."""
+    text = str(error)
+    if text.startswith(f"{self.name}:"):
+        return error  # the operation said it all itself
+    cure = f" {self.cure}" if self.cure and isinstance(error, ValueError) else ""
+    message = f"{self.name}: {text.rstrip(' .')}. Given {_given(self, data)}.{cure}"
+    try:
+        return type(error)(message)
+    except Exception:  # an exception whose constructor wants more than a message keeps its own, with a note
+        error.add_note(message)
+        return error
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

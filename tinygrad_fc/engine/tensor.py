@@ -1,0 +1,365 @@
+"""Tensor: an array, and its place on the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .dispatch import array_function, array_ufunc, functions
+from .node import Constant, Node, Shape, leaf, tick
+
+
+class Tensor:
+    """An array that knows how it was computed.
+
+    Make one with `tinygrad_fc.tensor`; operators, methods and NumPy functions make more. Operators follow NumPy:
+    broadcasting, promotion and names are the same.
+
+    Attributes
+    ----------
+    data : numpy.ndarray
+        The values.
+    node : Node, Constant or None
+        The place on the tape: a `Node` when the tensor needs a gradient, else what is known for drawing.
+    """
+
+    __slots__ = ("_data", "node", "__weakref__")
+    _data: np.ndarray
+    node: Node | Constant | None
+
+    # ---- facts
+
+    @property
+    def data(self) -> np.ndarray:
+        """The values, an ndarray, without a copy."""
+        return self._data
+
+    @data.setter
+    def data(self, value: npt.ArrayLike) -> None:
+        self._data = self._checked(value)
+        self.touch_()
+
+    def _checked(self, value: npt.ArrayLike) -> np.ndarray:
+        """Return `value` as an array that may take this tensor's place, or raise."""
+        label = f" {self.name!r}" if self.name else ""
+        if isinstance(value, Tensor):
+            value = value._data
+        if type(self.node) is Node and self.node.op is not None:
+            raise TypeError(
+                f"data of tensor{label} cannot be assigned: it was computed by {self.node.op.name}, and the tape holds "
+                f"its value. Only leaves take new data. Wrong: h = x * 2; h.data = v. Right: h = tg.tensor(v)."
+            )
+        array = np.asarray(value)
+        if array.shape != self._data.shape:
+            raise ValueError(
+                f"data of tensor{label}: given shape {array.shape}, expected {self._data.shape}. "
+                f"Make a new tensor to change the shape: tg.tensor(value, requires_grad={self.requires_grad})."
+            )
+        if not np.can_cast(array.dtype, self._data.dtype, "same_kind"):
+            raise TypeError(f"data of tensor{label}: cannot cast {array.dtype} to {self._data.dtype} without loss.")
+        return array.astype(self._data.dtype, copy=False)
+
+    def touch_(self) -> None:
+        """Note that the array of a leaf was overwritten: graphs that used the old values refuse to go backward."""
+        if type(self.node) is Node:
+            self.node.number = tick()
+
+    @property
+    def grad(self) -> np.ndarray | None:
+        """The gradient that backward accumulated, an ndarray; None until a backward reaches the tensor."""
+        return self.node.grad if type(self.node) is Node else None
+
+    @grad.setter
+    def grad(self, value: npt.ArrayLike | None) -> None:
+        if type(self.node) is not Node:
+            raise TypeError("grad cannot be set: the tensor needs no gradient (make it with requires_grad=True).")
+        if value is not None:
+            value = np.array(value, dtype=self._data.dtype)
+            if value.shape != self._data.shape:
+                raise ValueError(f"grad: given shape {value.shape}, expected {self._data.shape}.")
+        self.node.grad = value
+
+    @property
+    def name(self) -> str | None:
+        """The name in messages and drawings, or None."""
+        return self.node.name if self.node is not None else None
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if type(self.node) is Node:
+            self.node.note("name", value)
+        elif self.node is not None:
+            self.node.name = value
+        else:
+            self.node = Constant(value, self._data.shape, self._data.dtype)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        return type(self.node) is Node
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by a user and not computed."""
+        return type(self.node) is not Node or self.node.op is None
+
+    @property
+    def shape(self) -> Shape:
+        """The lengths of the axes."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The element type."""
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    # ---- gradients
+
+    def backward(self, gradient: npt.ArrayLike | None = None, retain_graph: bool = False) -> None:
+        """Accumulate the gradient of this tensor into the ``grad`` of every leaf that it depends on.
+
+        Parameters
+        ----------
+        gradient : array_like, optional
+            Gradient of the final result with respect to this tensor, of its shape. A scalar's is 1.
+        retain_graph : bool
+            Keep what the rules read, so that the same graph can go backward again.
+
+        Raises
+        ------
+        TypeError
+            If the tensor needs no gradient.
+        ValueError
+            If the tensor is no scalar and `gradient` is missing, or has another shape.
+        RuntimeError
+            If the graph was freed by an earlier backward, or a leaf was overwritten since it was used.
+        """
+        from .backward import backward  # backward makes tensors, so it cannot be imported above
+
+        backward(self, gradient, retain_graph)
+
+    def retain_grad(self) -> None:
+        """Ask backward to fill ``grad`` of this computed tensor too."""
+        if type(self.node) is not Node:
+            raise TypeError("retain_grad: the tensor needs no gradient.")
+        self.node.note("retain", True)
+
+    def detach(self) -> Tensor:
+        """Return a tensor of the same array that needs no gradient."""
+        return constant(self._data)
+
+    def numpy(self) -> np.ndarray:
+        """Return the array; raise TypeError when the tensor needs a gradient (use ``t.data``)."""
+        return np.asarray(self)
+
+    def item(self) -> Any:
+        """Return the one element as a Python number."""
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    # ---- NumPy's protocols, and what would lose a gradient
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return array_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return array_function(func, args, kwargs)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        if type(self.node) is Node:
+            raise TypeError(
+                f"{self._label()} needs a gradient and cannot become a plain array in silence. For the numbers: t.data; "
+                f"for a constant: t.detach(); for an array of tensors: tg.stack([t, u])."
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def _scalar(self, kind: str) -> Any:
+        if type(self.node) is Node:
+            raise TypeError(f"{kind}({self._label()}) would lose its gradient: write t.item() for the number.")
+        return self._data.item()
+
+    def __float__(self) -> float: return float(self._scalar("float"))
+    def __int__(self) -> int: return int(self._scalar("int"))
+    def __complex__(self) -> complex: return complex(self._scalar("complex"))
+    def __index__(self) -> int: return self._data.__index__()
+    def __bool__(self) -> bool: return bool(self._data)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(
+            "tensors are not written in place. Wrong: t[i] = v. Right: t = t.at[i].set(v) (a new tensor), "
+            "or t.data[i] = v before t is used."
+        )
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self._data)))
+
+    # Tensors are keys by identity, as parameters of an optimizer must be; == compares elements, as in NumPy.
+    __hash__ = object.__hash__
+
+    def _label(self) -> str:
+        return f"tensor {self.name!r} {self.shape}" if self.name else f"tensor {self.shape}"
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="tensor(")
+        facts = [body]
+        if self._data.dtype not in (np.float64, np.bool_, np.int64) or not self._data.size:
+            facts.append(f"dtype={self._data.dtype}")
+        if self.name:
+            facts.append(f"name={self.name!r}")
+        if type(self.node) is Node:
+            facts.append("requires_grad=True" if self.node.op is None else f"op={self.node.op.name}")
+        return f"tensor({', '.join(facts)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data.item() if self._data.ndim == 0 and spec else self, spec) if spec else repr(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if type(self.node) is Node and self.node.op is not None:
+            raise TypeError(f"{self._label()} was computed and holds its graph: copy or pickle t.detach().")
+        return tensor, (self._data, None, self.requires_grad, self.name)
+
+    def _repr_svg_(self) -> str | None:
+        """Show the graph in a notebook; None (the text) for a tensor without one, or where nothing can render it."""
+        return functions.notebook_svg(self) if type(self.node) is Node and self.node.op is not None else None
+
+    # ---- operators: the same operations as NumPy's functions
+
+    def __add__(self, other: Any) -> Tensor: return functions.add(self, other)
+    def __radd__(self, other: Any) -> Tensor: return functions.add(other, self)
+    def __sub__(self, other: Any) -> Tensor: return functions.subtract(self, other)
+    def __rsub__(self, other: Any) -> Tensor: return functions.subtract(other, self)
+    def __mul__(self, other: Any) -> Tensor: return functions.multiply(self, other)
+    def __rmul__(self, other: Any) -> Tensor: return functions.multiply(other, self)
+    def __truediv__(self, other: Any) -> Tensor: return functions.divide(self, other)
+    def __rtruediv__(self, other: Any) -> Tensor: return functions.divide(other, self)
+    def __pow__(self, other: Any) -> Tensor: return functions.power(self, other)
+    def __rpow__(self, other: Any) -> Tensor: return functions.power(other, self)
+    def __matmul__(self, other: Any) -> Tensor: return functions.matmul(self, other)
+    def __rmatmul__(self, other: Any) -> Tensor: return functions.matmul(other, self)
+    def __neg__(self) -> Tensor: return functions.negative(self)
+    def __pos__(self) -> Tensor: return functions.positive(self)
+    def __abs__(self) -> Tensor: return functions.absolute(self)
+    def __lt__(self, other: Any) -> Tensor: return functions.less(self, other)
+    def __le__(self, other: Any) -> Tensor: return functions.less_equal(self, other)
+    def __gt__(self, other: Any) -> Tensor: return functions.greater(self, other)
+    def __ge__(self, other: Any) -> Tensor: return functions.greater_equal(self, other)
+    def __eq__(self, other: Any) -> Tensor: return functions.equal(self, other)  # type: ignore[override]  # as NumPy's
+    def __ne__(self, other: Any) -> Tensor: return functions.not_equal(self, other)  # type: ignore[override]
+    def __and__(self, other: Any) -> Tensor: return functions.bitwise_and(self, other)
+    def __rand__(self, other: Any) -> Tensor: return functions.bitwise_and(other, self)
+    def __or__(self, other: Any) -> Tensor: return functions.bitwise_or(self, other)
+    def __ror__(self, other: Any) -> Tensor: return functions.bitwise_or(other, self)
+    def __xor__(self, other: Any) -> Tensor: return functions.bitwise_xor(self, other)
+    def __rxor__(self, other: Any) -> Tensor: return functions.bitwise_xor(other, self)
+    def __invert__(self) -> Tensor: return functions.invert(self)
+    def __getitem__(self, key: Any) -> Tensor: return functions.getitem(self, key)
+
+    # ---- methods: NumPy's names and arguments
+
+    @property
+    def T(self) -> Tensor: return functions.transpose(self)
+    @property
+    def mT(self) -> Tensor: return functions.swapaxes(self, -1, -2)
+    @property
+    def at(self) -> Any: return functions.at(self)
+
+    def sum(self, axis: Any = None, **k: Any) -> Tensor: return functions.sum(self, axis=axis, **k)
+    def mean(self, axis: Any = None, **k: Any) -> Tensor: return functions.mean(self, axis=axis, **k)
+    def prod(self, axis: Any = None, **k: Any) -> Tensor: return functions.prod(self, axis=axis, **k)
+    def max(self, axis: Any = None, **k: Any) -> Tensor: return functions.max(self, axis=axis, **k)
+    def min(self, axis: Any = None, **k: Any) -> Tensor: return functions.min(self, axis=axis, **k)
+    def var(self, axis: Any = None, **k: Any) -> Tensor: return functions.var(self, axis=axis, **k)
+    def std(self, axis: Any = None, **k: Any) -> Tensor: return functions.std(self, axis=axis, **k)
+    def argmax(self, axis: Any = None, **k: Any) -> Tensor: return functions.argmax(self, axis=axis, **k)
+    def argmin(self, axis: Any = None, **k: Any) -> Tensor: return functions.argmin(self, axis=axis, **k)
+    def any(self, axis: Any = None, **k: Any) -> Tensor: return functions.any(self, axis=axis, **k)
+    def all(self, axis: Any = None, **k: Any) -> Tensor: return functions.all(self, axis=axis, **k)
+    def clip(self, min: Any = None, max: Any = None) -> Tensor: return functions.clip(self, min, max)
+    def dot(self, b: Any) -> Tensor: return functions.dot(self, b)
+    def reshape(self, *shape: Any) -> Tensor: return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
+    def ravel(self) -> Tensor: return functions.reshape(self, -1)
+    def flatten(self) -> Tensor: return functions.reshape(self, -1)
+    def transpose(self, *axes: Any) -> Tensor: return functions.transpose(self, axes if len(axes) > 1 else axes[0] if axes else None)
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor: return functions.swapaxes(self, axis1, axis2)
+    def squeeze(self, axis: Any = None) -> Tensor: return functions.squeeze(self, axis)
+    def astype(self, dtype: npt.DTypeLike) -> Tensor: return functions.astype(self, dtype)
+    def copy(self) -> Tensor: return functions.copy(self)
+
+
+def constant(data: np.ndarray, name: str | None = None) -> Tensor:
+    """Return a tensor of `data` (not copied) that needs no gradient."""
+    result = Tensor()
+    result._data = data
+    result.node = Constant(name, data.shape, data.dtype) if name else None
+    return result
+
+
+def tensor(
+    data: npt.ArrayLike, dtype: npt.DTypeLike | None = None, requires_grad: bool = False, name: str | None = None
+) -> Tensor:
+    """Make a tensor, a leaf of the graph.
+
+    Parameters
+    ----------
+    data : array_like or Tensor
+        The values. They are copied, so that later writes to the original change nothing here.
+    dtype : dtype, optional
+        Element type; NumPy's own choice by default (float64 for Python floats).
+    requires_grad : bool
+        Whether gradients are wanted. The data must then be floating point.
+    name : str, optional
+        Name for messages and drawings.
+
+    Returns
+    -------
+    Tensor
+        A leaf of the same shape.
+
+    Raises
+    ------
+    TypeError
+        If `data` is no array of numbers, holds tensors that need a gradient, or is not floating point although
+        `requires_grad` is set.
+
+    Examples
+    --------
+    >>> import tinygrad_fc as tg
+    >>> x = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+    if isinstance(data, Tensor):
+        data = data.numpy()
+    try:
+        array = np.array(data, dtype=dtype)
+    except ValueError as error:
+        raise ValueError(f"tensor: data is no rectangular array of numbers: {error}") from None
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"tensor: data has dtype {array.dtype}, expected numbers or booleans.")
+    result = constant(array, name)
+    if requires_grad:
+        if array.dtype.kind != "f":
+            cure = "give floats (1.0 instead of 1) or dtype=np.float64" if array.dtype.kind in "biu" else "split real and imaginary parts"
+            raise TypeError(f"tensor: requires_grad=True needs a floating-point dtype, given {array.dtype}: {cure}.")
+        result.node = leaf(array, name)
+    return result
