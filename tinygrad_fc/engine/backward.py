@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy import ndarray
 
 from .dispatch import functions
 from .node import Node, recording
 from .op import Op, op
 from .tensor import Tensor, constant
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _number = attrgetter("number")
 
@@ -233,7 +235,7 @@ def _pull(
                 prior = pending[parent]
                 if prior is None:
                     pending[parent] = d
-                    if (parent.op is None or parent in targets) and _is_fresh(d, g, saved):
+                    if (parent.op is None or parent in targets) and self.proved and _is_fresh(d, g, saved):
                         owned.add(parent)
                 elif parent in owned:
                     plus(prior, d, prior)
@@ -250,17 +252,21 @@ def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
     return type(d) is ndarray and d.base is None and d is not g and not any(d is value for value in saved)
 
 
-def _fit(d: Any, parent: Node, node: Node, position: int) -> Any:
+def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False) -> Any:
     """Return a rule's result with the shape and dtype of `parent`: summed over broadcast axes, cast, or refused."""
     self = node.op
     assert self is not None
     tensor = isinstance(d, Tensor)
+    if tensor and not recorded:  # the rule called tensor functions
+        d, tensor = d._data, False
     if not tensor and type(d) is not ndarray:
         if not isinstance(d, (ndarray, np.generic)):
             raise TypeError(f"{_where(self, node, position)} returned {type(d).__name__}, expected an array.")
         d = np.asarray(d)
     if d.shape != parent.shape:
         lead = d.ndim - len(parent.shape)
+        if lead < 0 and self.broadcasts and set(parent.shape[:-lead]) == {1}:  # written into fewer axes: t.at[0].set(v[None])
+            d, lead = d.reshape((1,) * -lead + d.shape), 0
         fits = self.broadcasts and lead >= 0 and all(
             have == want or want == 1 for have, want in zip(d.shape[lead:], parent.shape, strict=True)
         )
@@ -271,7 +277,7 @@ def _fit(d: Any, parent: Node, node: Node, position: int) -> Any:
         d = d.reshape(parent.shape) if tensor else np.asarray(d).reshape(parent.shape)
     if d.dtype != parent.dtype:
         # A float32 argument beside a float64 one got a float64 gradient: cast it back. Anything else is a fault.
-        if d.dtype != node.dtype and not (self.broadcasts or self.trusted):
+        if d.dtype != node.dtype and not self.broadcasts:
             raise TypeError(f"{_where(self, node, position)} has dtype {d.dtype}, expected {parent.dtype}.")
         d = functions.astype(d, parent.dtype) if tensor else d.astype(parent.dtype)
     return d
@@ -298,7 +304,7 @@ def _pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node]
             node.saved = None
         for position, (parent, d) in enumerate(zip(node.parents, results, strict=True)):
             if d is not None:
-                d = _fit(d if isinstance(d, Tensor) else constant(np.asarray(d)), parent, node, position)
+                d = _fit(d if isinstance(d, Tensor) else constant(np.asarray(d)), parent, node, position, recorded=True)
                 prior = pending[parent]
                 pending[parent] = d if prior is None else prior + d
     return pending

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -74,6 +73,8 @@ def _instead_of(keyword: str) -> str:
 
 
 def _unsupported(name: str, known: Any) -> TypeError:
+    import difflib  # only ever needed for a message
+
     near = difflib.get_close_matches(name.rsplit(".", 1)[-1], sorted(known), n=1)
     hint = f" The nearest supported function is np.{near[0]}." if near else ""
     return TypeError(

@@ -12,7 +12,6 @@ what a kernel left over for it (`leaves=`), and, for variadic operations, `index
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,6 +27,9 @@ Rule = Callable[..., Any]
 Record = Callable[..., Any]
 
 mode_get = MODE.get
+
+# The registry's tests prove the rules of operations declared in this package, so backward need not check each result.
+_HOUSE = f"{__name__.split('.')[0]}."
 
 # Every declared operation by name. The test suite collects it: an operation without samples fails there.
 REGISTRY: dict[str, Op] = {}
@@ -52,6 +54,9 @@ class Op:
         For each differentiable argument ``pull(g, saved)``, the rule fed from the environment.
     compose : callable or None
         The same function written with primitives (fused operations).
+    proved : bool
+        Whether the operation is this package's own, so that tests prove its rules: each returns an array of its own,
+        and where nothing was broadcast or cast, of the right shape and dtype. Another's results are checked and copied.
     recordable : bool
         Whether the rules may be recorded for higher orders. They may unless they read what a kernel left over; then
         higher orders go through `compose`.
@@ -59,7 +64,7 @@ class Op:
 
     __slots__ = (
         "name", "function", "arguments", "defaults", "variadic", "keyword_only", "rules", "differentiable", "via",
-        "leaves", "compose", "environment", "pulls", "pull_via", "recordable", "elementwise", "broadcasts", "trusted",
+        "leaves", "compose", "environment", "pulls", "pull_via", "recordable", "elementwise", "broadcasts", "proved", "trusted",
         "samples", "cure", "module", "plain", "_keeps", "record",
     )  # fmt: skip
 
@@ -75,14 +80,15 @@ class Op:
 
     def __init__(
         self, function: Callable[..., Any], name: str, rules: dict[str, Rule | None], via: Rule | None,
-        leaves: tuple[str, ...], compose: Callable[..., Any] | None, broadcasts: bool, trusted: bool, samples: Any,
-        cure: str, module: str,
+        leaves: tuple[str, ...], compose: Callable[..., Any] | None, broadcasts: bool, samples: Any, cure: str, module: str,
     ) -> None:  # fmt: skip
         self.name, self.function, self.via, self.leaves, self.compose = name, function, via, leaves, compose
-        self.samples, self.module, self.trusted = samples, module, trusted
+        self.samples, self.module = samples, module
+        self.proved = module.startswith(_HOUSE)
         self.elementwise = isinstance(function, np.ufunc) and function.signature is None
         self.broadcasts = broadcasts or isinstance(function, np.ufunc)
         self.cure = cure or ("Axes are aligned from the last one; insert one with x[:, None]." if self.broadcasts else "")
+        self.trusted = self.proved and self.elementwise  # its results need no check where all shapes and dtypes agree
         self._read_signature(rules)
         self.rules = {key: rule for key, rule in rules.items() if rule is not None}
         self.differentiable = tuple(name for name in self.arguments if name in self.rules)
@@ -276,7 +282,6 @@ def op(
     leaves: tuple[str, ...] = (),
     compose: Callable[..., Any] | None = None,
     broadcasts: bool = False,
-    trusted: bool = False,
     samples: Any = None,
     cure: str = "",
     **rules: Rule | None,
@@ -299,9 +304,6 @@ def op(
         The same function written with primitives; required when rules read `leaves`.
     broadcasts : bool
         Whether arguments are broadcast against each other: gradients are then summed back to their shapes.
-    trusted : bool
-        Skip the check of each gradient's shape and dtype where nothing was broadcast or cast (for rules that a test
-        proves; ufuncs only).
     samples : callable, optional
         ``samples(generator)`` returns a list of argument tuples (or of `(args, kwargs)` pairs); the registry's tests
         check the declaration at them.
@@ -334,7 +336,7 @@ def op(
     """
     module = sys._getframe(1).f_globals.get("__name__", "?")
     name = name or function.__name__.strip("_")
-    declared = Op(function, name, rules, via, leaves, compose, broadcasts, trusted, samples, cure, module)
+    declared = Op(function, name, rules, via, leaves, compose, broadcasts, samples, cure, module)
     return _declare(declared, (numpy,) if callable(numpy) else tuple(numpy))
 
 
@@ -399,7 +401,7 @@ def fused_op(
     0.7616
     """
     module = sys._getframe(1).f_globals.get("__name__", "?")
-    return _declare(Op(kernel, name, rules, via, leaves, compose, False, False, samples, cure, module))
+    return _declare(Op(kernel, name, rules, via, leaves, compose, False, samples, cure, module))
 
 
 # ---- recording, by arity
@@ -413,7 +415,7 @@ def _unary(self: Op) -> Record:
             x_data = x._data
             x_node = x.node
         else:
-            x_data, x_node = x, None
+            x_data, x_node = x if type(x) in _PLAIN else _operand(x), None
         try:
             out = function(x_data)
         except Exception as error:
@@ -447,12 +449,12 @@ def _binary(self: Op) -> Record:
             x_data = x._data
             x_node = x.node
         else:
-            x_data, x_node = x, None
+            x_data, x_node = x if type(x) in _PLAIN else _operand(x), None
         if isinstance(y, Tensor):
             y_data = y._data
             y_node = y.node
         else:
-            y_data, y_node = y, None
+            y_data, y_node = y if type(y) in _PLAIN else _operand(y), None
         try:
             out = function(x_data, y_data)
         except Exception as error:
@@ -518,6 +520,12 @@ def _make(self: Op, parents: tuple[Any, ...], saved: tuple[Any, ...], out: ndarr
 
 
 _NUMBERS = frozenset((bool, int, float, type(None)))
+_PLAIN = frozenset((bool, int, float, ndarray))
+
+
+def _operand(value: Any) -> Any:
+    """Return an argument that is no tensor as the array functions take it: Python numbers stay as they are."""
+    return value if type(value) in _PLAIN or value is None or isinstance(value, np.generic) else np.asarray(value)
 
 
 def _parent(operand: Any) -> Any:
@@ -550,7 +558,7 @@ def _general(self: Op) -> Record:
                 parents += found
                 needed.append(any(type(parent) is Node for parent in found))
             else:
-                data.append(operand._data if isinstance(operand, Tensor) else operand)
+                data.append(operand._data if isinstance(operand, Tensor) else _operand(operand))
                 parents.append(_parent(operand))
                 needed.append(type(parents[-1]) is Node)
         try:
@@ -672,5 +680,7 @@ def explain(self: Op, error: Exception, data: Iterable[Any]) -> Exception:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
+    import difflib  # only ever needed for a message
+
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .dispatch import array_function, array_ufunc, functions
 from .node import Constant, Node, Shape, leaf, tick
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class Tensor:
@@ -230,7 +232,7 @@ class Tensor:
         return f"tensor({', '.join(facts)})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._data.item() if self._data.ndim == 0 and spec else self, spec) if spec else repr(self)
+        return format(self._data.item() if self._data.ndim == 0 else self._data, spec) if spec else repr(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if type(self.node) is Node and self.node.op is not None:

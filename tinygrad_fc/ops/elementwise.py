@@ -6,22 +6,18 @@ have 0 at 0; ``clip`` passes the gradient at its bounds. docs/ties.md holds the 
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
 import numpy as np
 
-from ..engine import op as engine
+from ..engine.op import op
 from .samples import binary, calls, several, unary
-
-# Backward need not check what these rules return where nothing was broadcast: the registry's tests prove it.
-op = functools.partial(engine.op, trusted=True)
 
 
 def _share(g: Any, x: Any, y: Any) -> Any:
-    """Return the part of `g` that goes to `x` in ``maximum(x, y)``: all where it wins, half at a tie, else none."""
-    return np.where(x == y, g * 0.5, np.where(x > y, g, 0.0))
+    """Return the part of `g` that goes to `x` in ``maximum(x, y)``: all where it wins or is NaN, half at a tie."""
+    return np.where(x == y, g * 0.5, np.where((x > y) | (x != x), g, 0.0))
 
 
 def _power_x(g: Any, x: Any, y: Any) -> Any:
@@ -110,7 +106,7 @@ where = op(
 
 clip = op(
     _clip, numpy=np.clip, broadcasts=True, a=_clip_rule,
-    samples=several(calls((3, 4), -1.1, 1.2), calls((3, 4), None, 0.5), calls((4,), min=-0.7), calls((4,), a_min=0.3)),
+    samples=several(calls((3, 4), -1.1, 1.2), calls((3, 4), None, 0.5), calls((4,), min=-0.7), calls((4,), 0.3, None)),
 )  # fmt: skip
 
 astype = op(_astype, numpy=np.astype, x=lambda g: g, broadcasts=True, samples=calls((2, 3), np.float64))

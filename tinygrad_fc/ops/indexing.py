@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
@@ -18,7 +19,10 @@ def _plain(key: Any) -> Any:
         return tuple([_plain(part) for part in key])
     if isinstance(key, Tensor):
         return key.numpy()
-    return np.asarray(key, dtype=np.intp if not len(key) else None) if isinstance(key, list) else key
+    if isinstance(key, list):
+        array = np.asarray([_plain(part) for part in key])
+        return array if array.size else array.astype(np.intp)  # an empty list picks nothing; as an array it is of floats
+    return key
 
 
 def is_basic(key: Any) -> bool:
@@ -108,11 +112,13 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is None:
         arr, axis = functions.reshape(arr, -1), 0
     index = _plain(indices) if isinstance(indices, Tensor) else np.asarray(indices)
-    ndim = len(np.shape(arr.data if isinstance(arr, Tensor) else arr))
-    if index.ndim != ndim:
-        raise ValueError(f"take_along_axis: indices has {index.ndim} axes, expected {ndim}, as many as arr.")
-    axis %= ndim
-    grid: list[Any] = [np.arange(n).reshape((-1,) + (1,) * (ndim - k - 1)) for k, n in enumerate(index.shape)]
+    shape = arr.shape if isinstance(arr, Tensor) else np.shape(arr)
+    if index.dtype.kind not in "iu":
+        raise IndexError(f"take_along_axis: indices has dtype {index.dtype}, expected integers.")
+    if index.ndim != len(shape):
+        raise ValueError(f"take_along_axis: indices has {index.ndim} axes, expected {len(shape)}, as many as arr.")
+    axis = normalize_axis_index(axis, len(shape))
+    grid: list[Any] = [np.arange(n).reshape((-1,) + (1,) * (len(shape) - k - 1)) for k, n in enumerate(shape)]
     grid[axis] = index
     return _index(arr, tuple(grid))
 

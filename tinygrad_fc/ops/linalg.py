@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from typing import Any
 
 import numpy as np
@@ -53,6 +52,8 @@ matmul = op(
 
 # ---- einsum
 
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 
 def _einsum(subscripts: str, *operands: Any) -> Any:
     return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
@@ -62,7 +63,7 @@ def _letters(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     """Return the subscripts of each operand and of the result, with every ``...`` spelled out and the result explicit."""
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
-    free = [letter for letter in string.ascii_letters if letter not in subscripts]
+    free = [letter for letter in LETTERS if letter not in subscripts]
     dots = ["".join(free[: n - len(term.replace("...", ""))]) for term, n in zip(terms, ndims, strict=True) if "..." in term]
     longest = max(map(len, dots), default=0)
     # Ellipses are aligned at their last axes.
@@ -87,7 +88,7 @@ def _einsum_rule(g: Any, subscripts: str, operands: Any, index: int) -> Any:
         if k != index:
             factors.append(operand)
             names.append(terms[k])
-    spare = (letter for letter in string.ascii_letters if letter not in "".join(terms) + output)
+    spare = (letter for letter in LETTERS if letter not in "".join(terms) + output)
     target = ""
     for letter in terms[index]:
         if letter in target:  # a diagonal was read: the gradient goes back to the diagonal
@@ -128,7 +129,7 @@ def dot(a: Any, b: Any) -> Any:
         return functions.multiply(a, b)
     if left <= 2 and right <= 2:
         return matmul(a, b)
-    names = string.ascii_letters
+    names = LETTERS
     first, second = names[:left], names[left : left + right]
     shared = second[-2] if right > 1 else second[-1]
     second = second.replace(shared, first[-1])

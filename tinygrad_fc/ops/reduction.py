@@ -96,24 +96,39 @@ def _extreme_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
     return np.where(wins, kept(g, shape, axis) / ties, 0.0)
 
 
+def _others(rows: Any) -> Any:
+    """Return for each element of the last axis the product of all others: up a tree of pairs, and down again."""
+    levels = []
+    while rows.shape[-1] > 1:
+        if rows.shape[-1] % 2:
+            rows = np.concatenate([rows, np.ones_like(rows[..., :1])], axis=-1)
+        levels.append(rows)
+        rows = rows[..., 0::2] * rows[..., 1::2]
+    others = np.ones_like(rows)
+    for rows in reversed(levels):
+        twins = rows.reshape((*rows.shape[:-1], -1, 2))[..., ::-1]
+        others = others[..., : twins.shape[-2]].reshape((*twins.shape[:-1], 1)) * twins
+        others = others.reshape(rows.shape)
+    return others
+
+
 def _prod_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
     shape = a.shape
-    if not (a == 0).any():
+    if not (out == 0).any() and np.isfinite(out).all():
         return kept(g * out, shape, axis) / a
-    # With a zero there is nothing to divide by: multiply all the others, for each element, in an n by n table per result.
+    # There is nothing to divide by at a zero, and nothing left to divide where the product over- or underflowed.
     axes = axes_of(axis, len(shape))
     order = (*[n for n in range(len(shape)) if n not in axes], *axes)
     n = count(shape, axis)
-    rows = np.transpose(a, order).reshape((-1, 1, n))
-    others = np.multiply.reduce(np.where(np.eye(n, dtype=bool), 1.0, rows), axis=2)
-    moved = others.reshape(tuple([shape[n] for n in order]))
+    others = _others(np.transpose(a, order).reshape((-1, n)))[..., :n]
+    moved = others.reshape(tuple([shape[k] for k in order]))
     return kept(g, shape, axis) * np.transpose(moved, tuple(np.argsort(order).tolist()))
 
 
 def _var_rule(g: Any, a: Any, axis: Axis, ddof: int) -> Any:
     axes = axes_of(axis, a.ndim)
     centred = a - np.mean(a, axis=axes, keepdims=True)
-    return kept(g, a.shape, axis) * centred * (2.0 / (count(a.shape, axis) - ddof))
+    return kept(g, a.shape, axis) * centred * 2.0 / float(count(a.shape, axis) - ddof)
 
 
 def _std_rule(g: Any, a: Any, out: Any, axis: Axis, ddof: int) -> Any:

@@ -7,17 +7,20 @@ stay clear of kinks and poles by more than the steps of a numerical difference; 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-Samples = Callable[[np.random.Generator], list[Any]]
+if TYPE_CHECKING:  # NumPy imports its generators late, and so do we
+    from numpy.random import Generator
+
+Samples = Callable[["Generator"], list[Any]]
 
 
 def unary(low: float = -2.0, high: float = 2.0, gap: float = 0.0) -> Samples:
     """One array of several shapes with values in [low, high], none within `gap` of zero."""
 
-    def samples(generator: np.random.Generator) -> list[Any]:
+    def samples(generator: Generator) -> list[Any]:
         found = []
         for shape in ((), (3,), (2, 3), (2, 1, 4), (0, 3)):
             x = generator.uniform(low, high, shape)
@@ -32,7 +35,7 @@ def binary(
 ) -> Samples:
     """Two arrays of equal and of broadcasting shapes; with `gap`, the second keeps that far from the first and from 0."""
 
-    def samples(generator: np.random.Generator) -> list[Any]:
+    def samples(generator: Generator) -> list[Any]:
         found: list[Any] = []
         for left, right in (((), ()), ((3,), (3,)), ((2, 3), (3,)), ((3, 1), (1, 2)), ((2, 1, 3), (4, 1)), ((0, 2), (2,))):
             a, b = generator.uniform(*x, left), generator.uniform(*y, right)
@@ -53,7 +56,7 @@ def binary(
 def reduction(*, positive: bool = False, distinct: bool = False, **extra: Any) -> Samples:
     """Arrays with every form of `axis` and `keepdims`; `extra` goes to each call."""
 
-    def samples(generator: np.random.Generator) -> list[Any]:
+    def samples(generator: Generator) -> list[Any]:
         found: list[Any] = []
         for shape, axis, keepdims in (
             ((), None, False), ((4,), None, False), ((2, 3), None, True), ((2, 3), 0, False), ((2, 3), -1, True),
@@ -73,7 +76,7 @@ def reduction(*, positive: bool = False, distinct: bool = False, **extra: Any) -
 def calls(*shapes: Any, low: float = -2.0, high: float = 2.0, **kwargs: Any) -> Samples:
     """One call: each tuple of integers becomes an array of that shape; anything else is passed as it is."""
 
-    def samples(generator: np.random.Generator) -> list[Any]:
+    def samples(generator: Generator) -> list[Any]:
         args = tuple(
             generator.uniform(low, high, shape) if isinstance(shape, tuple) and all(isinstance(n, int) for n in shape)
             else shape

@@ -1,0 +1,44 @@
+"""What holds for every test: floating-point faults raise, the recording mode is left as it was, randomness is named."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+from tinygrad_fc.engine import node
+
+# The checks that several tests share stand in tests/registry_checks.py.
+sys.path.insert(0, str(Path(__file__).parent))
+
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def floating_point_faults_raise() -> Iterator[None]:
+    """Turn overflow, division by zero and invalid values into errors; a test of edges enters ``ignore`` itself."""
+    with np.errstate(all="raise"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def recording_mode_is_restored() -> Iterator[None]:
+    """Fail a test that leaves the recording mode changed."""
+    before = node.MODE.get()
+    yield
+    after = node.MODE.get()
+    if after is not before:
+        node.MODE.set(before)  # the tests after this one are not at fault
+        pytest.fail(f"the test left the recording mode at {after!r}, it was {before!r}")
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A generator of the test's own: the same in each run, and whatever other tests draw."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))

@@ -1,0 +1,218 @@
+"""Every declared operation, collected from the registry, through every check of registry_checks."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from registry_cases import Case, close
+from registry_checks import CHECKS, SLACK, cases, check_op, peak_memory
+
+import tinygrad_fc as tg
+from tinygrad_fc.engine import dispatch
+from tinygrad_fc.engine.op import REGISTRY, Op
+
+OPS = sorted(REGISTRY)
+WITHOUT_RULES = ("values", "nothing_is_written", "no_grad")
+PAIRS = [(name, check) for name in OPS for check in CHECKS if REGISTRY[name].rules or check in WITHOUT_RULES]
+
+
+def generator_of(name: str) -> np.random.Generator:
+    """Return the operation's own generator: adding another operation changes nothing for it."""
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+@pytest.mark.parametrize(("name", "check"), PAIRS, ids=[f"{name}-{check}" for name, check in PAIRS])
+def test_operation(name: str, check: str) -> None:
+    check_op(REGISTRY[name], generator_of(name), (check,))
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_has_samples(name: str) -> None:
+    assert cases(REGISTRY[name], generator_of(name))
+
+
+# ---- what has no NumPy function of its own to be compared with
+
+
+def naive_softmax_loss(x: Any, y: Any) -> float:
+    return -sum(math.log(math.exp(row[k]) / sum(math.exp(v) for v in row)) for row, k in zip(x, y, strict=True)) / len(y)
+
+
+def naive_svm_loss(x: Any, y: Any, delta: float = 1.0) -> float:
+    return sum(
+        max(0.0, v - row[k] + delta) for row, k in zip(x, y, strict=True) for j, v in enumerate(row) if j != k
+    ) / len(y)
+
+
+def naive_affine(x: Any, w: Any, b: Any) -> np.ndarray:
+    return np.array([[sum(example.flat[k] * w[k, m] for k in range(len(w))) + b[m] for m in range(len(b))]
+                     for example in x]).reshape(len(x), len(b))  # fmt: skip
+
+
+def naive_index(a: Any, key: Any, values: Any, add: bool) -> np.ndarray:
+    """Write one element at a time, in order, through the positions that the key picks."""
+    out, at = a.copy(), np.arange(a.size).reshape(a.shape)[key]
+    for where, value in zip(at.ravel(), np.broadcast_to(values, at.shape).ravel(), strict=True):
+        out.flat[where] = out.flat[where] + value if add else value
+    return out
+
+
+def naive_logsumexp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.log(np.sum(np.exp(a), axis=axis, keepdims=keepdims))
+
+
+ORACLES: dict[str, Callable[..., Any]] = {
+    "same": lambda x: x,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "copy": lambda x: x,
+    "scatter": lambda g, key, shape: naive_index(np.zeros(shape), key, g, add=True),
+    "getitem": lambda a, key: a[key],
+    "index_set": functools.partial(naive_index, add=False),
+    "index_add": functools.partial(naive_index, add=True),
+    "einsum": np.einsum,
+    "logsumexp": naive_logsumexp,
+    "concatenate": lambda *arrays, axis=0: np.concatenate(arrays, axis),
+    "stack": lambda *arrays, axis=0: np.stack(arrays, axis),
+    "relu": lambda x: x * (x > 0),
+    "affine": naive_affine,
+    "affine_relu": lambda x, w, b: np.maximum(naive_affine(x, w, b), 0),
+    "l2_penalty": lambda w, reg: 0.5 * reg * np.sum(w**2),
+    "softmax_loss": naive_softmax_loss,
+    "svm_loss": naive_svm_loss,
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_values_have_an_oracle(name: str) -> None:
+    """NumPy's function, which the registry's check compares with, or else a slow one written here."""
+    op = REGISTRY[name]
+    if name in ORACLES:
+        for case in cases(op, generator_of(name)):
+            args, kwargs = case.sample
+            close(case.raw(case.arrays), ORACLES[name](*args, **kwargs), 1e-13, repr(case))
+    else:
+        assert op.record in [*dispatch.UFUNCS.values(), *dispatch.FUNCTIONS.values()], f"{name} needs an oracle"
+
+
+# ---- fused operations at a size where arrays outweigh objects
+
+BIG: dict[str, tuple[Any, ...]] = {
+    "relu": ((600, 300),),
+    "affine": ((200, 10, 30), (300, 100), (100,)),
+    "affine_relu": ((200, 10, 30), (300, 100), (100,)),
+    "l2_penalty": ((600, 300), 0.5),
+    "softmax_loss": ((500, 100), np.arange(500) % 100),
+    "svm_loss": ((500, 100), np.arange(500) % 100),
+}
+FUSED = sorted(name for name, op in REGISTRY.items() if op.compose is not None)
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_fused_needs_no_more_memory(name: str, rng: np.random.Generator) -> None:
+    case = Case(REGISTRY[name], tuple(rng.normal(size=a) if isinstance(a, tuple) else a for a in BIG[name]))
+    fused, composed = peak_memory(case.run, case.arrays), peak_memory(case.composed, case.arrays)
+    assert fused <= composed + SLACK, f"{name}: {fused:,} bytes at the peak, composed from primitives {composed:,}"
+
+
+# ---- the checks can fail
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Put the tables back as they were, so that a test may declare what is wrong."""
+    tables = [REGISTRY, dispatch.UFUNCS, dispatch.FUNCTIONS, vars(dispatch.functions)]
+    before = [dict(table) for table in tables]
+    yield
+    for table, old in zip(tables, before, strict=True):
+        table.clear()
+        table.update(old)
+
+
+def one_array(generator: np.random.Generator) -> list[Any]:
+    return [(generator.uniform(0.5, 2.0, (2, 3)),)]
+
+
+def writes_input(x: Any) -> Any:
+    out = x * 2.0
+    x[...] = 0.0
+    return out
+
+
+def writes_saved(g: Any, out: Any) -> Any:
+    if isinstance(out, np.ndarray):
+        out[...] = 1.0
+    return g * 2.0
+
+
+HELD = np.ones((2, 3))
+
+WRONG = {
+    "first_order": lambda: tg.op(lambda x: x**2, name="wrong", x=lambda g, x: g * x, samples=one_array),
+    "second_order": lambda: tg.op(
+        lambda x: x**3, name="wrong", samples=one_array,
+        x=lambda g, x: g * (3.0 * (x.data if isinstance(x, tg.Tensor) else x) ** 2),
+    ),
+    "dtypes": lambda: tg.op(lambda x: x * 2.0, name="wrong", x=lambda g: g * np.float64(2.0), samples=one_array, broadcasts=True),
+    "nothing_is_written": lambda: tg.op(lambda x: x * 2.0, name="wrong", x=writes_saved, samples=one_array),
+    "layouts": lambda: tg.op(lambda x: x * 2.0, name="wrong", x=lambda g: g * (1.0 + (g.strides[-1] == 8)), samples=one_array),
+    "compose": lambda: tg.fused_op(
+        lambda x: x * 2.0, name="wrong", x=lambda g: g * 2.0, compose=lambda x: x * 2.0 + 1e-6, samples=one_array
+    ),
+}
+
+
+@pytest.mark.parametrize("check", WRONG)
+@pytest.mark.usefixtures("registry")
+def test_a_wrong_declaration_fails(check: str) -> None:
+    wrong: Op = WRONG[check]().op
+    with pytest.raises(AssertionError):
+        check_op(wrong, np.random.default_rng(0), (check,))
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_kernel_that_writes_its_input_fails() -> None:
+    wrong = tg.op(writes_input, name="wrong", x=lambda g: g * 2.0, samples=one_array).op
+    with pytest.raises(AssertionError, match="an input was written"):
+        check_op(wrong, np.random.default_rng(0), ("nothing_is_written",))
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_rule_may_return_an_array_that_it_keeps() -> None:
+    """The engine copies what it did not make: a constant of a rule's own is neither written nor given away."""
+    kept = tg.op(lambda x: x * HELD, name="held", x=lambda g: HELD, samples=one_array)
+    x = tg.tensor(np.ones((2, 3)), requires_grad=True)
+    (kept(x) + kept(x)).sum().backward()
+    assert (x.grad == 2.0).all()
+    assert (HELD == 1.0).all()
+    assert not np.shares_memory(x.grad, HELD)
+
+
+@pytest.mark.usefixtures("registry")
+def test_an_operation_without_samples_fails() -> None:
+    bare = tg.op(lambda x: x * 2.0, name="bare", x=lambda g: g * 2.0).op
+    with pytest.raises(AssertionError, match="bare has no samples"):
+        check_op(bare, np.random.default_rng(0))
+    bare.samples = lambda generator: []
+    with pytest.raises(AssertionError, match="returned none"):
+        check_op(bare, np.random.default_rng(0))
+
+
+def test_a_right_declaration_passes(registry: None) -> None:
+    right = tg.op(lambda x: x**3, name="right", x=lambda g, x: g * (3.0 * x**2), samples=one_array).op
+    check_op(right, np.random.default_rng(0))
+
+
+def test_the_registry_is_the_public_namespace() -> None:
+    """What is declared under a public name is what ``tg.<name>`` runs, possibly through a wrapper of arguments."""
+    named = [name for name in OPS if name in tg.__all__]
+    assert len(named) > 50
+    for name in named:
+        assert callable(getattr(tg, name)), name
+    assert len(set(itertools.chain(OPS))) == len(OPS)

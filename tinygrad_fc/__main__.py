@@ -1,0 +1,40 @@
+"""The command line: ``python -m tinygrad_fc demo`` and ``bench`` (also the script ``tinygrad-fc``)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__, bench, demo
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 when all went well, 1 when a check failed, 2 for wrong usage.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+    """
+    parser = argparse.ArgumentParser(prog="tinygrad-fc", description="A reverse-mode autograd engine on NumPy.")
+    parser.add_argument("--version", action="version", version=f"tinygrad_fc {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    text = "train a network on handwritten digits, check its gradients, draw its graph"
+    part = commands.add_parser("demo", help=text, description=f"{text.capitalize()}.")
+    demo.add_arguments(part)
+    part.set_defaults(run=demo.main)
+    text = "time one training step of four networks, next to the peers that are installed"
+    part = commands.add_parser("bench", help=text, description=f"{text.capitalize()}.")
+    bench.add_arguments(part)
+    part.set_defaults(run=bench.main)
+    arguments = parser.parse_args(argv)
+    return int(arguments.run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""``python -m tinygrad_fc bench``: what a training step costs, next to the alternatives, in one interleaved run.
+
+Nothing outside the command line imports this package. `networks` holds what is trained, `engines` who trains it (with
+`handmade` and `peers`), `workers` the process of each, `measure` the comparison and the clock, `chains` the cost of one
+op and the memory of many, `report` the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from .networks import NETWORKS
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError
+    return value
+
+
+_seconds.__name__ = "positive number of seconds"  # argparse's message names the type
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the command's options.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the command ``bench``.
+    """
+    names = ", ".join(network.name for network in NETWORKS)
+    parser.add_argument("--networks", nargs="+", default=[], metavar="NAME", help=f"only these of {names}")
+    parser.add_argument(
+        "--engines", nargs="+", default=[], metavar="NAME",
+        help="only these (products and numpy always come along): ours, ours-unfused, torch, jax, mygrad, autograd, sklearn",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=_seconds, default=None, metavar="S",
+        help="measure each network for about this long (never less than 15 rounds, 3 with --quick)",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="few and short rounds: a look, not a measurement")
+    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write every figure to this file")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the benchmarks and print the tables.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        With what `add_arguments` defines.
+
+    Returns
+    -------
+    int
+        0; 1 if an engine that is installed failed or computed something else; 2 for a name that does not exist or a
+        file that cannot be written.
+    """
+    from . import report, session
+    from .engines import select_engines
+    from .networks import select_networks
+
+    try:
+        networks, engines = select_networks(arguments.networks), select_engines(arguments.engines)
+        if arguments.json is not None:
+            _check_writable(arguments.json)
+    except (ValueError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    pace = session.Pace.quick(arguments.seconds) if arguments.quick else session.Pace.full(arguments.seconds)
+    results: dict[str, Any] = {}
+    for part in session.measure_all(networks, engines, pace):
+        results.update(part)
+        print(report.text(part), flush=True)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        print(f"Written: {arguments.json}")
+    return 1 if session.problems(results) else 0
+
+
+def _check_writable(path: Path) -> None:
+    """Raise before minutes of measuring, not after them."""
+    folder = path.resolve().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise OSError(f"--json: {path} cannot be written; give a file in a folder that exists and can be written to")

@@ -1,0 +1,160 @@
+"""One builder per engine: from a `Problem` to a closure that does one training step.
+
+Every engine is asked for the same mathematics: forward, mean cross-entropy, gradients of every W and b but not of the
+input, update; float32, the same first weights, the same batch, already in the engine's own kind of array.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import peers
+from .handmade import HandTuned, Products
+from .measure import UPDATE_TOLERANCE
+from .networks import Array, Problem
+from .runs import Run
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that can be timed.
+
+    Parameters
+    ----------
+    name : str
+        What ``--engines`` calls it.
+    build : callable
+        Takes a `Problem`, returns a `Run`.
+    package : str
+        The importable name it needs, whose version is printed.
+    form : str
+        In which form it is timed, and where it is not quite the same work.
+    update_tolerance : float
+        How far its updates may be from hand-tuned NumPy's, relative to their size.
+    traced : bool
+        Whether tracemalloc sees its arrays.
+    """
+
+    name: str
+    build: Callable[[Problem], Run]
+    package: str
+    form: str
+    update_tolerance: float = UPDATE_TOLERANCE
+    traced: bool = True
+
+    def installed(self) -> bool:
+        """Whether its package can be imported; looks for it without importing it."""
+        return importlib.util.find_spec(self.package) is not None
+
+    def version(self) -> str:
+        """Return the version of its package."""
+        module = importlib.import_module(self.package)
+        return str(getattr(module, "__version__", None) or importlib.metadata.version(self.package))
+
+
+def build_products(problem: Problem) -> Run:
+    """The matrix products alone."""
+    return Run(step=Products(problem).step)
+
+
+def build_numpy(problem: Problem) -> Run:
+    """The hand-tuned NumPy step."""
+    tuned = HandTuned(problem)
+    return Run(step=tuned.step, loss=lambda: tuned.loss, weights=lambda: [w.copy() for w in tuned.update.weights])
+
+
+def _build_ours(problem: Problem, fused: bool) -> Run:
+    from ..models import FullyConnectedNet
+    from ..optim import Optimizer
+
+    network = problem.network
+    model = FullyConnectedNet(
+        list(network.sizes[1:-1]),
+        input_dim=network.sizes[0],
+        num_classes=network.sizes[-1],
+        dtype=np.float32,
+        seed=0,
+        fused=fused,
+    )
+    names = list(model.params)
+    for name, value in zip(names, problem.weights, strict=True):
+        model.params[name] = value
+    optimizer = Optimizer(model, network.rule, learning_rate=network.learning_rate)
+    inputs, labels = problem.inputs, problem.labels
+    last = [0.0]
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss = model.loss_tensor(inputs, labels)
+        loss.backward()
+        optimizer.step()
+        last[0] = loss.item()
+
+    def weights() -> list[Array]:
+        return [model.params[name].copy() for name in names]
+
+    return Run(step=step, loss=lambda: last[0], weights=weights)
+
+
+def build_ours(problem: Problem) -> Run:
+    """This package, with its fused ops."""
+    return _build_ours(problem, fused=True)
+
+
+def build_unfused(problem: Problem) -> Run:
+    """This package, with primitives only."""
+    return _build_ours(problem, fused=False)
+
+
+PACKAGE = __name__.partition(".")[0]
+ENGINES = (
+    Engine("products", build_products, "numpy", "the matrix products alone, into given arrays"),
+    Engine("numpy", build_numpy, "numpy", "hand-tuned: given arrays, in place, update in blocks over flat arrays"),
+    Engine("ours", build_ours, PACKAGE, "loss_tensor, backward, Optimizer.step; fused ops"),
+    Engine("ours-unfused", build_unfused, PACKAGE, "the same with primitives only"),
+    Engine("torch", peers.build_torch, "torch", "eager, functional layers, fused optimizer", traced=False),
+    Engine("jax", peers.build_jax, "jax", "the whole step under jit, buffers donated", traced=False),
+    Engine("mygrad", peers.build_mygrad, "mygrad", "its fused softmax loss, memory guarding off, our flat update"),
+    Engine("autograd", peers.build_autograd, "autograd", "value_and_grad over a list, our flat update"),
+    Engine(
+        "sklearn",
+        peers.build_sklearn,
+        "sklearn",
+        "MLPClassifier.partial_fit, the batch as one mini-batch, alpha 0; checks its input and binarizes the labels "
+        "at every call, and adds Adam's epsilon before the bias correction",
+        update_tolerance=3e-2,
+    ),
+)
+
+
+def select_engines(names: Sequence[str]) -> tuple[Engine, ...]:
+    """Look engines up by name, in the table's order.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names out of `ENGINES`; an empty sequence means all of them. ``products`` and ``numpy`` always come along: the
+        ratios are taken to them, and results are compared with the second.
+
+    Returns
+    -------
+    tuple of Engine
+        Installed or not: the caller asks.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; lists the names that exist.
+    """
+    known = [engine.name for engine in ENGINES]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown engine {name!r}; choose from {', '.join(known)}")
+    wanted = {*names, "products", "numpy"} if names else set(known)
+    return tuple(engine for engine in ENGINES if engine.name in wanted)

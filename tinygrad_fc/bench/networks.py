@@ -1,0 +1,132 @@
+"""The networks that are timed, and the one set of weights and data that every engine starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fully-connected network with ReLU between its layers, softmax loss at the end, and an update rule.
+
+    Parameters
+    ----------
+    name : str
+        What ``--networks`` calls it.
+    sizes : tuple of int
+        Units of the input, of each hidden layer and of the output.
+    batch_size : int
+        Samples in the batch, N.
+    rule : str
+        ``"sgd"`` or ``"adam"`` (beta1 0.9, beta2 0.999, epsilon 1e-8).
+    learning_rate : float
+        Step size.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    batch_size: int
+    rule: str
+    learning_rate: float
+
+    def __str__(self) -> str:
+        rule = "SGD" if self.rule == "sgd" else "Adam"
+        return f"{self.name} ({'-'.join(map(str, self.sizes))}, N={self.batch_size}, {rule})"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A network with the data and the first weights of a comparison; engines copy what they change.
+
+    Parameters
+    ----------
+    network : Network
+        What is trained.
+    inputs : ndarray of float32, shape (N, D)
+        The batch.
+    labels : ndarray of int64, shape (N,)
+        Class indices.
+    weights : tuple of ndarray of float32
+        W1, b1, W2, b2, ...; W has shape (inputs, outputs).
+    """
+
+    network: Network
+    inputs: Array
+    labels: NDArray[np.int64]
+    weights: tuple[Array, ...]
+
+
+NETWORKS = (
+    Network("two-layer", (3072, 100, 10), 100, "sgd", 1e-2),
+    Network("six-layer", (3072, 100, 100, 100, 100, 100, 10), 100, "adam", 1e-4),
+    Network("wide", (3072, 1024, 1024, 1024, 10), 256, "adam", 1e-4),
+    Network("small", (64, 32, 32, 10), 32, "adam", 1e-4),
+)
+
+
+def make_problem(network: Network, seed: int = 0) -> Problem:
+    """Draw the batch and the first weights of a network (He et al. 2015, eq. 10; zero biases).
+
+    Each input row appears twice, with two different labels. A run times thousands of steps on one batch: without this
+    the loss would fall to zero, gradients and second moments would become subnormal numbers, and arithmetic on those
+    is many times slower, so that the figures would depend on how long each engine had trained.
+
+    Parameters
+    ----------
+    network : Network
+        Gives the shapes; its ``batch_size`` is even.
+    seed : int
+        Of the NumPy generator.
+
+    Returns
+    -------
+    Problem
+        Float32 data.
+    """
+    generator = np.random.default_rng(seed)
+    half = network.batch_size // 2
+    classes = network.sizes[-1]
+    rows = generator.standard_normal((half, network.sizes[0]), dtype=np.float32)
+    labels = generator.integers(0, classes, half)
+    weights: list[Array] = []
+    for fan_in, fan_out in zip(network.sizes[:-1], network.sizes[1:], strict=True):
+        scale = np.float32((2.0 / fan_in) ** 0.5)
+        weights.append(generator.standard_normal((fan_in, fan_out), dtype=np.float32) * scale)
+        weights.append(np.zeros(fan_out, dtype=np.float32))
+    return Problem(
+        network=network,
+        inputs=np.concatenate([rows, rows]),
+        labels=np.concatenate([labels, (labels + 1) % classes]).astype(np.int64),
+        weights=tuple(weights),
+    )
+
+
+def select_networks(names: Sequence[str]) -> tuple[Network, ...]:
+    """Look networks up by name, in the order asked for.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names out of `NETWORKS`; an empty sequence means all of them.
+
+    Returns
+    -------
+    tuple of Network
+        The networks.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; lists the names that exist.
+    """
+    known = {network.name: network for network in NETWORKS}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown network {name!r}; choose from {', '.join(known)}")
+    return tuple(known[name] for name in names) or NETWORKS

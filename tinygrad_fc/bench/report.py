@@ -1,0 +1,127 @@
+"""Results as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def text(part: dict[str, Any]) -> str:
+    """Format one part of the results, as `session.measure_all` yields it.
+
+    Parameters
+    ----------
+    part : dict
+        With one key.
+
+    Returns
+    -------
+    str
+        A table with its title, and an empty line at the end.
+    """
+    ((name, value),) = part.items()
+    return _WRITERS[name](value)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Align columns; the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Write a time with three digits and a fitting unit."""
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * factor >= 1 or unit == "µs":
+            break
+    return f"{seconds * factor:#.3g}".rstrip(".") + f" {unit}"
+
+
+def spread(found: dict[str, float]) -> str:
+    """Write a ratio with its quartiles."""
+    return f"{found['median']:.2f} ({found['lower']:.2f}-{found['upper']:.2f})"
+
+
+def _environment(found: dict[str, Any]) -> str:
+    threads = ", ".join(f"{name}={value}" for name, value in found["threads"].items() if value is not None)
+    lines = [
+        f"{found['date']}, {found['processor']}, {found['cores']} cores, {found['machine']}",
+        f"Python {found['python']}, BLAS {found['blas']}; threads: {threads or 'the defaults of each engine'}",
+        "One process per engine, timed in turn; medians over the rounds, in brackets the quartiles.",
+        "",
+    ]
+    rows = []
+    for engine in found["engines"]:
+        rows.append((engine["name"], engine["version"] or "not installed", engine["form"]))
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    lines += [f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}" for a, b, c in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _steps(found: list[dict[str, Any]]) -> str:
+    newest = found[-1]
+    rows = [("engine", "a step", "products = 1", "numpy = 1")]
+    notes = []
+    for name, figures in newest["engines"].items():
+        if "problem" in figures:
+            notes.append(f"  {name}: {figures['problem']}")
+            continue
+        times = duration(figures["seconds"]["median"])
+        rows.append((name, times, spread(figures["to_products"]), spread(figures["to_numpy"])))
+    return "\n".join([f"Training step of {newest['title']}, {newest['rounds']} rounds", table(rows), *notes, ""])
+
+
+def _ops(found: dict[str, Any]) -> str:
+    rows = [("engine", "an op", "floor = 1")]
+    notes = []
+    for name, figures in found["engines"].items():
+        if "problem" in figures:
+            notes.append(f"  {name}: {figures['problem']}")
+            continue
+        rows.append((name, duration(figures["seconds"]["median"]), spread(figures["to_floor"])))
+    title = (
+        f"One recorded small op, forward and backward (a chain of {found['links']}; "
+        f"the floor is a plain Python loop), {found['rounds']} rounds"
+    )
+    return "\n".join([title, table(rows), *notes, ""])
+
+
+def _memory(found: dict[str, Any]) -> str:
+    rows = [("engine", "forward", "and backward")]
+    notes = []
+    for name, figures in found["chain"].items():
+        if "problem" in figures:
+            notes.append(f"  {name}: {figures['problem']}")
+        else:
+            rows.append((name, f"{figures['forward']:.1f}", f"{figures['total']:.1f}"))
+    lines = [f"Peak memory of {found['links']} chained x + 1, in arrays besides the first", table(rows), *notes, ""]
+    base = found["step_bytes"]["numpy"]
+    rows, notes = [("engine", "peak", "numpy = 1")], []
+    for name, figure in found["step_bytes"].items():
+        if figure is None:
+            notes.append(f"  {name}: not seen (it does not allocate through Python)")
+        elif isinstance(figure, dict):
+            notes.append(f"  {name}: {figure['problem']}")
+        else:
+            rows.append((name, f"{figure / 2**20:.1f} MiB", f"{figure / base:.2f}"))
+    title = f"Peak memory of a training step of {found['network']}, with weights, moments and gradients"
+    return "\n".join([*lines, title, table(rows), *notes, ""])
+
+
+def _import(found: dict[str, Any]) -> str:
+    rows = [("import", "seconds")] + [(name, f"{seconds:.3f}") for name, seconds in found["seconds"].items()]
+    title = f"Import, {found['processes']} fresh processes each: {spread(found['to_numpy'])} times NumPy's"
+    return "\n".join([title, table(rows), ""])
+
+
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "environment": _environment,
+    "steps": _steps,
+    "ops": _ops,
+    "memory": _memory,
+    "import": _import,
+}

@@ -1,0 +1,35 @@
+"""What the engines' builders return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .networks import Array
+
+Chain = Callable[[], list[Any]]  # runs a chain of ops forward and backward; returns the gradients as arrays
+
+
+@dataclass(frozen=True)
+class Run:
+    """An engine set up for one problem.
+
+    Parameters
+    ----------
+    step : callable
+        Does one training step; takes and returns nothing.
+    loss : callable or None
+        The loss of the last step as a float; waits for a step that still runs. None: the run has no loss.
+    weights : callable or None
+        Copies of the weights now, W1, b1, W2, b2, ..., each W of shape (inputs, outputs).
+    """
+
+    step: Callable[[], object]
+    loss: Callable[[], float] | None = None
+    weights: Callable[[], list[Array]] | None = None
+
+    def finish(self) -> None:
+        """Wait until the last step has ended."""
+        if self.loss is not None:
+            self.loss()

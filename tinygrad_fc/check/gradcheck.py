@@ -1,0 +1,246 @@
+"""gradcheck: the gradients of a function against finite differences, with a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..engine.backward import gradients
+from ..engine.node import no_grad
+from ..engine.tensor import Tensor, tensor
+
+
+@dataclass(frozen=True, slots=True)
+class InputCheck:
+    """The comparison for one input.
+
+    Attributes
+    ----------
+    name : str
+        Name of the tensor, or its position.
+    shape : tuple of int
+        Of the input.
+    checked : int
+        How many coordinates were differenced.
+    error : float
+        Largest absolute difference, relative to the largest gradient (of both, over the checked coordinates).
+    worst : tuple of int
+        Where the difference is largest.
+    analytic, numerical : float
+        The two values there.
+    tolerance : float
+        The largest `error` that holds.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    checked: int
+    error: float
+    worst: tuple[int, ...]
+    analytic: float
+    numerical: float
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the gradient holds."""
+        return self.error <= self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class GradcheckReport:
+    """What `gradcheck` found: true when every gradient holds; prints as a table.
+
+    Attributes
+    ----------
+    inputs : tuple of InputCheck
+        One for each input.
+    """
+
+    inputs: tuple[InputCheck, ...]
+
+    def __bool__(self) -> bool:
+        return all(check.holds for check in self.inputs)
+
+    def __str__(self) -> str:
+        rows = [("input", "shape", "checked", "error", "verdict", "worst at", "analytic", "numerical")]
+        for c in self.inputs:
+            size = int(np.prod(c.shape))
+            rows.append((
+                c.name, "x".join(map(str, c.shape)) or "scalar", f"{c.checked} of {size}", f"{c.error:.2e}",
+                "holds" if c.holds else "WRONG", str(list(c.worst)), f"{c.analytic:.6e}", f"{c.numerical:.6e}",
+            ))  # fmt: skip
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+    __repr__ = __str__
+
+
+def gradcheck(
+    f: Callable[..., Tensor],
+    *inputs: Any,
+    samples: int | None = None,
+    h: float | None = None,
+    tolerance: float | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> GradcheckReport:
+    """Compare the gradients of ``f(*inputs)`` with finite differences.
+
+    Every coordinate is moved up and down; the central differences at `h` and `h / 2` are extrapolated (Richardson), and
+    where they disagree, as they do across a kink, smaller steps are tried. A result that is no scalar is weighted with
+    random numbers first. The inputs have their old values afterwards, bit for bit.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a tensor. It may ignore its arguments and close over the inputs, as with the parameters of a network:
+        ``gradcheck(lambda *_: model.loss_tensor(X, y), *model.parameters())``.
+    *inputs : Tensor or array_like
+        Floating point. Tensors that need a gradient are checked where they stand; arrays are made tensors.
+    samples : int, optional
+        Check that many random coordinates of each input instead of all.
+    h : float, optional
+        First step; 1e-4 for float64 and 1e-2 for float32.
+    tolerance : float, optional
+        Largest error that holds; 1e-6 for float64 and 1e-2 for float32, whose differences are that noisy.
+    seed : int
+        For the random weights and coordinates.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    GradcheckReport
+        True when all gradients hold.
+
+    Raises
+    ------
+    TypeError
+        If an input is not floating point or a tensor without gradient, or `f` returns no tensor that depends on one.
+    ValueError
+        If there is no input, or the result is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_fc as tg
+    >>> bool(tg.gradcheck(lambda x: np.exp(x).sum(), np.array([0.0, 1.0])))
+    True
+    """
+    if not inputs:
+        raise ValueError("gradcheck: no input is given: gradcheck(f, x, ...).")
+    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int) or samples < 1):
+        raise ValueError(f"gradcheck: samples={samples!r}, expected a positive integer or None for all.")
+    for key, value in (("h", h), ("tolerance", tolerance)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise ValueError(f"gradcheck: {key}={value!r}, expected a positive number.")
+    tensors = [_input(position, value) for position, value in enumerate(inputs)]
+    generator = np.random.default_rng(seed)
+    out = f(*tensors)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"gradcheck: f returned {type(out).__name__}, expected a Tensor.")
+    if not out.requires_grad:
+        raise TypeError("gradcheck: the result of f does not depend on an input that needs a gradient.")
+    if not np.isfinite(out.data).all():
+        raise ValueError("gradcheck: f is not finite at the inputs, so no difference can be taken.")
+    weights = np.ones(()) if out.size == 1 else generator.uniform(0.5, 1.5, out.shape)
+    upstream = np.broadcast_to(weights, out.shape).astype(out.dtype)
+    analytic = [d.data for d in gradients([out], tensors, [upstream])]
+
+    def value() -> float:
+        with no_grad():
+            return float(np.sum(f(*tensors).data * weights, dtype=np.float64))
+
+    picks = [_pick(t, samples, generator) for t in tensors]
+    bar = _bar(sum(map(len, picks)), progress)
+    checks = []
+    for position, (t, d, indices) in enumerate(zip(tensors, analytic, picks, strict=True)):
+        coarse = t.dtype != np.float64
+        step = h or (1e-2 if coarse else 1e-4)
+        bound = tolerance or (1e-2 if coarse else 1e-6)
+        ours, theirs = np.empty(len(indices)), np.empty(len(indices))
+        for k, index in enumerate(indices):
+            ours[k] = d[index]
+            theirs[k] = _difference(value, t.data, index, step, ours[k], bound)
+            bar.update()
+        gap = np.abs(ours - theirs)
+        scale = max(np.max(np.abs(ours), initial=0.0), np.max(np.abs(theirs), initial=0.0))
+        k = int(np.argmax(gap)) if len(indices) else -1
+        error = 0.0 if k < 0 or gap[k] == 0 else float(gap[k] / scale)
+        checks.append(InputCheck(
+            t.name or f"input {position}", t.shape, len(indices), error, indices[k] if k >= 0 else (),
+            float(ours[k]) if k >= 0 else 0.0, float(theirs[k]) if k >= 0 else 0.0, bound,
+        ))  # fmt: skip
+    bar.close()
+    return GradcheckReport(tuple(checks))
+
+
+def _input(position: int, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        if not value.requires_grad or not value.is_leaf:
+            raise TypeError(
+                f"gradcheck: input {position} must be a leaf made with requires_grad=True, or an array; given "
+                f"{'a computed tensor' if value.requires_grad else 'a tensor that needs no gradient'}."
+            )
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        raise TypeError(f"gradcheck: input {position} has dtype {array.dtype}, expected floats: 1.0 instead of 1.")
+    return tensor(array, requires_grad=True)
+
+
+def _pick(t: Tensor, samples: int | None, generator: np.random.Generator) -> list[tuple[int, ...]]:
+    """Return the coordinates to check: all, or `samples` of them at random."""
+    if samples is None or samples >= t.size:
+        return list(np.ndindex(t.shape))
+    flat = np.sort(generator.choice(t.size, samples, replace=False))
+    return [tuple(map(int, index)) for index in zip(*np.unravel_index(flat, t.shape), strict=True)]
+
+
+def _difference(
+    value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], h: float, expected: float, bound: float
+) -> float:
+    """Return the derivative along one coordinate; smaller steps are tried while the two differences of a step disagree."""
+    best, trust = 0.0, np.inf
+    for _ in range(4):
+        wide, narrow = _central(value, x, index, h), _central(value, x, index, h / 2)
+        doubt = abs(wide - narrow)
+        if doubt < trust:
+            best, trust = (4 * narrow - wide) / 3, doubt
+        if doubt <= 10 * bound * max(abs(narrow), abs(expected)):
+            break
+        h /= 8
+    return best
+
+
+def _central(value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], h: float) -> float:
+    old = x[index].copy()
+    try:
+        x[index] = old + h
+        above, high = value(), float(x[index])
+        x[index] = old - h
+        below, low = value(), float(x[index])
+    finally:
+        x[index] = old
+    return (above - below) / (high - low)
+
+
+class _Silent:
+    def update(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _bar(total: int, progress: bool) -> Any:
+    if not progress:
+        return _Silent()
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, desc="gradient check", unit=" coordinates")
+

@@ -1,0 +1,144 @@
+"""What the course networks share: scores, a loss with regularization, and the course's interface over parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..engine.backward import gradients
+from ..engine.node import no_grad
+from ..engine.tensor import Tensor, constant
+from ..fused import l2_penalty
+from ..nn.layers import finite
+from ..nn.losses import LOSSES
+from ..nn.module import Module, Parameter
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class Params(MutableMapping[str, np.ndarray]):
+    """The parameters under the course's names, live: read, write in place, or assign; the network sees it at once.
+
+    Attributes
+    ----------
+    tensors : dict of str to Parameter
+        The parameters themselves.
+    """
+
+    def __init__(self, tensors: dict[str, Parameter]) -> None:
+        self.tensors = tensors
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._tensor(name).data
+
+    def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
+        self._tensor(name).write_(value)
+
+    def _tensor(self, name: str) -> Parameter:
+        if name not in self.tensors:
+            raise KeyError(f"no parameter {name!r}; the network has {', '.join(self.tensors)}.")
+        return self.tensors[name]
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"params: {name!r} cannot be deleted: the parameters are the network's.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name} {tensor.shape}' for name, tensor in self.tensors.items())})"
+
+
+class Classifier(Module):
+    """A network of fully-connected layers with a classification loss. Subclasses make the layers ``fc1``, ``fc2``, ....
+
+    Attributes
+    ----------
+    params : Params
+        W1, b1, W2, b2, ... as live arrays.
+    reg : float
+        Strength of the L2 regularization: 0.5 * reg * sum(W ** 2) over the weights is added to the loss.
+    dtype : numpy.dtype
+        Of the parameters; inputs are cast to it.
+    """
+
+    def __init__(self, layers: list[Module], reg: float, loss: str, fused: bool, dtype: npt.DTypeLike) -> None:
+        if loss not in LOSSES:
+            raise ValueError(f"loss: given {loss!r}, expected one of {', '.join(map(repr, LOSSES))}.")
+        self.dtype = np.dtype(dtype)
+        self.reg = reg
+        tensors = {}
+        for n, layer in enumerate(layers, 1):
+            setattr(self, f"fc{n}", layer)
+            for letter in ("W", "b"):
+                tensors[f"{letter}{n}"] = getattr(layer, letter)
+        self._layers = tuple(f"fc{n}" for n in range(1, len(layers) + 1))
+        self.criterion = LOSSES[loss](fused=fused)
+        self._fused = fused
+        self.params = Params(tensors)
+        self._check_reg()
+
+    def forward(self, x: Any) -> Tensor:
+        """Return the scores, shape (N, num_classes), of a batch (N, d1, ..., dk)."""
+        if not isinstance(x, Tensor):
+            x = constant(np.asarray(x).astype(self.dtype, copy=False), "X")
+        for name in self._layers:
+            x = getattr(self, name)(x)
+        return x  # type: ignore[no-any-return]
+
+    def loss_tensor(self, X: Any, y: npt.ArrayLike) -> Tensor:
+        """Return the loss with its regularization as a scalar tensor, to differentiate, draw or check.
+
+        Parameters
+        ----------
+        X : array or Tensor, shape (N, d1, ..., dk)
+        y : array of integers, shape (N,)
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, a label is out of range, or `reg` is negative or not finite.
+        TypeError
+            If the labels are no integers.
+        """
+        self._check_reg()
+        loss = self.criterion(self(X), y)
+        if self.reg:
+            for name, tensor in self.params.tensors.items():
+                if name[0] == "W":
+                    penalty = l2_penalty if self._fused else l2_penalty.op.compose
+                    loss = loss + penalty(tensor, float(self.reg))
+        return loss  # type: ignore[no-any-return]
+
+    def loss(self, X: Any, y: npt.ArrayLike | None = None) -> Any:
+        """Return scores, or the loss and its gradients: the course's interface.
+
+        Parameters
+        ----------
+        X : array, shape (N, d1, ..., dk)
+            A batch.
+        y : array of integers, shape (N,), optional
+            Labels.
+
+        Returns
+        -------
+        scores : ndarray, shape (N, num_classes)
+            Without `y`.
+        loss, grads : float, dict of str to ndarray
+            With `y`; the gradients stand under the names of `params`.
+        """
+        if y is None:
+            with no_grad():
+                return self(X).data
+        loss = self.loss_tensor(X, y)
+        found = gradients(loss, list(self.params.tensors.values()))
+        return loss.item(), {name: d.data for name, d in zip(self.params.tensors, found, strict=True)}
+
+    def _check_reg(self) -> None:
+        finite("reg", self.reg)

@@ -1,0 +1,81 @@
+"""FullyConnectedNet: any number of hidden layers with relu between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..nn import init
+from ..nn.layers import Linear, finite, positive_integer
+from ..nn.module import Module
+from .classifier import Classifier
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class FullyConnectedNet(Classifier):
+    """{affine - relu} x (L - 1) - affine - loss, the network of the course CS231n.
+
+    Parameters
+    ----------
+    hidden_dims : sequence of int
+        Size of each hidden layer; may be empty.
+    input_dim : int
+        Features of an example (the product of its axes).
+    num_classes : int
+        Number of classes.
+    reg : float
+        Strength of the L2 regularization.
+    weight_scale : float or None
+        Standard deviation of the initial weights; None takes Kaiming's, sqrt(2 / fan_in), layer by layer.
+    dtype : dtype
+        Of the parameters; float64 for gradient checks.
+    seed : int, numpy.random.Generator or None
+        For the initial weights, drawn in layer order.
+    fused : bool
+        Fused operations, or the same network composed from primitives.
+    loss : {"softmax", "svm"}
+        The loss.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the argument that is out of range or of a wrong type.
+
+    Examples
+    --------
+    >>> import numpy as np, tinygrad_fc as tg
+    >>> model = tg.models.FullyConnectedNet([20, 30], input_dim=15, num_classes=10, seed=0)
+    >>> model.loss(np.ones((4, 15))).shape
+    (4, 10)
+    """
+
+    def __init__(
+        self, hidden_dims: Sequence[int], input_dim: int = 3 * 32 * 32, num_classes: int = 10, *, reg: float = 0.0,
+        weight_scale: float | None = 1e-2, dtype: npt.DTypeLike = np.float32, seed: init.Seed = None, fused: bool = True,
+        loss: str = "softmax",
+    ) -> None:  # fmt: skip
+        if isinstance(hidden_dims, (int, np.integer)):
+            raise TypeError(f"hidden_dims: given {hidden_dims}, expected a list of sizes: [{hidden_dims}].")
+        if not isinstance(hidden_dims, Sequence | np.ndarray) or isinstance(hidden_dims, str):
+            raise TypeError(f"hidden_dims: given {hidden_dims!r}, expected a list of sizes, e.g. [100, 100].")
+        sizes = [
+            positive_integer("input_dim", input_dim),
+            *[positive_integer(f"hidden_dims[{n}]", size) for n, size in enumerate(hidden_dims)],
+            positive_integer("num_classes", num_classes),
+        ]
+        if weight_scale is not None:
+            finite("weight_scale", weight_scale)
+        finite("reg", reg)
+        generator = init.generator(seed)
+        layers: list[Module] = []
+        for n, (into, out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            activation = "relu" if n < len(sizes) - 2 else None
+            layers.append(
+                Linear(into, out, activation, weight_scale=weight_scale, dtype=dtype, seed=generator, fused=fused)
+            )
+        super().__init__(layers, reg, loss, fused, dtype)

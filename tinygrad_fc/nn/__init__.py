@@ -1,0 +1,8 @@
+"""Layers, losses and initialisers, and the modules that hold their state."""
+
+from . import functional, init
+from .layers import Linear, ReLU, Sequential
+from .losses import SoftmaxLoss, SVMLoss
+from .module import Module, Parameter
+
+__all__ = ["Linear", "Module", "Parameter", "ReLU", "SVMLoss", "Sequential", "SoftmaxLoss", "functional", "init"]

@@ -1,0 +1,202 @@
+"""Rule: how an update rule is declared, and how its hyperparameters and arrays are checked."""
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+Config: TypeAlias = MutableMapping[str, Any]
+PureRule: TypeAlias = Callable[[Any, Any, Config | None], tuple[np.ndarray, Config]]
+State: TypeAlias = tuple[np.ndarray, ...]
+Update: TypeAlias = Callable[[np.ndarray, np.ndarray, State, Mapping[str, Any], np.ndarray], None]
+
+
+class Option(NamedTuple):
+    """A hyperparameter: its default and the interval it lies in.
+
+    Parameters
+    ----------
+    default : float
+        The value used when none is given.
+    low, high : float
+        The interval [low, high): `low` is allowed, `high` is not.
+    open_low : bool
+        True makes it (low, high): `low` is not allowed either.
+    """
+
+    default: float
+    low: float = 0.0
+    high: float = math.inf
+    open_low: bool = False
+
+    def check(self, owner: str, key: str, value: object) -> float:
+        """Return `value` as a Python float, or raise an error that names it.
+
+        A Python float, because a NumPy float64 scalar would turn float32 arithmetic into float64.
+        """
+        span = f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g})"
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            raise TypeError(f"{owner}: {key} must be a number in {span}, got {value!r} ({type(value).__name__})")
+        number = float(value)
+        # Written so that NaN, which fails every comparison, is refused too.
+        if not (self.low <= number < self.high) or (self.open_low and number == self.low):
+            raise ValueError(f"{owner}: {key} must lie in {span}, got {value!r}; the default is {self.default:g}")
+        return number
+
+
+class Rule:
+    """An update rule, declared.
+
+    Parameters
+    ----------
+    name : str
+        The name users give, such as ``"adam"``.
+    options : mapping of str to Option
+        The hyperparameters, with defaults and allowed intervals.
+    state : tuple of str
+        Names of the arrays kept per parameter, each of the parameter's shape and dtype, zero at the start.
+    update : callable
+        ``update(w, dw, state, config, scratch)`` changes `w` and the arrays of `state` in place. `scratch` is a buffer
+        of w's shape and dtype; `config` holds checked hyperparameters as Python numbers, and, where `counted`, the
+        number ``t`` of this step, counted from 1. It works element by element, so any block of an array can be given.
+    counted : bool
+        True when the rule reads the step number ``config["t"]``.
+    function : callable or None
+        The rule's pure form, which `get_rule` then takes for the rule itself.
+    """
+
+    __slots__ = ("counted", "function", "name", "options", "state", "update")
+
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, Option],
+        state: tuple[str, ...],
+        update: Update,
+        *,
+        counted: bool = False,
+        function: PureRule | None = None,
+    ) -> None:
+        self.name = name
+        self.options = dict(options)
+        self.state = state
+        self.update = update
+        self.counted = counted
+        self.function = function
+
+    def __repr__(self) -> str:
+        defaults = ", ".join(f"{key}={option.default:g}" for key, option in self.options.items())
+        return f"Rule({self.name!r}: {defaults}; state: {', '.join(self.state) or 'none'})"
+
+    def configure(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Check hyperparameters and fill in the defaults.
+
+        Parameters
+        ----------
+        given : mapping of str to number
+            Any of the rule's options, and ``t`` (steps done so far, an integer of at least 0) where it counts steps.
+
+        Returns
+        -------
+        dict
+            Every option as a Python float, and ``t`` as an int where the rule counts steps.
+
+        Raises
+        ------
+        ValueError
+            For a key the rule does not know, NaN, or a value outside its interval.
+        TypeError
+            For a value that is no number.
+        """
+        known = [*self.options, "t"] if self.counted else list(self.options)
+        for key in given:
+            if key not in known:
+                raise ValueError(
+                    f"{self.name}: unknown option {key!r}{closest(key, known)}; it takes {', '.join(known)}"
+                )
+        config: dict[str, Any] = {
+            key: option.check(self.name, key, given.get(key, option.default)) for key, option in self.options.items()
+        }
+        if self.counted:
+            steps = given.get("t", 0)
+            if isinstance(steps, bool) or not isinstance(steps, int | np.integer):
+                raise TypeError(f"{self.name}: t must be an integer, the steps done so far, got {steps!r}")
+            if steps < 0:
+                raise ValueError(f"{self.name}: t must be at least 0, the steps done so far, got {steps}")
+            config["t"] = int(steps)
+        return config
+
+    def apply(self, w: Any, dw: Any, config: Config | None = None) -> tuple[np.ndarray, Config]:
+        """Apply the rule to one array and leave the arrays given as they are.
+
+        Parameters
+        ----------
+        w : array_like
+            The parameter, any shape, float32 or wider.
+        dw : array_like
+            The gradient of the loss, of w's shape; computed with in w's dtype.
+        config : dict, optional
+            Hyperparameters, and the state of the step before. It is changed: missing options get their defaults, and
+            the new state arrays (and ``t``) are put in.
+
+        Returns
+        -------
+        next_w : ndarray
+            The parameter after the step, of w's shape and dtype.
+        config : dict
+            The dictionary given, or a new one.
+
+        Raises
+        ------
+        ValueError
+            For an option out of range or unknown, and for a shape other than w's.
+        TypeError
+            For an option or array that is not of real floating numbers.
+        """
+        next_w = np.array(w)
+        check_dtype(next_w.dtype, f"{self.name}: w")
+        config = {} if config is None else config
+        # Config before arrays: everything is checked before the caller's dictionary changes.
+        options = self.configure({key: value for key, value in config.items() if key not in self.state})
+        dw = self._like(next_w, "dw", dw)
+        state = tuple(
+            np.array(self._like(next_w, key, config[key])) if key in config else np.zeros_like(next_w)
+            for key in self.state
+        )
+        if self.counted:
+            options["t"] += 1
+        with np.errstate(under="ignore"):
+            self.update(next_w, dw, state, options, np.empty_like(next_w))
+        for key, value in options.items():
+            if key == "t":
+                config[key] = value
+            else:
+                config.setdefault(key, value)
+        config.update(zip(self.state, state, strict=True))
+        return next_w, config
+
+    def _like(self, w: np.ndarray, key: str, value: Any) -> np.ndarray:
+        """Return `value` as an array of w's dtype, or raise because its shape or kind does not fit."""
+        array = np.asarray(value)
+        if array.shape != w.shape:
+            raise ValueError(f"{self.name}: {key} has shape {array.shape}, but w has {w.shape}; they must be equal")
+        if array.dtype.kind not in "fiu":
+            raise TypeError(f"{self.name}: {key} must hold real numbers, got dtype {array.dtype}")
+        return array.astype(w.dtype, copy=False)
+
+
+def check_dtype(dtype: np.dtype, label: str) -> None:
+    """Raise a TypeError unless `dtype` is a floating type wide enough to be trained in.
+
+    float16 is refused: its smallest number is 6e-8, so that squared gradients and epsilon vanish.
+    """
+    if dtype.kind != "f" or dtype.itemsize < 4:
+        raise TypeError(f"{label} has dtype {dtype}, but update rules need float32 or float64: convert it with astype")
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return a hint such as `` (did you mean 'adam'?)``, or nothing when no name comes close."""
+    matches = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
