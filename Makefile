@@ -6,15 +6,16 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .NOTPARALLEL:
-.PHONY: help demo test docs lint bench clean
+.PHONY: help demo test coverage docs lint bench clean
 
 help:
-	@echo "make demo   train a network on handwritten digits, check its gradients, draw its graph (into out/)"
-	@echo "make test   run the tests"
-	@echo "make docs   build the documentation into docs/_build/html"
-	@echo "make lint   run ruff, and mypy on the package"
-	@echo "make bench  time training steps (beside the peers that are installed in $(VENV))"
-	@echo "make clean  remove $(VENV) and everything that was made"
+	@echo "make demo      train a network on handwritten digits, check its gradients, draw its graph (into out/)"
+	@echo "make test      run the tests"
+	@echo "make coverage  run the tests, and say which lines of the package they miss"
+	@echo "make docs      build the documentation into docs/_build/html"
+	@echo "make lint      run ruff, and mypy on the package"
+	@echo "make bench     time training steps (beside the peers that are installed in $(VENV))"
+	@echo "make clean     remove $(VENV) and everything that was made"
 	@echo "Another Python: make demo PYTHON=python3.12"
 
 demo: $(VENV)/.viz-stamp
@@ -22,6 +23,10 @@ demo: $(VENV)/.viz-stamp
 
 test: $(VENV)/.test-stamp
 	$(BIN)/python -m pytest
+
+coverage: $(VENV)/.test-stamp
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage report
 
 docs: $(VENV)/.docs-stamp
 	$(BIN)/python -m sphinx -W -n --keep-going -b html docs docs/_build/html
@@ -34,7 +39,7 @@ bench: $(VENV)/.viz-stamp
 	$(BIN)/python -m tinygrad_fc bench
 
 clean:
-	rm -rf $(VENV) out docs/_build docs/api/generated build dist *.egg-info
+	rm -rf $(VENV) out docs/_build build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	find tinygrad_fc tests docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,4 +1,4 @@
-"""Samples bound to the arguments of their operation, and derivatives by numbers: what the registry's checks stand on."""
+"""Samples bound to the arguments of their operation, and derivatives by numbers: the ground of the checks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Case:
 
     def bound(self, arrays: list[Any]) -> list[Any]:
         """Return the arguments with `arrays` (or tensors) in the varying places."""
-        values = [list(v) if key == self.op.variadic else v for key, v in zip(self.op.arguments, self.values, strict=True)]
+        values = [
+            list(v) if key == self.op.variadic else v for key, v in zip(self.op.arguments, self.values, strict=True)
+        ]
         for (n, k), array in zip(self.slots, arrays, strict=True):
             if k is None:
                 values[n] = array
@@ -70,13 +72,15 @@ class Case:
         return [f"{self.op.arguments[n]}{'' if k is None else f'[{k}]'}" for n, k in self.slots]
 
     def __repr__(self) -> str:
-        parts = [f"{key}={np.shape(v)}" if isinstance(v, np.ndarray) else f"{key}={v!r:.50}"
-                 for key, v in zip(self.op.arguments, self.values, strict=True)]
+        parts = [
+            f"{key}={np.shape(v)}" if isinstance(v, np.ndarray) else f"{key}={v!r:.50}"
+            for key, v in zip(self.op.arguments, self.values, strict=True)
+        ]
         return f"{self.op.name}({', '.join(parts)})"
 
 
 def leaves(arrays: Arrays, needed: list[bool] | None = None) -> list[tg.Tensor]:
-    """Return leaf tensors that need gradients (or those of `needed`), of the very arrays given: no copy, no layout lost."""
+    """Return leaf tensors that need gradients (or those of `needed`), of these very arrays: no copy, no layout lost."""
     found = []
     for n, array in enumerate(arrays):
         item = tg.tensor(array, requires_grad=needed is None or needed[n])
@@ -109,7 +113,7 @@ def close(found: Any, expected: Any, tolerance: float, what: str) -> None:
 
 
 def is_analytic(op: Op) -> bool:
-    """Whether the function may be fed complex numbers, so that the complex step gives its derivative to the last digits."""
+    """Whether the function may be fed complex numbers, so that the complex step gives its derivative."""
     ufunc = op.function
     return isinstance(ufunc, np.ufunc) and op.name not in NOT_ANALYTIC and "D" * ufunc.nin + "->D" in ufunc.types
 
@@ -126,7 +130,7 @@ def complex_step(f: Callable[[Arrays], Any], arrays: Arrays, which: int) -> np.n
 
 
 def differences(f: Callable[[Arrays], Any], arrays: Arrays, which: int, step: float = 2e-3) -> np.ndarray:
-    """Return the gradient of a scalar function by central differences, Richardson-extrapolated (error of order step**4)."""
+    """Return the gradient of a scalar function by central differences, extrapolated (error of order step**4)."""
     found = np.empty(arrays[which].shape)
 
     def central(at: tuple[int, ...], h: float) -> float:

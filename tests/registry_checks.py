@@ -1,7 +1,7 @@
 """What each declared operation must hold. `check_op` runs all of it at the samples that the declaration carries.
 
-Each check takes an operation, one sample bound to its arguments, and a generator; it raises AssertionError and names what
-is wrong. tests/ops/test_registry.py runs them over the whole registry.
+Each check takes a case (an operation and one sample bound to its arguments) and a generator; it raises AssertionError
+and names what is wrong. tests/ops/test_registry.py runs them over the whole registry.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tinygrad_fc.engine.dispatch import FUNCTIONS, UFUNCS
 from tinygrad_fc.engine.node import Node
 from tinygrad_fc.engine.op import Op
 
-# What a comparison of peak memory forgives, in bytes: Python's objects, and the buffer of 8192 elements in which a ufunc
-# casts. Neither grows with the arrays.
+# What a comparison of peak memory forgives, in bytes: Python's objects, and the buffer of 8192 elements in which a
+# ufunc casts. Neither grows with the arrays.
 SLACK = 16_384 + 8_192 * 8
 
 
@@ -49,7 +49,9 @@ def check_values(case: Case, generator: np.random.Generator) -> None:
                 if any(isinstance(a, np.ndarray) for a in args):
                     first = next(n for n, a in enumerate(args) if isinstance(a, np.ndarray))
                     ours = function(*args[:first], tg.tensor(args[first]), *args[first + 1 :], **kwargs)
-                    assert isinstance(ours, tg.Tensor), f"np.{function.__name__} of a tensor gives {type(ours).__name__}"
+                    assert isinstance(ours, tg.Tensor), (
+                        f"np.{function.__name__} of a tensor gives {type(ours).__name__}"
+                    )
 
 
 def check_first_order(case: Case, generator: np.random.Generator) -> None:
@@ -121,7 +123,9 @@ def check_dtypes(case: Case, generator: np.random.Generator) -> None:
                 with watched(case.op) as returns:
                     found = pulled(case, arrays, g.astype(out.dtype), create_graph)
                 for label, d in returns:
-                    assert d.dtype == out.dtype, f"{case}: the rule of {label} returned {d.dtype} for a {out.dtype} result"
+                    assert d.dtype == out.dtype, (
+                        f"{case}: the rule of {label} returned {d.dtype} for a {out.dtype} result"
+                    )
                 for d, expected, name in zip(found, wide, case.names(), strict=True):
                     assert d.dtype == dtype, f"{case}: the gradient of {name} is {d.dtype}"
                     if dtype is np.float32:
@@ -234,7 +238,9 @@ def check_no_grad(case: Case, generator: np.random.Generator) -> None:
     assert not case.run(case.arrays).requires_grad
     if not case.op.rules:
         args, kwargs = case.sample
-        floats = [tg.tensor(a, requires_grad=True) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args]
+        floats = [
+            tg.tensor(a, requires_grad=True) if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args
+        ]
         assert not case.op.record(*floats, **kwargs).requires_grad
 
 
@@ -339,7 +345,9 @@ def cases(op: Op, generator: np.random.Generator) -> list[Case]:
     assert op.samples is not None, f"op {op.name} has no samples: give samples= when it is declared"
     found = [Case(op, sample) for sample in op.samples(generator)]
     assert found, f"op {op.name}: samples() returned none"
-    assert not op.rules or any(case.arrays for case in found), f"op {op.name}: no sample has a float array to differentiate"
+    assert not op.rules or any(case.arrays for case in found), (
+        f"op {op.name}: no sample has a float array to differentiate"
+    )
     return found
 
 

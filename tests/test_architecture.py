@@ -10,8 +10,12 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc.engine.dispatch import functions
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_fc"
@@ -51,7 +55,10 @@ def imported_names(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
-            yield ".".join([*base, *([node.module] if node.module else [])])
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:  # `from tinygrad_fc import nn` imports a room, `... import tensor` a public name
+                is_room = (PACKAGE / alias.name).is_dir() or (PACKAGE / f"{alias.name}.py").exists()
+                yield f"{origin}.{alias.name}" if origin == "tinygrad_fc" and is_room else origin
 
 
 def test_imports_point_one_way() -> None:
@@ -127,8 +134,9 @@ def test_import_brings_in_nothing_optional() -> None:
 def test_the_checks_above_can_fail(tmp_path: Path) -> None:
     """The counters see what they are to see: code and imports inside functions, and walks but no counts."""
     file = tmp_path / "sample.py"
-    prose, comment = '"""Two\n    lines."""', "# why"
-    file.write_text(f"{prose}\n\n{comment}\ndef f(n):\n    {prose}\n    import os\n    return (os,\n  n.parents)\n")
+    prose = '"""Two\n    lines."""'
+    code = "def f(n):\n    {prose}\n    import os\n    return (os,\n  n.parents)\n"
+    file.write_text(f"{prose}\n\n# why\n" + code.format(prose=prose))
     assert code_lines(file) == 4
     assert reads_of_parents(file) == [10]
     file.write_text("node.parents = ()\nlen(node.parents)\n")
@@ -149,3 +157,17 @@ def test_the_page_names_what_is_there() -> None:
     rooms = set(re.findall(r"`(\w+)`", page.split("## The house")[1].split("\n\n")[2]))
     there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert there - {"__init__"} <= rooms
+
+
+def test_the_reference_is_complete() -> None:
+    """docs/api.md has every public name of the package and of its rooms; operations have a table there."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    rooms = {name: getattr(tg, name) for name in tg.__all__ if isinstance(getattr(tg, name), ModuleType)}
+    assert {"nn", "models", "optim", "training", "data", "check", "viz"} <= set(rooms)
+    operations = {id(record) for record in vars(functions).values()}  # docs/api.md makes a table of the registry
+    public = {name for name in tg.__all__ if name not in rooms and id(getattr(tg, name)) not in operations}
+    names = {f"{room}.{name}" for room, module in rooms.items() for name in module.__all__}
+    held = {id(getattr(module, name)) for module in rooms.values() for name in module.__all__}
+    names |= {name for name in public if id(getattr(tg, name)) not in held}
+    assert {"Tensor", "gradients", "nn.Linear"} <= names
+    assert sorted(name for name in names if not re.search(rf":: (tinygrad_fc\.)?{re.escape(name)}\b", page)) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import itertools
 import math
@@ -38,11 +39,36 @@ def test_has_samples(name: str) -> None:
     assert cases(REGISTRY[name], generator_of(name))
 
 
+@pytest.mark.parametrize("name", [name for name in OPS if REGISTRY[name].rules])
+def test_rules_use_what_they_say_they_read(name: str) -> None:
+    """A parameter that a rule names and does not use would keep an array alive for nothing."""
+    op = REGISTRY[name]
+    for rule in [*op.rules.values(), *([op.via] if op.via is not None else [])]:
+        assert unused(rule) == set(), f"{name}: {rule.__code__}"
+
+
+def unused(rule: Callable[..., Any]) -> set[str]:
+    """Return the parameters after g that the code of a rule never loads."""
+    loaded: set[str] = set()
+    for step in dis.get_instructions(rule):
+        if step.opname.startswith("LOAD"):
+            loaded |= set(step.argval) if isinstance(step.argval, tuple) else {step.argval}
+    return set(rule.__code__.co_varnames[1 : rule.__code__.co_argcount]) - loaded
+
+
+def test_an_unused_parameter_is_found() -> None:
+    assert unused(lambda g, x, y: g * y) == {"x"}
+    assert unused(lambda g, x, y: [g * x for _ in y]) == set()
+    assert unused(lambda g: g) == set()
+
+
 # ---- what has no NumPy function of its own to be compared with
 
 
 def naive_softmax_loss(x: Any, y: Any) -> float:
-    return -sum(math.log(math.exp(row[k]) / sum(math.exp(v) for v in row)) for row, k in zip(x, y, strict=True)) / len(y)
+    return -sum(math.log(math.exp(row[k]) / sum(math.exp(v) for v in row)) for row, k in zip(x, y, strict=True)) / len(
+        y
+    )
 
 
 def naive_svm_loss(x: Any, y: Any, delta: float = 1.0) -> float:
@@ -156,12 +182,18 @@ HELD = np.ones((2, 3))
 WRONG = {
     "first_order": lambda: tg.op(lambda x: x**2, name="wrong", x=lambda g, x: g * x, samples=one_array),
     "second_order": lambda: tg.op(
-        lambda x: x**3, name="wrong", samples=one_array,
+        lambda x: x**3,
+        name="wrong",
+        samples=one_array,
         x=lambda g, x: g * (3.0 * (x.data if isinstance(x, tg.Tensor) else x) ** 2),
     ),
-    "dtypes": lambda: tg.op(lambda x: x * 2.0, name="wrong", x=lambda g: g * np.float64(2.0), samples=one_array, broadcasts=True),
+    "dtypes": lambda: tg.op(
+        lambda x: x * 2.0, name="wrong", x=lambda g: g * np.float64(2.0), samples=one_array, broadcasts=True
+    ),
     "nothing_is_written": lambda: tg.op(lambda x: x * 2.0, name="wrong", x=writes_saved, samples=one_array),
-    "layouts": lambda: tg.op(lambda x: x * 2.0, name="wrong", x=lambda g: g * (1.0 + (g.strides[-1] == 8)), samples=one_array),
+    "layouts": lambda: tg.op(
+        lambda x: x * 2.0, name="wrong", x=lambda g: g * (1.0 + (g.strides[-1] == 8)), samples=one_array
+    ),
     "compose": lambda: tg.fused_op(
         lambda x: x * 2.0, name="wrong", x=lambda g: g * 2.0, compose=lambda x: x * 2.0 + 1e-6, samples=one_array
     ),

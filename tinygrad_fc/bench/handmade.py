@@ -46,7 +46,8 @@ class Products:
         grads = [np.full((n, w.shape[1]), 1e-2, dtype=np.float32) for w in weights]
         self.forward = [(x, w, np.empty_like(g)) for x, w, g in zip(inputs, weights, grads, strict=False)]
         self.backward = [(x.T, g, np.empty_like(w)) for x, w, g in zip(inputs, weights, grads, strict=False)]
-        self.backward += [(g, w.T, np.empty((n, len(w)), np.float32)) for w, g in zip(weights[1:], grads[1:], strict=True)]
+        for w, g in list(zip(weights, grads, strict=True))[1:]:
+            self.backward.append((g, w.T, np.empty((n, len(w)), np.float32)))
 
     def step(self) -> None:
         """Do the products of one step."""
@@ -144,7 +145,7 @@ class HandTuned:
         for x, w, b, out, mask in self.forward:
             dot(x, w, out)
             add(out, b, out)
-            maximum(out, 0.0, out)
+            maximum(out, 0.0, out=out)
             greater(out, 0.0, mask)
         x, w, b, scores = self.last
         dot(x, w, scores)

@@ -179,4 +179,4 @@ def build_sklearn(problem: Problem) -> Run:
         pairs = zip(classifier.coefs_, classifier.intercepts_, strict=True)
         return [array.copy() for pair in pairs for array in pair]
 
-    return Run(step=lambda: classifier.partial_fit(inputs, labels), loss=lambda: float(classifier.loss_), weights=weights)
+    return Run(lambda: classifier.partial_fit(inputs, labels), lambda: float(classifier.loss_), weights)

@@ -48,8 +48,13 @@ def spread(found: dict[str, float]) -> str:
 
 def _environment(found: dict[str, Any]) -> str:
     threads = ", ".join(f"{name}={value}" for name, value in found["threads"].items() if value is not None)
+    load = found["load"]
+    if load is None:
+        busy = "unknown load"
+    else:
+        busy = f"load {load:.1f}" + (": others are at work, so the figures are rough" if load > 0.5 else "")
     lines = [
-        f"{found['date']}, {found['processor']}, {found['cores']} cores, {found['machine']}",
+        f"{found['date']}, {found['processor']}, {found['cores']} cores, {busy}, {found['machine']}",
         f"Python {found['python']}, BLAS {found['blas']}; threads: {threads or 'the defaults of each engine'}",
         "One process per engine, timed in turn; medians over the rounds, in brackets the quartiles.",
         "",
@@ -64,25 +69,26 @@ def _environment(found: dict[str, Any]) -> str:
 
 def _steps(found: list[dict[str, Any]]) -> str:
     newest = found[-1]
-    rows = [("engine", "a step", "products = 1", "numpy = 1")]
+    rows = [("engine", "a step", "fastest", "products = 1", "numpy = 1")]
     notes = []
     for name, figures in newest["engines"].items():
         if "problem" in figures:
             notes.append(f"  {name}: {figures['problem']}")
             continue
-        times = duration(figures["seconds"]["median"])
-        rows.append((name, times, spread(figures["to_products"]), spread(figures["to_numpy"])))
+        times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
+        rows.append((name, *times, spread(figures["to_products"]), spread(figures["to_numpy"])))
     return "\n".join([f"Training step of {newest['title']}, {newest['rounds']} rounds", table(rows), *notes, ""])
 
 
 def _ops(found: dict[str, Any]) -> str:
-    rows = [("engine", "an op", "floor = 1")]
+    rows = [("engine", "an op", "fastest", "floor = 1")]
     notes = []
     for name, figures in found["engines"].items():
         if "problem" in figures:
             notes.append(f"  {name}: {figures['problem']}")
             continue
-        rows.append((name, duration(figures["seconds"]["median"]), spread(figures["to_floor"])))
+        times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
+        rows.append((name, *times, spread(figures["to_floor"])))
     title = (
         f"One recorded small op, forward and backward (a chain of {found['links']}; "
         f"the floor is a plain Python loop), {found['rounds']} rounds"

@@ -106,6 +106,7 @@ def environment(engines: Iterable[Engine], crew: dict[str, workers.Worker], pace
         "machine": platform.platform(),
         "processor": processor(),
         "cores": available_cores(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
         "blas": blas(),
         "threads": {name: os.environ.get(name) for name in THREADS},
@@ -140,7 +141,7 @@ def blas() -> str:
 
 def progress(total: int, what: str) -> Any:
     """Return a progress bar on standard error, which is silent where that is no terminal."""
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     return tqdm(total=total, desc=what, unit="timing", leave=False, file=sys.stderr, disable=not sys.stderr.isatty())
 
@@ -176,6 +177,7 @@ def time_network(
     products, tuned = measure.ratios(times, "products"), measure.ratios(times, "numpy")
     for name, values in times.items():
         found[name]["seconds"] = asdict(measure.Spread.of(values))
+        found[name]["fastest"] = min(values)
         found[name]["to_products"] = asdict(products[name])
         found[name]["to_numpy"] = asdict(tuned[name])
     return {"network": asdict(network), "title": str(network), "rounds": rounds, "engines": found}
@@ -223,6 +225,7 @@ def time_ops(
     to_floor = measure.ratios(times, "floor")
     for name, values in times.items():
         found[name]["seconds"] = asdict(measure.Spread.of([value / CHAIN_LINKS for value in values]))
+        found[name]["fastest"] = min(values) / CHAIN_LINKS
         found[name]["to_floor"] = asdict(to_floor[name])
     return {"links": CHAIN_LINKS, "rounds": pace.rounds, "engines": found}
 

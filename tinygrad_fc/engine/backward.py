@@ -117,12 +117,9 @@ def gradients(
     results = []
     for target in targets:
         value = found.get(target)
-        if value is None:
-            value = np.zeros(target.shape, target.dtype)
-        elif target not in owned:
-            value = np.array(value, order="C")
+        value = np.zeros(target.shape, target.dtype) if value is None else value
+        results.append(constant(value if target in owned else np.array(value, order="C")))
         owned.discard(target)  # a second request for the same target gets a copy of its own
-        results.append(constant(value))
     return results
 
 
@@ -204,7 +201,20 @@ def _pull(
     pending: dict[Node, Any] = dict.fromkeys(order)
     pending.update((node, seed) for node, seed in seeds.items() if node in pending)
     owned: set[Node] = set()
-    plus, every = np.add, not targets
+    plus, everything = np.add, not targets
+
+    def meet(parent: Node, d: Any, node: Node, g: Any, saved: Any) -> None:
+        """Take the first contribution to `parent`, or add a further one to what is not ours to write."""
+        prior = pending[parent]
+        if prior is None:
+            pending[parent] = d
+            if (parent.op is None or parent in targets) and node.op.proved and _is_fresh(d, g, saved):  # type: ignore[union-attr]
+                owned.add(parent)
+        else:
+            pending[parent] = d = plus(prior, d)
+            if type(d) is ndarray:
+                owned.add(parent)
+
     for node in order:
         self = node.op
         g = pending[node]
@@ -212,37 +222,60 @@ def _pull(
             continue
         if node.info is not None and "retain" in node.info:
             node.grad = np.array(g, order="C") if node.grad is None else np.asarray(node.grad + g)
-        if targets and node in targets:
-            if all(type(parent) is not Node or parent not in pending for parent in node.parents):
-                continue  # nothing older is asked for
-        else:
+        if everything or node not in targets:
             pending[node] = None
-        saved = node.saved
+        elif all(type(parent) is not Node or parent not in pending for parent in node.parents):
+            continue  # nothing older is asked for
+        saved: Any = node.saved
         if not retain:
             node.saved = None
-        pulls = self.pulls
+        if everything and self.paired:
+            # The commonest nodes, unrolled: a ufunc of two arguments whose rules read one thing each.
+            x, y = node.parents
+            pull_x, pull_y = self.pulls
+            pick_x, pick_y = self.picks
+            shape, dtype = node.shape, node.dtype
+            if type(x) is Node:
+                d = pull_x(g, saved[pick_x])
+                if x.shape is not shape or x.dtype is not dtype:
+                    d = _fit(d, x, node, 0)
+                if x in owned:
+                    prior = pending[x]
+                    plus(prior, d, prior)
+                elif pending[x] is None and x.op is not None:
+                    pending[x] = d
+                else:
+                    meet(x, d, node, g, saved)
+            if type(y) is Node:
+                d = pull_y(g, saved[pick_y])
+                if y.shape is not shape or y.dtype is not dtype:
+                    d = _fit(d, y, node, 1)
+                if y in owned:
+                    prior = pending[y]
+                    plus(prior, d, prior)
+                elif pending[y] is None and y.op is not None:
+                    pending[y] = d
+                else:
+                    meet(y, d, node, g, saved)
+            continue
+        pulls, picks = self.pulls, self.picks
         if not self.plain:
-            pulls = self.pulls_of(node)
+            pulls, picks = self.pulls_of(node)
             if self.pull_via is not None:
-                g = self.pull_via(g, saved)  # type: ignore[arg-type]  # freed nodes were refused in `_collect`
+                g = self.pull_via(g, saved)
         trusted = self.trusted
         position = 0
         for parent in node.parents:
-            if type(parent) is Node and (every or parent in pending):
-                d = pulls[position](g, saved)  # type: ignore[arg-type]
+            if type(parent) is Node and (everything or parent in pending):
+                pick = picks[position]
+                d = pulls[position](g, saved if pick is None else saved[pick])
                 if not trusted or parent.shape is not node.shape or parent.dtype is not node.dtype:
                     d = _fit(d, parent, node, position)
-                prior = pending[parent]
-                if prior is None:
-                    pending[parent] = d
-                    if (parent.op is None or parent in targets) and self.proved and _is_fresh(d, g, saved):
-                        owned.add(parent)
-                elif parent in owned:
+                if parent in owned:
+                    prior = pending[parent]
                     plus(prior, d, prior)
                 else:
-                    pending[parent] = d = plus(prior, d)
-                    if type(d) is ndarray:
-                        owned.add(parent)
+                    meet(parent, d, node, g, saved)
             position += 1
     return pending, owned
 
@@ -316,7 +349,10 @@ def _through_rules(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[
     ])
     if self.pull_via is not None:
         g = self.pull_via(g, saved)
-    return [pull(g, saved) if want else None for pull, want in zip(self.pulls_of(node), wanted, strict=True)]
+    return [
+        pull(g, saved if pick is None else saved[pick]) if want else None
+        for pull, pick, want in zip(*self.pulls_of(node), wanted, strict=True)
+    ]
 
 
 def _through_compose(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[Any]:

@@ -13,9 +13,6 @@ Record = Callable[..., Any]
 class Functions:
     """The declared operations by name: what operators and methods of Tensor call, and what the public namespace offers."""
 
-    def __getattr__(self, name: str) -> Record:
-        raise AttributeError(f"no operation named {name!r} is declared")
-
 
 functions: Any = Functions()
 

@@ -1,4 +1,4 @@
-"""op(): how an operation and its derivative rules are declared, and how a call is recorded.
+"""op(): how an operation and its derivative rules are declared. How a call is recorded stands in record.py.
 
 One declaration names the array function and, for each differentiable argument, a rule. The parameters of a rule after
 the incoming gradient `g` say what it reads, and so what a node must keep::
@@ -17,16 +17,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
-from .dispatch import FUNCTIONS, REDUCTIONS, UFUNCS, functions
-from .node import MODE, OFF, Constant, Node, Observer, intern, tick
-from .tensor import Tensor
+from .dispatch import FUNCTIONS, UFUNCS, functions
+from .node import Node
+from .record import binary, general, nearest, unary
 
 Rule = Callable[..., Any]
+Pull = Callable[..., Any]
 Record = Callable[..., Any]
-
-mode_get = MODE.get
 
 # The registry's tests prove the rules of operations declared in this package, so backward need not check each result.
 _HOUSE = f"{__name__.split('.')[0]}."
@@ -51,7 +49,9 @@ class Op:
     environment : tuple of str
         What a node may keep for the rules, in the order of ``Node.saved``.
     pulls : tuple of callable
-        For each differentiable argument ``pull(g, saved)``, the rule fed from the environment.
+        For each differentiable argument ``pull(g, saved)``, the rule fed from what a node saved.
+    picks : tuple of int or None
+        Where a number stands, the pull is the rule itself and takes that one entry: ``pull(g, saved[pick])``.
     compose : callable or None
         The same function written with primitives (fused operations).
     proved : bool
@@ -64,8 +64,8 @@ class Op:
 
     __slots__ = (
         "name", "function", "arguments", "defaults", "variadic", "keyword_only", "rules", "differentiable", "via",
-        "leaves", "compose", "environment", "pulls", "pull_via", "recordable", "elementwise", "broadcasts", "proved", "trusted",
-        "samples", "cure", "module", "plain", "_keeps", "record",
+        "leaves", "compose", "environment", "pulls", "picks", "pull_via", "recordable", "elementwise", "broadcasts", "proved", "trusted",
+        "samples", "cure", "module", "plain", "paired", "_keeps", "record",
     )  # fmt: skip
 
     name: str
@@ -74,8 +74,9 @@ class Op:
     arguments: tuple[str, ...]
     differentiable: tuple[str, ...]
     environment: tuple[str, ...]
-    pulls: tuple[Callable[[Any, tuple[Any, ...]], Any], ...]
-    pull_via: Callable[[Any, tuple[Any, ...]], Any] | None
+    pulls: tuple[Pull, ...]
+    picks: tuple[int | None, ...]
+    pull_via: Pull | None
     compose: Callable[..., Any] | None
 
     def __init__(
@@ -94,10 +95,8 @@ class Op:
         self.differentiable = tuple(name for name in self.arguments if name in self.rules)
         if self.variadic in self.differentiable and self.differentiable[-1] != self.variadic:
             raise TypeError(f"op {name}: the variadic argument *{self.variadic} must be the last differentiable one.")
-        reads = [(self._reads(label, rule), rule) for label, rule in self.rules.items()]
-        if via is not None:
-            reads.append((self._reads("via", via), via))
-        read = {key for keys, _ in reads for key in keys}
+        named = self.rules if via is None else {**self.rules, "via": via}
+        read = {key for label, rule in named.items() for key in self._reads(label, rule)}
         self.recordable = not read & set(leaves)
         if not self.recordable:
             if compose is None:
@@ -109,9 +108,10 @@ class Op:
         self.environment = tuple(key for key in self._readable() if key in read and key != "index")
         if self.is_simple():
             self.environment = (*self.arguments, "out")
-        feeds = {id(rule): self._feed(keys, rule) for keys, rule in reads}
-        self.pulls = tuple(feeds[id(self.rules[key])] for key in self.differentiable)
-        self.pull_via = feeds[id(via)] if via is not None else None
+        ways = [self._way(key) for key in self.differentiable]
+        self.pulls, self.picks = tuple([pull for pull, _ in ways]), tuple([pick for _, pick in ways])
+        self.paired = self.trusted and len(self.picks) == 2 and None not in self.picks
+        self.pull_via = self._feed(self._reads("via", via), via) if via is not None else None
         self.plain = self.variadic is None and via is None  # its pulls are the same for every node, and take g as it is
         self._keeps: dict[tuple[bool, ...], tuple[bool, ...]] = {}
 
@@ -150,7 +150,7 @@ class Op:
             if key not in self.arguments:
                 raise TypeError(
                     f"op {self.name}: a rule is given for {key!r}, which is no argument of {self.function.__name__}"
-                    f"({', '.join(self.arguments)}).{_nearest(key, self.arguments)}"
+                    f"({', '.join(self.arguments)}).{nearest(key, self.arguments)}"
                 )
 
     def _readable(self) -> tuple[str, ...]:
@@ -166,7 +166,7 @@ class Op:
             if key not in self._readable():
                 raise TypeError(
                     f"op {self.name}: the rule for {label!r} reads {key!r}; it may read "
-                    f"{', '.join(self._readable())}.{_nearest(key, self._readable())}"
+                    f"{', '.join(self._readable())}.{nearest(key, self._readable())}"
                 )
         return keys
 
@@ -181,37 +181,38 @@ class Op:
             and set(self.environment) <= {*self.arguments, "out"}
         )
 
-    def _feed(self, keys: tuple[str, ...], rule: Rule) -> Callable[[Any, tuple[Any, ...]], Any]:
-        """Return ``pull(g, saved)``, which hands the rule what it reads. Unrolled: a starred call costs 0.2 us more."""
+    def _way(self, key: str) -> tuple[Pull, int | None]:
+        """Return the pull and the pick of one argument. Most rules read one thing, and are called without a go-between."""
+        rule = self.rules[key]
+        reads = self._reads(key, rule)
+        if self.variadic is None and len(reads) == 1:
+            return rule, self.environment.index(reads[0])
+        return self._feed(reads, rule), 0 if self.is_simple() and not reads else None
+
+    def _feed(self, keys: tuple[str, ...], rule: Rule) -> Pull:
+        """Return ``pull(g, saved)``, which hands the rule what it reads of the environment."""
         where = [self.environment.index(key) for key in keys if key != "index"]
         if "index" in keys:
             at = keys.index("index")
-
-            def pull(g: Any, saved: tuple[Any, ...], index: int) -> Any:
-                values = [saved[i] for i in where]
-                values.insert(at, index)
-                return rule(g, *values)
-
-            return pull  # type: ignore[return-value]  # called through `pulls_of`, which adds the index
+            return lambda g, saved, index: rule(g, *[saved[i] for i in where[:at]], index, *[saved[i] for i in where[at:]])
         if not where:
             return lambda g, saved: rule(g)
-        if len(where) == 1:
-            (a,) = where
-            return lambda g, saved: rule(g, saved[a])
-        if len(where) == 2:
+        if len(where) == 2:  # unrolled: a starred call costs 0.2 us more
             a, b = where
             return lambda g, saved: rule(g, saved[a], saved[b])
         return lambda g, saved: rule(g, *[saved[i] for i in where])
 
     # ---- use
 
-    def pulls_of(self, node: Node) -> tuple[Callable[[Any, tuple[Any, ...]], Any], ...]:
-        """Return the pulls for the parents of `node`, one each (a variadic argument has many parents)."""
+    def pulls_of(self, node: Node) -> tuple[tuple[Pull, ...], tuple[int | None, ...]]:
+        """Return the pulls and picks for the parents of `node`, one each (a variadic argument has many parents)."""
         if self.variadic is None:
-            return self.pulls
+            return self.pulls, self.picks
         single, many = self.pulls[:-1], self.pulls[-1]
-        indexed: Any = many
-        return (*single, *[lambda g, saved, i=i: indexed(g, saved, i) for i in range(len(node.parents) - len(single))])
+        if "index" not in self._reads("", self.rules[self.differentiable[-1]]):
+            return (*single, *[many] * (len(node.parents) - len(single))), (None,) * len(node.parents)
+        each = [lambda g, saved, i=i: many(g, saved, i) for i in range(len(node.parents) - len(single))]
+        return (*single, *each), (None,) * len(node.parents)
 
     def parent_names(self, count: int) -> tuple[str, ...]:
         """Return the argument names of the `count` parents of a node, e.g. ``("arrays[0]", "arrays[1]")``."""
@@ -257,7 +258,7 @@ class Op:
             key = next(iter(kwargs))
             raise TypeError(
                 f"{self.name}: keyword {key!r} is not supported on tensors; expected {', '.join(names)}."
-                f"{_nearest(key, names)}"
+                f"{nearest(key, names)}"
             )
         return values
 
@@ -346,12 +347,10 @@ def _declare(declared: Op, numpy: tuple[Callable[..., Any], ...] = ()) -> Record
     known = REGISTRY.get(name)
     if known is not None and known.module != declared.module:
         raise ValueError(f"op {name!r} is already declared in {known.module}: give another name=.")
-    if not declared.rules:
-        record = _constant(declared)
-    elif not declared.is_simple():
-        record = _general(declared)
+    if not declared.is_simple():
+        record = general(declared)
     else:
-        record = _unary(declared) if len(declared.arguments) == 1 else _binary(declared)
+        record = unary(declared) if len(declared.arguments) == 1 else binary(declared)
     record.__name__ = record.__qualname__ = name
     record.__doc__ = function.__doc__
     record.op = declared  # type: ignore[attr-defined]  # from the public function to its declaration
@@ -363,11 +362,6 @@ def _declare(declared: Op, numpy: tuple[Callable[..., Any], ...] = ()) -> Record
     for target in numpy:
         (UFUNCS if isinstance(target, np.ufunc) else FUNCTIONS)[target] = record  # type: ignore[index]
     return record
-
-
-def reduces(ufunc: np.ufunc, record: Record) -> None:
-    """Let ``ufunc.reduce`` of a tensor run `record`."""
-    REDUCTIONS[ufunc] = record
 
 
 def fused_op(
@@ -402,285 +396,3 @@ def fused_op(
     """
     module = sys._getframe(1).f_globals.get("__name__", "?")
     return _declare(Op(kernel, name, rules, via, leaves, compose, False, samples, cure, module))
-
-
-# ---- recording, by arity
-
-
-def _unary(self: Op) -> Record:
-    function, keep_x, keep_out = self.function, *self.keeps((True,))
-
-    def record(x: Any) -> Tensor:
-        if isinstance(x, Tensor):
-            x_data = x._data
-            x_node = x.node
-        else:
-            x_data, x_node = x if type(x) in _PLAIN else _operand(x), None
-        try:
-            out = function(x_data)
-        except Exception as error:
-            raise explain(self, error, (x_data,)) from error
-        if type(out) is not ndarray:
-            out = _as_array(self, out)
-        result = Tensor()
-        result._data = out
-        if type(x_node) is not Node or mode_get() is not None:
-            result.node = _attach(self, (x,), (x_data,), out)
-            return result
-        result.node = node = Node()
-        node.op = self
-        node.parents = (x_node,)
-        node.saved = (x_data if keep_x else None, out if keep_out else None)
-        node.shape = x_node.shape
-        node.dtype = out.dtype
-        node.grad = node.info = None
-        node.number = tick()
-        return result
-
-    return record
-
-
-def _binary(self: Op) -> Record:
-    function, elementwise = self.function, self.elementwise
-    both, only_x, only_y = self.keeps((True, True)), self.keeps((True, False)), self.keeps((False, True))
-
-    def record(x: Any, y: Any) -> Tensor:
-        if isinstance(x, Tensor):
-            x_data = x._data
-            x_node = x.node
-        else:
-            x_data, x_node = x if type(x) in _PLAIN else _operand(x), None
-        if isinstance(y, Tensor):
-            y_data = y._data
-            y_node = y.node
-        else:
-            y_data, y_node = y if type(y) in _PLAIN else _operand(y), None
-        try:
-            out = function(x_data, y_data)
-        except Exception as error:
-            raise explain(self, error, (x_data, y_data)) from error
-        if type(out) is not ndarray:
-            out = _as_array(self, out)
-        result = Tensor()
-        result._data = out
-        if type(x_node) is Node:
-            if type(y_node) is Node:
-                keep = both
-            else:
-                keep, y_node = only_x, _parent(y)
-        elif type(y_node) is Node:
-            keep, x_node = only_y, _parent(x)
-        else:
-            keep = None
-        if keep is None or mode_get() is not None:
-            result.node = _attach(self, (x, y), (x_data, y_data), out)
-            return result
-        if keep is not both:
-            _check_output(self, out, (x_data, y_data))
-        keep_x, keep_y, keep_out = keep
-        result.node = node = Node()
-        node.op = self
-        node.parents = (x_node, y_node)
-        node.saved = (x_data if keep_x else None, y_data if keep_y else None, out if keep_out else None)
-        node.shape = x_node.shape if keep is both and elementwise and x_node.shape is y_node.shape else intern(out.shape)
-        node.dtype = out.dtype
-        node.grad = node.info = None
-        node.number = tick()
-        return result
-
-    return record
-
-
-def _attach(self: Op, operands: tuple[Any, ...], data: tuple[Any, ...], out: ndarray) -> Node | None:
-    """Return the node of a unary or binary call in which not everything is tracked, or something observes."""
-    mode = mode_get()
-    if out.dtype.kind == "O":
-        _check_output(self, out, data)
-    node = None
-    if mode is not OFF:
-        parents = tuple([_parent(operand) for operand in operands])
-        needed = tuple([type(parent) is Node for parent in parents])
-        if any(needed):
-            _check_output(self, out, data)
-            kept = self.keeps(needed)
-            saved = tuple([value if keep else None for value, keep in zip((*data, out), kept, strict=True)])
-            node = _make(self, parents, saved, out)
-    if isinstance(mode, Observer):
-        mode.saw(self, node, out)
-    return node
-
-
-def _make(self: Op, parents: tuple[Any, ...], saved: tuple[Any, ...], out: ndarray) -> Node:
-    node = Node()
-    node.op, node.parents, node.saved = self, parents, saved
-    node.shape, node.dtype = intern(out.shape), out.dtype
-    node.grad = node.info = None
-    node.number = tick()
-    return node
-
-
-_NUMBERS = frozenset((bool, int, float, type(None)))
-_PLAIN = frozenset((bool, int, float, ndarray))
-
-
-def _operand(value: Any) -> Any:
-    """Return an argument that is no tensor as the array functions take it: Python numbers stay as they are."""
-    return value if type(value) in _PLAIN or value is None or isinstance(value, np.generic) else np.asarray(value)
-
-
-def _parent(operand: Any) -> Any:
-    """Return what the tape keeps of one argument: its node, a number as it is, or the description of an array."""
-    if type(operand) in _NUMBERS:
-        return operand
-    if isinstance(operand, Tensor):
-        if operand.node is None:
-            operand.node = Constant(None, operand._data.shape, operand._data.dtype)
-        return operand.node
-    array = np.asarray(operand)
-    return Constant(None, array.shape, array.dtype)
-
-
-def _general(self: Op) -> Record:
-    differentiable = frozenset(self.differentiable)
-    static = tuple(key for key in self.arguments if key not in differentiable)
-
-    def record(*args: Any, **kwargs: Any) -> Tensor:
-        operands = self.bind(args, kwargs)
-        data: list[Any] = []
-        parents: list[Any] = []
-        needed: list[bool] = []
-        for key, operand in zip(self.arguments, operands, strict=True):
-            if key not in differentiable:
-                data.append(_static(self, key, operand))
-            elif key == self.variadic:
-                data.append(tuple([item._data if isinstance(item, Tensor) else np.asarray(item) for item in operand]))
-                found = [_parent(item) for item in operand]
-                parents += found
-                needed.append(any(type(parent) is Node for parent in found))
-            else:
-                data.append(operand._data if isinstance(operand, Tensor) else _operand(operand))
-                parents.append(_parent(operand))
-                needed.append(type(parents[-1]) is Node)
-        try:
-            out = self.call(data)
-        except Exception as error:
-            raise explain(self, error, data) from error
-        extra: tuple[Any, ...] = ()
-        if self.leaves:
-            out, *extra_list = out
-            extra = tuple(extra_list)
-        if type(out) is not ndarray:
-            out = _as_array(self, out)
-        result = Tensor()
-        result._data = out
-        result.node = None
-        mode = mode_get()
-        if mode is not OFF and any(needed):
-            _check_output(self, out, data)
-            values = dict(zip(self.arguments, data, strict=True), out=out, **dict(zip(self.leaves, extra, strict=True)))
-            saved = tuple([
-                (_value(values, key) if keep else None)
-                for key, keep in zip(self.environment, self.keeps(tuple(needed)), strict=True)
-            ])
-            result.node = node = _make(self, tuple(parents), saved, out)
-            if static:
-                node.info = {"static": {key: values[key] for key in static}}
-        if isinstance(mode, Observer):
-            mode.saw(self, result.node, out)
-        return result
-
-    return record
-
-
-def _value(values: dict[str, Any], key: str) -> Any:
-    if key in values:
-        return values[key]
-    value = values[key.removesuffix("_shape")]  # the environment holds names and shapes only
-    return tuple([np.shape(item) for item in value]) if isinstance(value, tuple) else np.shape(value)
-
-
-def _static(self: Op, key: str, operand: Any) -> Any:
-    if not isinstance(operand, Tensor):
-        return operand
-    if type(operand.node) is Node:
-        raise TypeError(
-            f"{self.name}: argument {key!r} takes no gradient, but {operand._label()} needs one: pass {key}.detach()."
-        )
-    return operand._data
-
-
-def _constant(self: Op) -> Record:
-    """Return the record function of an operation without rules: its result needs no gradient."""
-
-    def record(*args: Any, **kwargs: Any) -> Tensor:
-        data = [value._data if isinstance(value, Tensor) else value for value in args]
-        keywords = {key: value._data if isinstance(value, Tensor) else value for key, value in kwargs.items()}
-        try:
-            out = self.function(*data, **keywords)
-        except Exception as error:
-            raise explain(self, error, data) from error
-        if type(out) is not ndarray:
-            out = _as_array(self, out)
-        result = Tensor()
-        result._data, result.node = out, None
-        mode = mode_get()
-        if isinstance(mode, Observer):
-            mode.saw(self, None, out)
-        return result
-
-    return record
-
-
-# ---- what can go wrong
-
-
-def _as_array(self: Op, out: Any) -> ndarray:
-    """Return a NumPy scalar as a 0-d array; refuse anything else."""
-    if isinstance(out, (np.generic, bool, int, float, complex)):
-        return np.asarray(out)
-    if isinstance(out, ndarray):  # a subclass
-        return np.asarray(out)
-    raise TypeError(f"{self.name}: its function returned {type(out).__name__}, expected an array.")
-
-
-def _check_output(self: Op, out: ndarray, data: Iterable[Any]) -> None:
-    kind = out.dtype.kind
-    if kind == "f":
-        return
-    if kind == "O":
-        raise TypeError(f"{self.name}: given {_given(self, data)}; expected arrays of numbers.")
-    why = "gradients of complex tensors are not supported" if kind == "c" else "its result has no gradient"
-    raise TypeError(f"{self.name}: {why} (dtype {out.dtype}): detach the inputs first, t.detach().")
-
-
-def _given(self: Op, data: Iterable[Any]) -> str:
-    parts = []
-    for key, value in zip(self.arguments, data, strict=False):
-        if isinstance(value, (ndarray, np.generic)):
-            parts.append(f"{key} {value.shape} {value.dtype}")
-        elif isinstance(value, tuple) and value and all(isinstance(item, ndarray) for item in value):
-            parts.append(f"{key} [{', '.join(str(item.shape) for item in value)}]")
-        else:
-            parts.append(f"{key}={value!r:.60}")
-    return ", ".join(parts)
-
-
-def explain(self: Op, error: Exception, data: Iterable[Any]) -> Exception:
-    """Return `error` again with the operation, the arguments' shapes and the cure in its message."""
-    text = str(error)
-    if text.startswith(f"{self.name}:"):
-        return error  # the operation said it all itself
-    cure = f" {self.cure}" if self.cure and isinstance(error, ValueError) else ""
-    message = f"{self.name}: {text.rstrip(' .')}. Given {_given(self, data)}.{cure}"
-    try:
-        return type(error)(message)
-    except Exception:  # an exception whose constructor wants more than a message keeps its own, with a note
-        error.add_note(message)
-        return error
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    import difflib  # only ever needed for a message
-
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""

@@ -24,7 +24,7 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
     # At y == 0 the function is constant, so the gradient is 0 even at x == 0, where x ** -1 is infinite.
     if isinstance(y, (bool, int, float)):
         return g * (np.power(x, y - 1.0) * float(y)) if y else np.zeros_like(g)
-    return g * y * np.power(x, np.where(y == 0, y + 1.0, y - 1.0))
+    return np.where(y == 0, 0.0, g * y * np.power(x, np.where(y == 0, y + 1.0, y - 1.0)))
 
 
 def _power_y(g: Any, x: Any, y: Any, out: Any) -> Any:
@@ -53,6 +53,8 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
 
 def _clip_rule(g: Any, a: Any, a_min: Any, a_max: Any, min: Any, max: Any) -> Any:
     low, high = a_min if min is None else min, a_max if max is None else max
+    if low is None and high is None:
+        return g
     inside = (a >= (-math.inf if low is None else low)) & (a <= (math.inf if high is None else high))
     return np.where(inside, g, 0.0)
 

@@ -82,7 +82,8 @@ def _einsum_rule(g: Any, subscripts: str, operands: Any, index: int) -> Any:
     lengths: dict[str, int] = {}
     for term, operand in zip(terms, operands, strict=True):
         for letter, n in zip(term, operand.shape, strict=True):
-            lengths[letter] = max(lengths.get(letter, 1), n)
+            if lengths.get(letter, 1) == 1:
+                lengths[letter] = n
     factors, names = [dense(g)], [output]
     for k, operand in enumerate(operands):
         if k != index:

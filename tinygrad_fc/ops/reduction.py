@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.op import op, reduces
+from ..engine.dispatch import REDUCTIONS
+from ..engine.op import op
 from .samples import calls, reduction, several
 
 Axis = Any
@@ -140,8 +141,13 @@ def _std_rule(g: Any, a: Any, out: Any, axis: Axis, ddof: int) -> Any:
 
 
 def _logsumexp_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
+    # The softmax. It is normalised once more because `out` has lost the logarithm of the sum where it is huge; over -inf
+    # alone, and over nothing, every share is 0.
     whole = kept(out, a.shape, axis)
-    return kept(g, a.shape, axis) * np.exp(a - np.where(np.isfinite(whole), whole, 0.0))
+    none = whole == -math.inf
+    shares = np.exp(a - np.where(none, 0.0, whole))
+    total = np.add.reduce(shares, axis=axes_of(axis, a.ndim), keepdims=True)
+    return kept(g, a.shape, axis) * (shares / np.where(none, 1.0, total))
 
 
 sum       = op(_sum,       numpy=np.sum,             a=_spread,         samples=reduction())
@@ -154,7 +160,7 @@ std       = op(_std,       numpy=np.std,             a=_std_rule,       samples=
 logsumexp = op(_logsumexp,                           a=_logsumexp_rule, samples=reduction())
 
 for _ufunc, _record in ((np.add, sum), (np.multiply, prod), (np.maximum, max), (np.minimum, min)):
-    reduces(_ufunc, _record)
+    REDUCTIONS[_ufunc] = _record
 
 argmax = op(lambda a, axis=None, *, keepdims=False: np.argmax(a, axis, keepdims=keepdims), name="argmax", numpy=np.argmax, samples=calls((3, 4), 1))
 argmin = op(lambda a, axis=None, *, keepdims=False: np.argmin(a, axis, keepdims=keepdims), name="argmin", numpy=np.argmin, samples=calls((3, 4), 1))

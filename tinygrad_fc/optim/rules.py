@@ -10,62 +10,35 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels import kernels
 from .rule import Config, Option, PureRule, Rule, State, closest
 
-# --- the rules, in place ---------------------------------------------------------------------------------------------
-# Every scalar is a Python float, and every line writes into w, the state or scratch: nothing is allocated, and float32
-# stays float32. Scalars are folded first, so that the arrays are passed over as few times as the formula allows.
+# --- the rules, in place: hyperparameters to scalars; the loops over the arrays are in kernels/ -------------------------
 
 
 def _update_sgd(w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray) -> None:
-    np.multiply(dw, config["learning_rate"], scratch)
-    np.subtract(w, scratch, w)
+    kernels(w).sgd(w, dw, config["learning_rate"], scratch)
 
 
 def _update_sgd_momentum(
     w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray
 ) -> None:
-    (velocity,) = state
-    np.multiply(velocity, config["momentum"], velocity)
-    np.multiply(dw, config["learning_rate"], scratch)
-    np.subtract(velocity, scratch, velocity)
-    np.add(w, velocity, w)
+    kernels(w).sgd_momentum(w, dw, *state, config["momentum"], config["learning_rate"], scratch)
 
 
 def _update_rmsprop(
     w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray
 ) -> None:
-    (cache,) = state
-    decay = config["decay_rate"]
-    np.multiply(cache, decay, cache)
-    np.multiply(dw, dw, scratch)
-    np.multiply(scratch, 1.0 - decay, scratch)
-    np.add(cache, scratch, cache)
-    np.sqrt(cache, scratch)
-    np.add(scratch, config["epsilon"], scratch)
-    np.divide(dw, scratch, scratch)
-    np.multiply(scratch, config["learning_rate"], scratch)
-    np.subtract(w, scratch, w)
+    kernels(w).rmsprop(w, dw, *state, config["decay_rate"], config["learning_rate"], config["epsilon"], scratch)
 
 
 def _update_adam(w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray) -> None:
-    m, v = state
     beta1, beta2, t = config["beta1"], config["beta2"], config["t"]
     # lr * m_hat / (sqrt(v_hat) + eps) with both corrections moved into scalars: multiplied above and below by
     # sqrt(1 - beta2^t), it reads (lr * sqrt(1 - beta2^t) / (1 - beta1^t)) * m / (sqrt(v) + eps * sqrt(1 - beta2^t)).
     root = math.sqrt(1.0 - beta2**t)
-    np.multiply(m, beta1, m)
-    np.multiply(dw, 1.0 - beta1, scratch)
-    np.add(m, scratch, m)
-    np.multiply(v, beta2, v)
-    np.multiply(dw, dw, scratch)
-    np.multiply(scratch, 1.0 - beta2, scratch)
-    np.add(v, scratch, v)
-    np.sqrt(v, scratch)
-    np.add(scratch, config["epsilon"] * root, scratch)
-    np.divide(m, scratch, scratch)
-    np.multiply(scratch, config["learning_rate"] * root / (1.0 - beta1**t), scratch)
-    np.subtract(w, scratch, w)
+    rate = config["learning_rate"] * root / (1.0 - beta1**t)
+    kernels(w).adam(w, dw, *state, beta1, beta2, rate, config["epsilon"] * root, scratch)
 
 
 # --- the rules, pure -------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Solver: trains a classifier by mini-batches, and keeps the histories and the best parameters."""
 
+import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import nullcontext
 from typing import Any
@@ -178,7 +179,7 @@ class Solver:
                         loss=self.loss_history[-1],
                         train_acc=self.train_acc_history[-1],
                         val_acc=self.val_acc_history[-1],
-                        refresh=epoch_ends,
+                        refresh=epoch_ends and self._live(),
                     )
         for name, value in self.best_params.items():
             self.model.params[name] = value.copy()
@@ -249,7 +250,14 @@ class Solver:
             return nullcontext()
         from tqdm.auto import tqdm  # imported here: only a bar needs it
 
-        return tqdm(total=total, initial=first, unit="step", dynamic_ncols=True)
+        # A log keeps every state of the bar that is drawn: there the first and the last are enough.
+        often = 0.1 if self._live() else 60.0
+        return tqdm(total=total, initial=first, unit="step", dynamic_ncols=True, mininterval=often)
+
+    @staticmethod
+    def _live() -> bool:
+        """Whether somebody sees the bar move: in a terminal or a notebook."""
+        return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 class _PerArray:

@@ -1,0 +1,244 @@
+"""The record functions: what runs when an operation is called. By arity for speed, and one for all other forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy import ndarray
+
+from .node import MODE, OFF, Constant, Node, Observer, intern, tick
+from .tensor import Tensor, constant
+
+if TYPE_CHECKING:
+    from .op import Op
+
+Record = Callable[..., Any]
+
+mode_get = MODE.get
+
+_NUMBERS = frozenset((bool, int, float, type(None)))
+
+
+def unary(self: Op) -> Record:
+    """Return the record function of a ufunc of one argument."""
+    function, keep_x, keep_out = self.function, *self.keeps((True,))
+    slow = general(self)
+
+    def record(x: Any) -> Tensor:
+        if not isinstance(x, Tensor) or type(x.node) is not Node or mode_get() is not None:
+            return slow(x)
+        x_data, x_node = x._data, x.node
+        try:
+            out = function(x_data)
+        except Exception as error:
+            raise explain(self, error, (x_data,)) from error
+        if type(out) is not ndarray:
+            out = as_array(self, out)
+        result = Tensor()
+        result._data = out
+        result.node = node = Node()
+        node.op = self
+        node.parents = (x_node,)
+        node.saved = (x_data if keep_x else None, out if keep_out else None)
+        node.shape = x_node.shape
+        node.dtype = out.dtype
+        node.grad = node.info = None
+        node.number = tick()
+        return result
+
+    return record
+
+
+def binary(self: Op) -> Record:
+    """Return the record function of a ufunc of two arguments, one of which may need no gradient."""
+    function, elementwise = self.function, self.elementwise
+    both, only_x, only_y = self.keeps((True, True)), self.keeps((True, False)), self.keeps((False, True))
+    slow = general(self)
+
+    def record(x: Any, y: Any) -> Tensor:
+        if isinstance(x, Tensor):
+            x_data, x_node = x._data, x.node
+        else:
+            x_data, x_node = (x, None) if type(x) in _NUMBERS else (_operand(x), None)
+        if isinstance(y, Tensor):
+            y_data, y_node = y._data, y.node
+        else:
+            y_data, y_node = (y, None) if type(y) in _NUMBERS else (_operand(y), None)
+        if type(x_node) is Node:
+            if type(y_node) is Node:
+                keep = both
+            else:
+                keep, y_node = only_x, parent_of(y)
+        elif type(y_node) is Node:
+            keep, x_node = only_y, parent_of(x)
+        else:
+            return slow(x, y)
+        if mode_get() is not None:
+            return slow(x, y)
+        try:
+            out = function(x_data, y_data)
+        except Exception as error:
+            raise explain(self, error, (x_data, y_data)) from error
+        if type(out) is not ndarray:
+            out = as_array(self, out)
+        if keep is not both:
+            check_output(self, out, (x_data, y_data))
+        keep_x, keep_y, keep_out = keep
+        result = Tensor()
+        result._data = out
+        result.node = node = Node()
+        node.op = self
+        node.parents = (x_node, y_node)
+        node.saved = (x_data if keep_x else None, y_data if keep_y else None, out if keep_out else None)
+        node.shape = x_node.shape if elementwise and keep is both and x_node.shape is y_node.shape else intern(out.shape)
+        node.dtype = out.dtype
+        node.grad = node.info = None
+        node.number = tick()
+        return result
+
+    return record
+
+
+def general(self: Op) -> Record:
+    """Return the record function for everything: any arity, static arguments, kernels that leave something, any mode."""
+    static = tuple([key for key in self.arguments if key not in self.differentiable])
+
+    def record(*args: Any, **kwargs: Any) -> Tensor:
+        data: list[Any] = []
+        parents: list[Any] = []
+        needed: list[bool] = []
+        for key, operand in zip(self.arguments, self.bind(args, kwargs), strict=True):
+            if key in static:
+                data.append(_static(self, key, operand))
+                continue
+            variadic = key == self.variadic
+            items = operand if variadic else (operand,)
+            arrays = tuple([item._data if isinstance(item, Tensor) else _operand(item) for item in items])
+            found = [parent_of(item) for item in items]
+            data.append(arrays if variadic else arrays[0])
+            parents += found
+            needed.append(Node in map(type, found))
+        try:
+            out = self.call(data)
+        except Exception as error:
+            raise explain(self, error, data) from error
+        extra: tuple[Any, ...] = ()
+        if self.leaves:
+            out, *rest = out
+            extra = tuple(rest)
+        if type(out) is not ndarray:
+            out = as_array(self, out)
+        result, mode = constant(out), mode_get()
+        if mode is not OFF and True in needed:
+            check_output(self, out, data)
+            values = dict(zip(self.arguments, data, strict=True), out=out, **dict(zip(self.leaves, extra, strict=True)))
+            saved = [
+                _value(values, key) if keep else None
+                for key, keep in zip(self.environment, self.keeps(tuple(needed)), strict=True)
+            ]
+            result.node = node = Node()
+            node.op, node.parents, node.saved = self, tuple(parents), tuple(saved)
+            node.shape, node.dtype = intern(out.shape), out.dtype
+            node.grad = None
+            node.info = {"static": {key: values[key] for key in static}} if static else None
+            node.number = tick()
+        elif out.dtype.kind == "O":
+            check_output(self, out, data)
+        if isinstance(mode, Observer):
+            mode.saw(self, result.node, out)  # type: ignore[arg-type]  # the result is new: no Constant describes it yet
+        return result
+
+    return record
+
+
+def _operand(value: Any) -> Any:
+    """Return an argument that is no tensor as the array functions take it: Python numbers stay as they are."""
+    return value if type(value) in _NUMBERS or isinstance(value, (ndarray, np.generic)) else np.asarray(value)
+
+
+def parent_of(operand: Any) -> Any:
+    """Return what the tape keeps of one argument: its node, a number as it is, or the description of an array."""
+    if type(operand) in _NUMBERS:
+        return operand
+    if isinstance(operand, Tensor):
+        if operand.node is None:
+            operand.node = Constant(None, operand._data.shape, operand._data.dtype)
+        return operand.node
+    array = np.asarray(operand)
+    return Constant(None, array.shape, array.dtype)
+
+
+def _value(values: dict[str, Any], key: str) -> Any:
+    if key in values:
+        return values[key]
+    value = values[key.removesuffix("_shape")]  # the environment holds names and shapes only
+    return tuple([np.shape(item) for item in value]) if isinstance(value, tuple) else np.shape(value)
+
+
+def _static(self: Op, key: str, operand: Any) -> Any:
+    if not isinstance(operand, Tensor):
+        return operand
+    if type(operand.node) is Node and self.differentiable:
+        raise TypeError(
+            f"{self.name}: argument {key!r} takes no gradient, but {operand._label()} needs one: pass {key}.detach()."
+        )
+    return operand._data
+
+
+# ---- what can go wrong
+
+
+def as_array(self: Op, out: Any) -> ndarray:
+    """Return a NumPy scalar as a 0-d array; refuse what is no array."""
+    if isinstance(out, (np.generic, ndarray, bool, int, float, complex)):
+        return np.asarray(out)
+    raise TypeError(f"{self.name}: its function returned {type(out).__name__}, expected an array.")
+
+
+def check_output(self: Op, out: ndarray, data: Iterable[Any]) -> None:
+    """Raise TypeError unless a result can have a gradient."""
+    kind = out.dtype.kind
+    if kind == "f":
+        return
+    if kind == "O":
+        raise TypeError(f"{self.name}: given {_given(self, data)}; expected arrays of numbers.")
+    why = "gradients of complex tensors are not supported" if kind == "c" else "its result has no gradient"
+    raise TypeError(f"{self.name}: {why} (dtype {out.dtype}): detach the inputs first, t.detach().")
+
+
+def _given(self: Op, data: Iterable[Any]) -> str:
+    parts = []
+    for key, value in zip(self.arguments, data, strict=False):
+        if isinstance(value, (ndarray, np.generic)):
+            parts.append(f"{key} {value.shape} {value.dtype}")
+        elif isinstance(value, tuple) and value and all(isinstance(item, ndarray) for item in value):
+            parts.append(f"{key} [{', '.join(str(item.shape) for item in value)}]")
+        else:
+            parts.append(f"{key}={value!r:.60}")
+    return ", ".join(parts)
+
+
+def explain(self: Op, error: Exception, data: Iterable[Any]) -> Exception:
+    """Return `error` again with the operation, the arguments' shapes and the cure in its message."""
+    text = str(error)
+    if text.startswith(f"{self.name}:"):
+        if not isinstance(self.function, np.ufunc):
+            return error  # the operation said it all itself
+        text = text.removeprefix(f"{self.name}: ")
+    cure = f" {self.cure}" if self.cure and isinstance(error, ValueError) else ""
+    message = f"{self.name}: {text.rstrip(' .')}. Given {_given(self, data)}.{cure}"
+    try:
+        return type(error)(message)
+    except Exception:  # an exception whose constructor wants more than a message keeps its own, with a note
+        error.add_note(message)
+        return error
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a sentence that proposes the known word nearest to a misspelled one, or nothing."""
+    import difflib  # only ever needed for a message
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
