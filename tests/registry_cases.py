@@ -95,8 +95,15 @@ def upstream(case: Case, generator: np.random.Generator) -> np.ndarray:
 
 
 def pulled(case: Case, arrays: Arrays, g: Any, create_graph: bool = False) -> list[tg.Tensor]:
+    """Return the gradients with respect to all varying arrays; see that ``backward`` leaves the same in ``grad``."""
     inputs = leaves(arrays)
-    return tg.gradients(case.run(inputs), inputs, g, create_graph=create_graph)
+    out = case.run(inputs)
+    found = tg.gradients(out, inputs, g, create_graph=create_graph, retain_graph=True)
+    if not create_graph and inputs:
+        out.backward(g)
+        for t, d, name in zip(inputs, found, case.names(), strict=True):
+            np.testing.assert_array_equal(t.grad, d.data, err_msg=f"{case}: {name}.grad after backward", strict=True)
+    return found
 
 
 def close(found: Any, expected: Any, tolerance: float, what: str) -> None:

@@ -21,16 +21,20 @@ from .engine.node import no_grad
 from .engine.op import fused_op, op
 from .engine.tensor import Tensor, tensor
 from .fused import affine, affine_relu, l2_penalty, relu, softmax_loss, svm_loss
+
+# Kept together by hand: sorted, each name would have a line.
+# isort: off
 from .ops.elementwise import (
-    absolute, add, astype, clip, copy, cos, divide, exp, exp2, expm1, log, log1p, log2, log10, maximum, minimum, multiply,
-    negative, positive, power, reciprocal, sigmoid, sign, sin, sqrt, square, subtract, tanh, where,
-)  # fmt: skip
+    absolute, add, astype, clip, copy, cos, divide, exp, exp2, expm1, log, log1p, log2, log10, maximum, minimum,
+    multiply, negative, positive, power, reciprocal, sigmoid, sign, sin, sqrt, square, subtract, tanh, where,
+)
 from .ops.indexing import getitem, take_along_axis
 from .ops.linalg import dot, einsum, matmul
 from .ops.reduction import all, any, argmax, argmin, logsumexp, max, mean, min, prod, std, sum, var
 from .ops.shaping import (
     broadcast_to, concatenate, expand_dims, ravel, reshape, squeeze, stack, swapaxes, transpose,
-)  # fmt: skip
+)
+# isort: on
 
 __version__ = "0.1.0"
 
@@ -43,13 +47,14 @@ _ROOMS = ("check", "data", "models", "nn", "optim", "training", "viz")
 _LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck"}
 
 __all__ = [
-    "Graph", "Tensor", "abs", "absolute", "add", "affine", "affine_relu", "all", "any", "argmax", "argmin", "astype",
-    "broadcast_to", "check", "clip", "concat", "concatenate", "copy", "cos", "data", "divide", "dot", "draw", "einsum", "exp",
-    "exp2", "expand_dims", "expm1", "fused_op", "getitem", "gradcheck", "gradients", "l2_penalty", "log", "log10", "log1p",
-    "log2", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "models", "multiply", "negative", "nn",
-    "no_grad", "op", "optim", "positive", "power", "prod", "ravel", "reciprocal", "relu", "reshape", "sigmoid", "sign", "sin",
-    "softmax_loss", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "svm_loss", "swapaxes", "take_along_axis",
-    "tanh", "tensor", "training", "transpose", "var", "viz", "where",
+    "Graph", "Tensor", "abs", "absolute", "add", "affine", "affine_relu", "all", "any", "argmax", "argmin",
+    "astype", "broadcast_to", "check", "clip", "concat", "concatenate", "copy", "cos", "data", "divide", "dot",
+    "draw", "einsum", "exp", "exp2", "expand_dims", "expm1", "fused_op", "getitem", "gradcheck", "gradients",
+    "l2_penalty", "log", "log10", "log1p", "log2", "logsumexp", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "models", "multiply", "negative", "nn", "no_grad", "op", "optim", "positive", "power", "prod",
+    "ravel", "reciprocal", "relu", "reshape", "sigmoid", "sign", "sin", "softmax_loss", "sqrt", "square", "squeeze",
+    "stack", "std", "subtract", "sum", "svm_loss", "swapaxes", "take_along_axis", "tanh", "tensor", "training",
+    "transpose", "var", "viz", "where",
 ]  # fmt: skip
 
 
@@ -59,8 +64,8 @@ def __getattr__(name: str) -> Any:
     if name in _LATE:
         return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
     raise AttributeError(
-        f"tinygrad_fc has no {name!r}. NumPy's functions work on tensors as they are (np.{name}(t)) where a derivative rule "
-        f"is declared; declare one with tg.op."
+        f"tinygrad_fc has no {name!r}. NumPy's functions work on tensors as they are (np.{name}(t)) where a derivative "
+        f"rule is declared; declare one with tg.op."
     )
 
 

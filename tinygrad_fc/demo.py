@@ -41,7 +41,8 @@ _positive.__name__ = "positive integer"  # argparse's message names the type
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser the command's options."""
-    parser.add_argument("--out", type=Path, default=Path("out"), metavar="FOLDER", help="where the pictures go (default: out)")
+    parser.add_argument("--out", type=Path, default=Path("out"), metavar="FOLDER",
+                        help="where the pictures go (default: out)")  # fmt: skip
     parser.add_argument("--epochs", type=_positive, default=30, metavar="N", help="passes over the data (default: 30)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights and the batches (default: 0)")
 
@@ -51,7 +52,8 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        print(f"demo: cannot make the folder {arguments.out}: {error.strerror}. Name another: --out FOLDER", file=sys.stderr)
+        print(f"demo: cannot make the folder {arguments.out}: {error.strerror}. Name another: --out FOLDER",
+              file=sys.stderr)  # fmt: skip
         return 2
     data = load_digits(dtype=np.float64)
     model = FullyConnectedNet(
@@ -71,13 +73,14 @@ def main(arguments: argparse.Namespace) -> int:
     solver.train()
     seconds = time.perf_counter() - started
     test = solver.check_accuracy(data["X_test"], data["y_test"])
-    print(f"\nTrained   {len(solver.loss_history)} steps in {seconds:.1f} s: {solver.best_val_acc:.4f} of the validation images "
-          f"right, {test:.4f} of the test images\n")  # fmt: skip
+    print(f"\nTrained   {len(solver.loss_history)} steps in {seconds:.1f} s: {solver.best_val_acc:.4f} of the "
+          f"validation images right, {test:.4f} of the test images\n")  # fmt: skip
 
     started = time.perf_counter()
     report = _check(model, data)
     seconds = time.perf_counter() - started
-    print(f"\nGradients of the trained network against central differences, {EXAMPLES} images, {seconds:.1f} s:\n\n{report}\n")
+    print(f"\nGradients of the trained network against central differences, {EXAMPLES} images, "
+          f"{seconds:.1f} s:\n\n{report}\n")  # fmt: skip
 
     graph, curves = arguments.out / "graph.svg", arguments.out / "training.png"
     batch = data["X_train"][:EXAMPLES], data["y_train"][:EXAMPLES]

@@ -131,6 +131,15 @@ def test_what_needs_no_gradient_has_no_backward() -> None:
         tg.gradients(x.sum(), [np.ones(3)])
 
 
+def test_what_is_no_tensor_is_named() -> None:
+    x = leaf(1.0)
+    for outputs, inputs, argument in ((3.0, x, "outputs"), (x.sum(), 3.0, "inputs"), ([3.0], x, "tensor")):
+        with pytest.raises(TypeError, match=argument):
+            tg.gradients(outputs, inputs)
+    with pytest.raises(ValueError, match="outputs"):
+        tg.gradients([], x)
+
+
 def test_detach_cuts() -> None:
     x = leaf(3.0)
     (x * x.detach()).sum().backward()

@@ -212,8 +212,9 @@ def test_it_goes_into_json() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (np.arange(9), "int64[9]"), (np.array([1, 2]), "[1, 2]"), (slice(1, None, 2), "1::2"), (slice(None), ":"), ((0, 1), "(0, 1)"),
-        ((0,), "(0,)"), (..., "..."), (None, "None"), ("x" * 99, "'" + "x" * 36 + "..."), (True, "True"),
+        (np.arange(9), "int64[9]"), (np.array([1, 2]), "[1, 2]"), (slice(1, None, 2), "1::2"), (slice(None), ":"),
+        ((0, 1), "(0, 1)"), ((0,), "(0,)"), (..., "..."), (None, "None"),
+        ("x" * 99, "'" + "x" * 36 + "..."), (True, "True"),
     ],
 )  # fmt: skip
 def test_static_arguments_in_brief(value: Any, text: str) -> None:

@@ -168,6 +168,27 @@ def test_a_rule_may_compute_with_tensors() -> None:
     assert tg.gradients(first.sum(), x)[0].tolist() == [12.0]
 
 
+def test_compose_may_name_its_parameters_otherwise() -> None:
+    def kernel(x: Any, w: Any, *, scale: float = 1.0) -> Any:
+        out = np.exp(x) * w
+        return out * scale, out
+
+    gain = tg.fused_op(
+        kernel,
+        name="gain",
+        leaves=("out1",),
+        x=lambda g, out1, scale: g * out1 * scale,
+        w=lambda g, x, scale: g * (np.exp(x) * scale),
+        compose=lambda a, b, scale=1.0: np.exp(a) * b * scale,
+    )
+    x, w = leaf(0.5), leaf(2.0)
+    (first,) = tg.gradients(gain(x, w, scale=3.0).sum(), x, create_graph=True)
+    assert first.item() == pytest.approx(6.0 * np.exp(0.5))
+    dx, dw = tg.gradients(first.sum(), [x, w])
+    assert dx.item() == pytest.approx(6.0 * np.exp(0.5))
+    assert dw.item() == pytest.approx(3.0 * np.exp(0.5))
+
+
 # ---- faults of rules
 
 
@@ -197,6 +218,25 @@ def test_a_wrong_gradient_is_refused_and_named(name: str, create_graph: bool) ->
         wrong(x, w).sum().backward()
     assert x.grad is None
     assert w.grad is None
+
+
+def test_a_wrong_gradient_of_a_ufunc_is_named_too() -> None:
+    declarations = {
+        "x": lambda: tg.op(np.arctan2, name="wrong", x=lambda g, y: (g * y)[:1], y=lambda g, x: g * x),
+        "y": lambda: tg.op(np.arctan2, name="wrong", x=lambda g, y: g * y, y=lambda g, x: (g * x)[:1]),
+    }
+    for name, declare in declarations.items():
+        wrong = declare()
+        x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+        for call in (
+            lambda out: out.backward(),
+            lambda out, x=x, y=y: tg.gradients(out, [x, y]),
+            lambda out, x=x, y=y: tg.gradients(out, [x, y], create_graph=True),
+        ):
+            out = wrong(x, y).sum()
+            with pytest.raises(ValueError, match=rf"wrong: .* for argument '{name}' has shape \(1,\), expected \(2,\)"):
+                call(out)
+            assert (x.grad, y.grad) == (None, None)
 
 
 def rule_named_w(rule: Any) -> Any:

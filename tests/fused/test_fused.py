@@ -184,6 +184,14 @@ def test_affine_shapes_that_do_not_fit(name: str, shapes: Any) -> None:
     assert all(t.grad is None for t in tensors)
 
 
+@pytest.mark.parametrize("name", ["affine", "affine_relu"])
+def test_a_number_is_no_bias_and_no_weight(name: str) -> None:
+    x, w, b = np.ones((4, 3)), tg.tensor(np.ones((3, 2)), requires_grad=True), np.ones(2)
+    for arguments in ((x, w, 1.0), (x, 2.0, b), (3, w, b)):
+        with pytest.raises(ValueError, match=rf"^{name}: shapes do not fit: .*\(\)"):
+            getattr(tg, name)(*arguments)
+
+
 def test_lists_and_integers_are_taken() -> None:
     w, b = tg.tensor(np.eye(2), requires_grad=True), tg.tensor([0.5, -3.0], requires_grad=True)
     for f in (tg.affine, tg.affine_relu):

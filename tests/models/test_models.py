@@ -208,16 +208,18 @@ def test_regularization_counts_weights_and_no_biases() -> None:
         )
 
 
-def test_copies_are_independent_and_their_params_live() -> None:
-    model = small(reg=0.3)
-    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert other.loss(X, Y)[0] == model.loss(X, Y)[0]
-        other.params["W1"] *= 0.0
-        assert not np.allclose(other.loss(X), model.loss(X))
-        assert model.params["W1"].any()
-        assert [p.name for p in other.parameters()] == [p.name for p in model.parameters()]
-        for array, p in zip(other.params.values(), other.parameters(), strict=True):
-            assert array is p.data
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("fused", [True, False])
+def test_copies_are_independent_and_their_params_live(copied: Any, fused: bool) -> None:
+    model = small(reg=0.3, fused=fused)
+    other = copied(model)
+    assert other.loss(X, Y)[0] == model.loss(X, Y)[0]
+    other.params["W1"] *= 0.0
+    assert not np.allclose(other.loss(X), model.loss(X))
+    assert model.params["W1"].any()
+    assert [p.name for p in other.parameters()] == [p.name for p in model.parameters()]
+    for array, p in zip(other.params.values(), other.parameters(), strict=True):
+        assert array is p.data
 
 
 def test_seeds_and_defaults() -> None:

@@ -133,6 +133,7 @@ def test_doubling_18_times_is_18_steps() -> None:
     h.backward()
     assert x.grad == 2.0**18
     assert tg.engine.node.tick() == start + 1  # and backward records nothing
+    assert len(tg.Graph(h)) == 19  # drawn at once
 
 
 def test_using_a_tensor_does_not_clear_its_grad() -> None:
@@ -153,6 +154,12 @@ def test_a_float64_operand_does_not_widen_the_gradient_of_a_float32_one() -> Non
         out = (np.tanh(x @ w) * 2.0).sum()
         dx, dw = tg.gradients(out, [x, w], create_graph=create_graph)
         assert (dx.dtype, dw.dtype) == (np.float32, np.float64)
+    a, b = leaf([1.0, 2.0], np.float32), leaf([3.0, 4.0])
+    for f in (np.multiply, np.add, np.divide, np.maximum):
+        for pair in ((a, b), (b, a)):
+            f(*pair).sum().backward()
+            assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
+            a.grad = b.grad = None
 
 
 def test_a_repeated_index_adds_up() -> None:

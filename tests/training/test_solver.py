@@ -106,10 +106,10 @@ def test_the_seed_decides_the_run(data):
 
 def test_the_global_generator_is_left_alone(data):
     np.random.seed(5)  # noqa: NPY002 - the global generator is what is watched here
-    expected = np.random.random()  # noqa: NPY002
-    np.random.seed(5)  # noqa: NPY002
+    expected = np.random.random()  # noqa: NPY002 - as above
+    np.random.seed(5)  # noqa: NPY002 - as above
     solve(make_model(), data).train()
-    assert np.random.random() == expected  # noqa: NPY002
+    assert np.random.random() == expected  # noqa: NPY002 - as above
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -135,9 +135,9 @@ def gradcheck(
         raise ValueError("gradcheck: no input is given: gradcheck(f, x, ...).")
     if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int) or samples < 1):
         raise ValueError(f"gradcheck: samples={samples!r}, expected a positive integer or None for all.")
-    for key, value in (("h", h), ("tolerance", tolerance)):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise ValueError(f"gradcheck: {key}={value!r}, expected a positive number.")
+    for key, number in (("h", h), ("tolerance", tolerance)):
+        if number is not None and not (np.isfinite(number) and number > 0):
+            raise ValueError(f"gradcheck: {key}={number!r}, expected a positive number.")
     tensors = [_input(position, value) for position, value in enumerate(inputs)]
     generator = np.random.default_rng(seed)
     out = f(*tensors)
@@ -204,7 +204,7 @@ def _pick(t: Tensor, samples: int | None, generator: np.random.Generator) -> lis
 def _difference(
     value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], h: float, expected: float, bound: float
 ) -> float:
-    """Return the derivative along one coordinate; smaller steps are tried while the two differences of a step disagree."""
+    """Return the derivative along one coordinate; steps shrink while the two differences of a step disagree."""
     best, trust = 0.0, np.inf
     for _ in range(4):
         wide, narrow = _central(value, x, index, h), _central(value, x, index, h / 2)

@@ -35,11 +35,11 @@ def backward(output: Tensor, gradient: npt.ArrayLike | None = None, retain_graph
     found, owned = _pull(order, {root: seed}, retain_graph)
     for node in order:
         if node.op is None:
-            gradient = found[node]
+            d = found[node]
             if node.grad is not None:
-                node.grad = np.asarray(node.grad + gradient)
+                node.grad = np.asarray(node.grad + d)
             else:
-                node.grad = gradient if node in owned else np.array(gradient, order="C")
+                node.grad = d if node in owned else np.array(d, order="C")
 
 
 def gradients(
@@ -89,13 +89,12 @@ def gradients(
     """
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    weights: list[Any]
     if grad_outputs is None:
-        weights = [None] * len(outputs)
+        weights: list[Any] = [None] * len(outputs)
     elif len(outputs) == 1 and not (isinstance(grad_outputs, (list, tuple)) and len(grad_outputs) == 1):
         weights = [grad_outputs]
     else:
-        weights = list(grad_outputs)  # type: ignore[arg-type]
+        weights = list(grad_outputs)  # type: ignore[arg-type]  # a sequence, one entry for each output
     if len(weights) != len(outputs):
         raise ValueError(f"gradients: given {len(weights)} grad_outputs for {len(outputs)} outputs, expected one each.")
     retain = create_graph if retain_graph is None else retain_graph
@@ -128,8 +127,8 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
     node = output.node if isinstance(output, Tensor) else None
     if type(node) is not Node:
         raise TypeError(
-            "backward: the tensor needs no gradient: no input of it was made with requires_grad=True, or it was computed "
-            "under no_grad()."
+            "backward: the tensor needs no gradient: no input of it was made with requires_grad=True, or it was "
+            "computed under no_grad()."
         )
     if gradient is None:
         if node.shape != () and output._data.size != 1:
@@ -156,8 +155,7 @@ def _collect(roots: list[Node], targets: set[Node] | None) -> list[Node]:
 
     Nothing has run yet when this raises, so a refused backward changes nothing.
     """
-    seen = set(roots)
-    stack = list(roots)
+    seen, stack = set(roots), list(roots)
     pop, push, add = stack.pop, stack.append, seen.add
     freed = []
     while stack:
@@ -168,8 +166,8 @@ def _collect(roots: list[Node], targets: set[Node] | None) -> list[Node]:
             if type(parent) is Node:
                 if parent.op is None and parent.number > node.number:
                     raise RuntimeError(
-                        f"backward: {_label(parent)} was overwritten after {_label(node)} had used it, so the saved values "
-                        f"are stale. Compute the result anew after each write to a leaf."
+                        f"backward: {parent.label()} was overwritten after {node.label()} had used it, so the saved "
+                        f"values are stale. Compute the result anew after each write to a leaf."
                     )
                 if parent not in seen:
                     add(parent)
@@ -185,8 +183,8 @@ def _collect(roots: list[Node], targets: set[Node] | None) -> list[Node]:
     for node in freed:
         if node in leads and any(parent in leads for parent in node.parents if type(parent) is Node):
             raise RuntimeError(
-                f"backward: the graph was freed by an earlier backward at {_label(node)}. Compute the result anew, or keep "
-                f"the graph the first time: backward(retain_graph=True)."
+                f"backward: the graph was freed by an earlier backward at {node.label()}. Compute the result anew, or "
+                f"keep the graph the first time: backward(retain_graph=True)."
             )
     return order
 
@@ -194,21 +192,21 @@ def _collect(roots: list[Node], targets: set[Node] | None) -> list[Node]:
 def _pull(
     order: list[Node], seeds: dict[Node, Any], retain: bool, targets: set[Node] | frozenset[Node] = frozenset()
 ) -> tuple[dict[Node, Any], set[Node]]:
-    """Run the rules on arrays. Return the gradients of leaves and targets, and which of these arrays are the engine's own.
+    """Run the rules on arrays. Return the gradients of leaves and targets, and whose arrays are the engine's own.
 
-    Accumulation writes only into arrays of the set `owned`; all others may be a saved value, a view or another's gradient.
+    Sums are written only into the arrays of `owned`; any other may be a saved value, a view or another's gradient.
     """
     pending: dict[Node, Any] = dict.fromkeys(order)
     pending.update((node, seed) for node, seed in seeds.items() if node in pending)
     owned: set[Node] = set()
     plus, everything = np.add, not targets
 
-    def meet(parent: Node, d: Any, node: Node, g: Any, saved: Any) -> None:
+    def meet(parent: Node, d: Any, node: Any, g: Any, saved: Any) -> None:
         """Take the first contribution to `parent`, or add a further one to what is not ours to write."""
         prior = pending[parent]
         if prior is None:
             pending[parent] = d
-            if (parent.op is None or parent in targets) and node.op.proved and _is_fresh(d, g, saved):  # type: ignore[union-attr]
+            if (parent.op is None or parent in targets) and node.op.proved and _is_fresh(d, g, saved):
                 owned.add(parent)
         else:
             pending[parent] = d = plus(prior, d)
@@ -269,7 +267,10 @@ def _pull(
             if type(parent) is Node and (everything or parent in pending):
                 pick = picks[position]
                 d = pulls[position](g, saved if pick is None else saved[pick])
-                if not trusted or parent.shape is not node.shape or parent.dtype is not node.dtype:
+                if trusted:
+                    if parent.shape is not node.shape or parent.dtype is not node.dtype:
+                        d = _fit(d, parent, node, position)
+                elif type(d) is not ndarray or d.shape != parent.shape or d.dtype is not parent.dtype:
                     d = _fit(d, parent, node, position)
                 if parent in owned:
                     prior = pending[parent]
@@ -282,13 +283,17 @@ def _pull(
 
 def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
     """Whether a rule's result is an array of its own, and not a view, its input, or a saved value."""
-    return type(d) is ndarray and d.base is None and d is not g and not any(d is value for value in saved)
+    if type(d) is not ndarray or d.base is not None or d is g:
+        return False
+    for value in saved:
+        if value is d:
+            return False
+    return True
 
 
 def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False) -> Any:
     """Return a rule's result with the shape and dtype of `parent`: summed over broadcast axes, cast, or refused."""
-    self = node.op
-    assert self is not None
+    self: Any = node.op
     tensor = isinstance(d, Tensor)
     if tensor and not recorded:  # the rule called tensor functions
         d, tensor = d._data, False
@@ -298,12 +303,10 @@ def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False
         d = np.asarray(d)
     if d.shape != parent.shape:
         lead = d.ndim - len(parent.shape)
-        if lead < 0 and self.broadcasts and set(parent.shape[:-lead]) == {1}:  # written into fewer axes: t.at[0].set(v[None])
+        if lead < 0 and self.broadcasts and set(parent.shape[:-lead]) == {1}:  # into fewer axes: t.at[0].set(v[None])
             d, lead = d.reshape((1,) * -lead + d.shape), 0
-        fits = self.broadcasts and lead >= 0 and all(
-            have == want or want == 1 for have, want in zip(d.shape[lead:], parent.shape, strict=True)
-        )
-        if not fits:
+        pairs = zip(d.shape[lead:], parent.shape, strict=True)
+        if not (self.broadcasts and lead >= 0 and all(have == want or want == 1 for have, want in pairs)):
             raise ValueError(f"{_where(self, node, position)} has shape {d.shape}, expected {parent.shape}.")
         stretched = [axis for axis in range(lead, d.ndim) if parent.shape[axis - lead] == 1 and d.shape[axis] != 1]
         d = np.add.reduce(d, axis=(*range(lead), *stretched)) if lead or stretched else d
@@ -330,23 +333,20 @@ def _pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node]
         wanted = [type(parent) is Node and parent in pending for parent in node.parents]
         if not any(wanted):
             continue
-        saved = node.saved
-        assert saved is not None
         results = _through_rules(self, node, g, wanted) if self.recordable else _through_compose(self, node, g, wanted)
         if not retain:
             node.saved = None
-        for position, (parent, d) in enumerate(zip(node.parents, results, strict=True)):
-            if d is not None:
-                d = _fit(d if isinstance(d, Tensor) else constant(np.asarray(d)), parent, node, position, recorded=True)
+        for position, (parent, want, d) in enumerate(zip(node.parents, wanted, results, strict=True)):
+            if want:
+                d = constant(np.asarray(d)) if isinstance(d, (ndarray, np.generic)) else d
+                d = _fit(d, parent, node, position, recorded=True)
                 prior = pending[parent]
                 pending[parent] = d if prior is None else prior + d
     return pending
 
 
 def _through_rules(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[Any]:
-    saved = tuple([
-        _restore(self, node, key, value) for key, value in zip(self.environment, node.saved or (), strict=True)
-    ])
+    saved = tuple([_restore(self, node, *entry) for entry in zip(self.environment, node.saved or (), strict=True)])
     if self.pull_via is not None:
         g = self.pull_via(g, saved)
     return [
@@ -388,11 +388,6 @@ def _tensor(data: Any, node: Any) -> Any:
     result = Tensor()
     result._data, result.node = data, node
     return result
-
-
-def _label(node: Node) -> str:
-    kind = "leaf" if node.op is None else f"op {node.op.name!r}"
-    return f"{kind}{f' {node.name!r}' if node.name else ''} {node.shape}"
 
 
 def _where(self: Op, node: Node, position: int) -> str:

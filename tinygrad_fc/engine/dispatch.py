@@ -11,7 +11,7 @@ Record = Callable[..., Any]
 
 
 class Functions:
-    """The declared operations by name: what operators and methods of Tensor call, and what the public namespace offers."""
+    """The declared operations by name: what Tensor's operators and methods call, and what the package offers."""
 
 
 functions: Any = Functions()

@@ -111,7 +111,8 @@ class Graph:
                     constants.append(parent)
         tape = sorted((node for node in found if type(node) is Node), key=attrgetter("number"))
         # Leaves first: their number changes when an optimizer writes them, their place in the picture should not.
-        ordered: list[Any] = [*constants[::-1], *[n for n in tape if n.op is None], *[n for n in tape if n.op is not None]]
+        leaves, results = [n for n in tape if n.op is None], [n for n in tape if n.op is not None]
+        ordered: list[Any] = [*constants[::-1], *leaves, *results]
         self._ids = {entry: position for position, entry in enumerate(ordered)}
         self.nodes = [self._describe(position, entry) for position, entry in enumerate(ordered)]
         self.outputs = [self._ids[root] for root in roots]
@@ -129,7 +130,7 @@ class Graph:
                 elif parent is not None:
                     box.numbers[argument] = parent
             static, defaults = (entry.info or {}).get("static", {}), entry.op.defaults
-            box.static = {key: value for key, value in static.items() if key not in defaults or value is not defaults[key]}
+            box.static = {k: value for k, value in static.items() if k not in defaults or value is not defaults[k]}
         return box
 
     def _find_modules(self, tape: list[Node]) -> None:
@@ -138,7 +139,7 @@ class Graph:
             (start, node.number, label)
             for node in tape
             if node.info
-            for label, _, start in node.info.get("scopes", ())
+            for label, start in node.info.get("scopes", ())
         ]
         spans.sort(key=lambda span: (span[0], -span[1]))
         position, running = 0, list[tuple[int, int, str]]()
@@ -177,7 +178,9 @@ class Graph:
         box = self.nodes[node] if isinstance(node, int) else node
         entry = box.node
         if type(entry) is not Node or entry.op is None or entry.op.compose is None:
-            raise ValueError(f"expand: {box.op or box.name or 'the leaf'} is no fused operation; only these are composed of others.")
+            raise ValueError(
+                f"expand: {box.op or box.name or 'the leaf'} is no fused operation; only these are composed of others."
+            )
         arguments: dict[str, Any] = dict(box.static)
         for name, parent in zip(entry.op.differentiable, entry.parents, strict=True):
             arguments[name] = self._stand_in(name, parent)
@@ -211,7 +214,7 @@ class Graph:
 
     def _repr_svg_(self) -> str | None:
         """Show the graph in a notebook."""
-        return functions.notebook_svg(self)  # type: ignore[no-any-return]
+        return functions.notebook_svg(self)
 
     def __len__(self) -> int:
         return len(self.nodes)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
-# The one clock. `next` on an itertools.count is a single C call, so it is atomic under the interpreter lock. An operation
-# takes its number after its inputs took theirs: sorted by number, the tape is in topological order.
+# The one clock. `next` on an itertools.count is a single C call, so it is atomic under the interpreter lock. An
+# operation takes its number after its inputs took theirs: sorted by number, the tape is in topological order.
 tick: Callable[[], int] = itertools.count(1).__next__
 
 _shapes: dict[Shape, Shape] = {}
@@ -78,6 +78,11 @@ class Node:
         if self.info is None:
             self.info = {}
         self.info[key] = value
+
+    def label(self) -> str:
+        """Return what messages call the node."""
+        kind = "leaf" if self.op is None else f"op {self.op.name!r}"
+        return f"{kind}{f' {self.name!r}' if self.name else ''} {self.shape}"
 
     def __repr__(self) -> str:
         kind = "leaf" if self.op is None else self.op.name

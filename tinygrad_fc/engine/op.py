@@ -20,11 +20,11 @@ import numpy as np
 
 from .dispatch import FUNCTIONS, UFUNCS, functions
 from .node import Node
-from .record import binary, general, nearest, unary
+from .record import Operation, binary, general, nearest, unary
 
 Rule = Callable[..., Any]
 Pull = Callable[..., Any]
-Record = Callable[..., Any]
+Function = Callable[..., Any]
 
 # The registry's tests prove the rules of operations declared in this package, so backward need not check each result.
 _HOUSE = f"{__name__.split('.')[0]}."
@@ -64,31 +64,28 @@ class Op:
 
     __slots__ = (
         "name", "function", "arguments", "defaults", "variadic", "keyword_only", "rules", "differentiable", "via",
-        "leaves", "compose", "environment", "pulls", "picks", "pull_via", "recordable", "elementwise", "broadcasts", "proved", "trusted",
-        "samples", "cure", "module", "plain", "paired", "_keeps", "record",
+        "leaves", "compose", "environment", "pulls", "picks", "pull_via", "recordable", "elementwise", "broadcasts",
+        "proved", "trusted", "samples", "cure", "module", "plain", "paired", "plans", "record",
     )  # fmt: skip
 
-    name: str
-    record: Record
-    function: Callable[..., Any]
+    record: Operation
     arguments: tuple[str, ...]
     differentiable: tuple[str, ...]
     environment: tuple[str, ...]
     pulls: tuple[Pull, ...]
     picks: tuple[int | None, ...]
     pull_via: Pull | None
-    compose: Callable[..., Any] | None
 
     def __init__(
-        self, function: Callable[..., Any], name: str, rules: dict[str, Rule | None], via: Rule | None,
-        leaves: tuple[str, ...], compose: Callable[..., Any] | None, broadcasts: bool, samples: Any, cure: str, module: str,
+        self, function: Function, name: str, rules: dict[str, Rule | None], via: Rule | None,
+        leaves: tuple[str, ...], compose: Function | None, broadcasts: bool, samples: Any, cure: str, module: str,
     ) -> None:  # fmt: skip
         self.name, self.function, self.via, self.leaves, self.compose = name, function, via, leaves, compose
         self.samples, self.module = samples, module
         self.proved = module.startswith(_HOUSE)
         self.elementwise = isinstance(function, np.ufunc) and function.signature is None
         self.broadcasts = broadcasts or isinstance(function, np.ufunc)
-        self.cure = cure or ("Axes are aligned from the last one; insert one with x[:, None]." if self.broadcasts else "")
+        self.cure = cure or "Axes are aligned from the last one; insert one with x[:, None]." * self.broadcasts
         self.trusted = self.proved and self.elementwise  # its results need no check where all shapes and dtypes agree
         self._read_signature(rules)
         self.rules = {key: rule for key, rule in rules.items() if rule is not None}
@@ -97,11 +94,12 @@ class Op:
             raise TypeError(f"op {name}: the variadic argument *{self.variadic} must be the last differentiable one.")
         named = self.rules if via is None else {**self.rules, "via": via}
         read = {key for label, rule in named.items() for key in self._reads(label, rule)}
-        self.recordable = not read & set(leaves)
+        left_over = sorted(read & set(leaves))
+        self.recordable = not left_over
         if not self.recordable:
             if compose is None:
                 raise TypeError(
-                    f"op {name}: its rules read what the kernel left over ({', '.join(sorted(read & set(leaves)))}), which "
+                    f"op {name}: its rules read what the kernel left over ({', '.join(left_over)}), which "
                     f"cannot be differentiated again: give compose=, the same function written with primitives."
                 )
             read |= set(self.arguments)  # compose needs every argument again
@@ -113,7 +111,7 @@ class Op:
         self.paired = self.trusted and len(self.picks) == 2 and None not in self.picks
         self.pull_via = self._feed(self._reads("via", via), via) if via is not None else None
         self.plain = self.variadic is None and via is None  # its pulls are the same for every node, and take g as it is
-        self._keeps: dict[tuple[bool, ...], tuple[bool, ...]] = {}
+        self.plans: dict[tuple[bool, ...], tuple[tuple[str | None, int], ...]] = {}
 
     # ---- declaration
 
@@ -182,7 +180,7 @@ class Op:
         )
 
     def _way(self, key: str) -> tuple[Pull, int | None]:
-        """Return the pull and the pick of one argument. Most rules read one thing, and are called without a go-between."""
+        """Return the pull and the pick of one argument. Most rules read one thing: they need no go-between."""
         rule = self.rules[key]
         reads = self._reads(key, rule)
         if self.variadic is None and len(reads) == 1:
@@ -193,8 +191,8 @@ class Op:
         """Return ``pull(g, saved)``, which hands the rule what it reads of the environment."""
         where = [self.environment.index(key) for key in keys if key != "index"]
         if "index" in keys:
-            at = keys.index("index")
-            return lambda g, saved, index: rule(g, *[saved[i] for i in where[:at]], index, *[saved[i] for i in where[at:]])
+            before, after = where[: keys.index("index")], where[keys.index("index") :]
+            return lambda g, saved, index: rule(g, *[saved[i] for i in before], index, *[saved[i] for i in after])
         if not where:
             return lambda g, saved: rule(g)
         if len(where) == 2:  # unrolled: a starred call costs 0.2 us more
@@ -222,17 +220,14 @@ class Op:
         return (*single, *[f"{self.variadic}[{i}]" for i in range(count - len(single))])
 
     def keeps(self, needed: tuple[bool, ...]) -> tuple[bool, ...]:
-        """Return which entries of the environment a node keeps, given which differentiable arguments need a gradient."""
-        kept = self._keeps.get(needed)
-        if kept is None:
-            read = set() if self.recordable else set(self.arguments)
-            if self.via is not None and any(needed):
-                read |= set(self._reads("via", self.via))
-            for key, wanted in zip(self.differentiable, needed, strict=True):
-                if wanted:
-                    read |= set(self._reads(key, self.rules[key]))
-            kept = self._keeps[needed] = tuple(key in read for key in self.environment)
-        return kept
+        """Return which entries of the environment a node keeps, given which differentiable arguments need gradients."""
+        read = set() if self.recordable else set(self.arguments)
+        if self.via is not None and any(needed):
+            read |= set(self._reads("via", self.via))
+        for key, wanted in zip(self.differentiable, needed, strict=True):
+            if wanted:
+                read |= set(self._reads(key, self.rules[key]))
+        return tuple([key in read for key in self.environment])
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Return the values of all arguments in order, as a call of `function` would bind them."""
@@ -286,7 +281,7 @@ def op(
     samples: Any = None,
     cure: str = "",
     **rules: Rule | None,
-) -> Record:
+) -> Operation:
     """Declare an operation and return the function that computes and records it.
 
     Parameters
@@ -341,38 +336,36 @@ def op(
     return _declare(declared, (numpy,) if callable(numpy) else tuple(numpy))
 
 
-def _declare(declared: Op, numpy: tuple[Callable[..., Any], ...] = ()) -> Record:
+def _declare(declared: Op, numpy: tuple[Function, ...] = ()) -> Operation:
     """Register `declared` and return its record function."""
     name, function = declared.name, declared.function
     known = REGISTRY.get(name)
     if known is not None and known.module != declared.module:
         raise ValueError(f"op {name!r} is already declared in {known.module}: give another name=.")
-    if not declared.is_simple():
-        record = general(declared)
-    else:
-        record = unary(declared) if len(declared.arguments) == 1 else binary(declared)
+    by_arity = unary if len(declared.arguments) == 1 else binary
+    record: Any = (by_arity if declared.is_simple() else general)(declared)
     record.__name__ = record.__qualname__ = name
     record.__doc__ = function.__doc__
-    record.op = declared  # type: ignore[attr-defined]  # from the public function to its declaration
-    declared.record = record
+    record.op, declared.record = declared, record  # from the public function to its declaration, and back
     REGISTRY[name] = declared
     setattr(functions, name, record)
     if isinstance(function, np.ufunc):
         UFUNCS[function] = record
     for target in numpy:
-        (UFUNCS if isinstance(target, np.ufunc) else FUNCTIONS)[target] = record  # type: ignore[index]
+        table: dict[Any, Any] = UFUNCS if isinstance(target, np.ufunc) else FUNCTIONS
+        table[target] = record
     return record
 
 
 def fused_op(
     kernel: Callable[..., Any], *, compose: Callable[..., Any], name: str, leaves: tuple[str, ...] = (),
     via: Rule | None = None, samples: Any = None, cure: str = "", **rules: Rule | None,
-) -> Record:  # fmt: skip
+) -> Operation:  # fmt: skip
     """Declare a fused operation: a kernel, its rules, and `compose`, the same function written with primitives.
 
-    As `op`, but `compose` and `name` are required. The engine differentiates through `compose` at higher orders where the
-    rules read what the kernel left over, the tests compare the two, and ``Graph.expand`` opens a fused node into it.
-    A gradient of a wrong number, shape or dtype raises and names the operation and the argument.
+    As `op`, but `compose` and `name` are required. The engine differentiates through `compose` at higher orders where
+    the rules read what the kernel left over, the tests compare the two, and ``Graph.expand`` opens a fused node into
+    it. A gradient of a wrong number, shape or dtype raises and names the operation and the argument.
 
     Returns
     -------

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy import ndarray
 
 from .node import MODE, OFF, Constant, Node, Observer, intern, tick
-from .tensor import Tensor, constant
+from .tensor import Tensor
 
 if TYPE_CHECKING:
     from .op import Op
 
 Record = Callable[..., Any]
+
+
+class Operation(Protocol):
+    """A record function as `op` returns it: called with tensors or arrays, and carrying its declaration."""
+
+    op: Op
+    __name__: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute, and record where an argument needs a gradient."""
+
 
 mode_get = MODE.get
 
@@ -92,7 +103,8 @@ def binary(self: Op) -> Record:
         node.op = self
         node.parents = (x_node, y_node)
         node.saved = (x_data if keep_x else None, y_data if keep_y else None, out if keep_out else None)
-        node.shape = x_node.shape if elementwise and keep is both and x_node.shape is y_node.shape else intern(out.shape)
+        same = elementwise and keep is both and x_node.shape is y_node.shape
+        node.shape = x_node.shape if same else intern(out.shape)
         node.dtype = out.dtype
         node.grad = node.info = None
         node.number = tick()
@@ -102,52 +114,74 @@ def binary(self: Op) -> Record:
 
 
 def general(self: Op) -> Record:
-    """Return the record function for everything: any arity, static arguments, kernels that leave something, any mode."""
-    static = tuple([key for key in self.arguments if key not in self.differentiable])
+    """Return the record function for everything: any arity, static arguments, kernels with leaves, any mode."""
+    roles = tuple([
+        "static" if key not in self.differentiable else "many" if key == self.variadic else "one"
+        for key in self.arguments
+    ])
+    static = tuple([(n, key) for n, key in enumerate(self.arguments) if roles[n] == "static"])
+    # A call that names every argument by its place needs no binding.
+    placed = -1 if self.variadic or self.keyword_only else len(self.arguments)
 
     def record(*args: Any, **kwargs: Any) -> Tensor:
+        operands = args if len(args) == placed and not kwargs else self.bind(args, kwargs)
         data: list[Any] = []
         parents: list[Any] = []
         needed: list[bool] = []
-        for key, operand in zip(self.arguments, self.bind(args, kwargs), strict=True):
-            if key in static:
-                data.append(_static(self, key, operand))
-                continue
-            variadic = key == self.variadic
-            items = operand if variadic else (operand,)
-            arrays = tuple([item._data if isinstance(item, Tensor) else _operand(item) for item in items])
-            found = [parent_of(item) for item in items]
-            data.append(arrays if variadic else arrays[0])
-            parents += found
-            needed.append(Node in map(type, found))
+        for role, operand in zip(roles, operands):  # noqa: B905  # as many by construction; strict= costs time
+            if role == "one":
+                if isinstance(operand, Tensor):
+                    data.append(operand._data)
+                    parent = operand.node
+                    if parent is None:
+                        parent = parent_of(operand)
+                else:
+                    data.append(_operand(operand))
+                    parent = parent_of(operand)
+                parents.append(parent)
+                needed.append(type(parent) is Node)
+            elif role == "static":
+                data.append(_static(self, len(data), operand) if isinstance(operand, Tensor) else operand)
+            else:
+                data.append(tuple([item._data if isinstance(item, Tensor) else _operand(item) for item in operand]))
+                found = [parent_of(item) for item in operand]
+                parents += found
+                needed.append(Node in map(type, found))
         try:
-            out = self.call(data)
+            out = self.function(*data) if placed >= 0 else self.call(data)
         except Exception as error:
             raise explain(self, error, data) from error
-        extra: tuple[Any, ...] = ()
+        rest: Any = ()
         if self.leaves:
             out, *rest = out
-            extra = tuple(rest)
         if type(out) is not ndarray:
             out = as_array(self, out)
-        result, mode = constant(out), mode_get()
+        result = Tensor()
+        result._data = out
+        result.node = node = None
+        mode = mode_get()
         if mode is not OFF and True in needed:
-            check_output(self, out, data)
-            values = dict(zip(self.arguments, data, strict=True), out=out, **dict(zip(self.leaves, extra, strict=True)))
-            saved = [
-                _value(values, key) if keep else None
-                for key, keep in zip(self.environment, self.keeps(tuple(needed)), strict=True)
-            ]
+            if out.dtype.kind != "f":
+                check_output(self, out, data)
             result.node = node = Node()
-            node.op, node.parents, node.saved = self, tuple(parents), tuple(saved)
+            node.op = self
+            node.parents = tuple(parents)
+            node.saved = tuple([
+                None if source is None
+                else out if source == "out"
+                else rest[place] if source == "leaf"
+                else data[place] if source == "argument"
+                else _shape(data[place])
+                for source, place in sources(self, tuple(needed))
+            ])  # fmt: skip
             node.shape, node.dtype = intern(out.shape), out.dtype
             node.grad = None
-            node.info = {"static": {key: values[key] for key in static}} if static else None
+            node.info = {"static": {key: data[n] for n, key in static}} if static else None
             node.number = tick()
         elif out.dtype.kind == "O":
             check_output(self, out, data)
-        if isinstance(mode, Observer):
-            mode.saw(self, result.node, out)  # type: ignore[arg-type]  # the result is new: no Constant describes it yet
+        if mode is not None and isinstance(mode, Observer):
+            mode.saw(self, node, out)
         return result
 
     return record
@@ -170,17 +204,29 @@ def parent_of(operand: Any) -> Any:
     return Constant(None, array.shape, array.dtype)
 
 
-def _value(values: dict[str, Any], key: str) -> Any:
-    if key in values:
-        return values[key]
-    value = values[key.removesuffix("_shape")]  # the environment holds names and shapes only
+def sources(self: Op, needed: tuple[bool, ...]) -> tuple[tuple[str | None, int], ...]:
+    """Return for each entry of the environment where it comes from in a call; None where it is not kept.
+
+    The source is ``"out"``, or ``"argument"``, ``"shape"`` or ``"leaf"`` with the position of that argument or leaf.
+    """
+    plan = self.plans.get(needed)
+    if plan is None:
+        where: dict[str, tuple[str, int]] = {f"{key}_shape": ("shape", n) for n, key in enumerate(self.arguments)}
+        where |= {key: ("leaf", n) for n, key in enumerate(self.leaves)}
+        where |= {key: ("argument", n) for n, key in enumerate(self.arguments)}
+        where["out"] = ("out", 0)
+        kept = zip(self.environment, self.keeps(needed), strict=True)
+        plan = self.plans[needed] = tuple([where[key] if keep else (None, 0) for key, keep in kept])
+    return plan
+
+
+def _shape(value: Any) -> Any:
     return tuple([np.shape(item) for item in value]) if isinstance(value, tuple) else np.shape(value)
 
 
-def _static(self: Op, key: str, operand: Any) -> Any:
-    if not isinstance(operand, Tensor):
-        return operand
+def _static(self: Op, position: int, operand: Tensor) -> Any:
     if type(operand.node) is Node and self.differentiable:
+        key = self.arguments[position]
         raise TypeError(
             f"{self.name}: argument {key!r} takes no gradient, but {operand._label()} needs one: pass {key}.detach()."
         )

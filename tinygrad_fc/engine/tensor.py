@@ -93,7 +93,7 @@ class Tensor:
     def name(self, value: str | None) -> None:
         if type(self.node) is Node:
             self.node.note("name", value)
-        elif self.node is not None:
+        elif isinstance(self.node, Constant):
             self.node.name = value
         else:
             self.node = Constant(value, self._data.shape, self._data.dtype)
@@ -186,8 +186,8 @@ class Tensor:
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if type(self.node) is Node:
             raise TypeError(
-                f"{self._label()} needs a gradient and cannot become a plain array in silence. For the numbers: t.data; "
-                f"for a constant: t.detach(); for an array of tensors: tg.stack([t, u])."
+                f"{self._label()} needs a gradient and cannot become a plain array in silence. For the numbers: "
+                f"t.data; for a constant: t.detach(); for an array of tensors: tg.stack([t, u])."
             )
         return np.array(self._data, dtype=dtype, copy=copy)
 
@@ -265,7 +265,7 @@ class Tensor:
     def __gt__(self, other: Any) -> Tensor: return functions.greater(self, other)
     def __ge__(self, other: Any) -> Tensor: return functions.greater_equal(self, other)
     def __eq__(self, other: Any) -> Tensor: return functions.equal(self, other)  # type: ignore[override]  # as NumPy's
-    def __ne__(self, other: Any) -> Tensor: return functions.not_equal(self, other)  # type: ignore[override]
+    def __ne__(self, other: Any) -> Tensor: return functions.not_equal(self, other)  # type: ignore[override]  # as NumPy's
     def __and__(self, other: Any) -> Tensor: return functions.bitwise_and(self, other)
     def __rand__(self, other: Any) -> Tensor: return functions.bitwise_and(other, self)
     def __or__(self, other: Any) -> Tensor: return functions.bitwise_or(self, other)
@@ -300,7 +300,8 @@ class Tensor:
     def reshape(self, *shape: Any) -> Tensor: return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
     def ravel(self) -> Tensor: return functions.reshape(self, -1)
     def flatten(self) -> Tensor: return functions.reshape(self, -1)
-    def transpose(self, *axes: Any) -> Tensor: return functions.transpose(self, axes if len(axes) > 1 else axes[0] if axes else None)
+    def transpose(self, *axes: Any) -> Tensor:
+        return functions.transpose(self, axes if len(axes) > 1 else axes[0] if axes else None)
     def swapaxes(self, axis1: int, axis2: int) -> Tensor: return functions.swapaxes(self, axis1, axis2)
     def squeeze(self, axis: Any = None) -> Tensor: return functions.squeeze(self, axis)
     def astype(self, dtype: npt.DTypeLike) -> Tensor: return functions.astype(self, dtype)
@@ -361,7 +362,9 @@ def tensor(
     result = constant(array, name)
     if requires_grad:
         if array.dtype.kind != "f":
-            cure = "give floats (1.0 instead of 1) or dtype=np.float64" if array.dtype.kind in "biu" else "split real and imaginary parts"
+            cure = "split real and imaginary parts"
+            if array.dtype.kind in "biu":
+                cure = "give floats (1.0 instead of 1) or dtype=np.float64"
             raise TypeError(f"tensor: requires_grad=True needs a floating-point dtype, given {array.dtype}: {cure}.")
         result.node = leaf(array, name)
     return result

@@ -33,19 +33,22 @@ def check_labels(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         cure = " Flatten it: y.ravel()." if y.size == x.shape[0] else ""
         if y.shape == x.shape:
             cure = " One-hot labels become integers with y.argmax(axis=1)."
-        raise ValueError(f"{name}: y (the labels) has shape {y.shape}, expected ({x.shape[0]},): one label a row of x.{cure}")
+        raise ValueError(
+            f"{name}: y (the labels) has shape {y.shape}, expected ({x.shape[0]},): one label a row of x.{cure}"
+        )
     if y.dtype.kind not in "iu":
         raise TypeError(f"{name}: y (the labels) has dtype {y.dtype}, expected integers: y.astype(np.int64).")
     if x.dtype.kind != "f":
         x = x.astype(np.float64)
     if not x.size:
         raise ValueError(f"{name}: x has shape {x.shape}: the mean over an empty batch is not defined.")
-    low, high = np.minimum.reduce(y), np.maximum.reduce(y)
-    if low < 0 or high >= x.shape[1]:
+    # As unsigned numbers, negative labels are huge: one pass finds both faults.
+    if np.maximum.reduce(y.view(f"u{y.itemsize}")) >= x.shape[1]:
+        low, high = y.min(), y.max()
         worst = low if low < 0 else high
         raise ValueError(
-            f"{name}: y (the labels) has {worst} at row {int(np.argmax(y == worst))}, expected 0 to {x.shape[1] - 1} for "
-            f"the {x.shape[1]} columns of x."
+            f"{name}: y (the labels) has {worst} at row {int(np.argmax(y == worst))}, expected 0 to {x.shape[1] - 1} "
+            f"for the {x.shape[1]} columns of x."
         )
     return x, y
 

@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
+from ..ops.linalg import ones
 from .labels import check_labels, samples
 
 
 def _softmax_loss(x: Any, y: Any) -> tuple[Any, Any]:
     """Return the loss and its slope dloss/dx = (softmax(x) - onehot(y)) / N, made in one pass in one buffer."""
     x, y = check_labels("softmax_loss", x, y)
-    count, rows = x.shape[0], np.arange(x.shape[0])
-    slope = x - np.maximum.reduce(x, axis=1, keepdims=True)
-    right = slope[rows, y]
-    np.exp(slope, out=slope)
-    total = np.add.reduce(slope, axis=1, keepdims=True)
-    loss = np.add.reduce(np.log(total[:, 0]) - right) / count
-    slope /= total * count
-    slope[rows, y] -= 1.0 / count
+    count, classes = x.shape
+    slope = np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True), order="C")
+    flat, labelled = slope.reshape(-1), np.arange(count) * classes + y
+    right = flat[labelled]
+    np.exp(slope, slope)
+    total = slope.dot(ones(classes, slope.dtype))
+    loss = np.add.reduce(np.log(total) - right) / count
+    total *= count
+    slope /= total[:, None]
+    flat[labelled] -= 1.0 / count
     return loss, slope
 
 
@@ -31,8 +34,9 @@ def _compose(x: Any, y: Any) -> Any:
 
 
 softmax_loss = fused_op(
-    _softmax_loss, name="softmax_loss", leaves=("slope",), x=lambda g, slope: g * slope, compose=_compose, samples=samples
-)
+    _softmax_loss, name="softmax_loss", leaves=("slope",), x=lambda g, slope: g * slope, compose=_compose,
+    samples=samples,
+)  # fmt: skip
 softmax_loss.__doc__ = """Return the mean cross-entropy ``-log softmax(x)[i, y[i]]`` over a batch.
 
 The scores are shifted by the largest of their row, so none overflows. The slope is (softmax(x) - onehot(y)) / N:

@@ -11,7 +11,7 @@ from .labels import check_labels, samples
 
 
 def _svm_loss(x: Any, y: Any, delta: float = 1.0) -> tuple[Any, Any]:
-    """Return the loss and its slope: 1/N where a wrong class violates the margin, less their number at the right one."""
+    """Return the loss and its slope: 1/N where a wrong class violates the margin, less their sum at the right one."""
     x, y = check_labels("svm_loss", x, y)
     count, rows = x.shape[0], np.arange(x.shape[0])
     margins = x - x[rows, y][:, None]

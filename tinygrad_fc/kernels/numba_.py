@@ -23,7 +23,7 @@ def _sgd(w, dw, rate):  # type: ignore[no-untyped-def]  # Numba infers the types
 
 
 @_compile
-def _sgd_momentum(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]
+def _sgd_momentum(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]  # as above
     for i in range(w.size):
         step = momentum * velocity[i] - rate * dw[i]
         velocity[i] = step
@@ -31,7 +31,7 @@ def _sgd_momentum(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-d
 
 
 @_compile
-def _rmsprop(w, dw, cache, decay, rest, rate, epsilon):  # type: ignore[no-untyped-def]
+def _rmsprop(w, dw, cache, decay, rest, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
     for i in range(w.size):
         mean = decay * cache[i] + rest * (dw[i] * dw[i])
         cache[i] = mean
@@ -39,7 +39,7 @@ def _rmsprop(w, dw, cache, decay, rest, rate, epsilon):  # type: ignore[no-untyp
 
 
 @_compile
-def _adam(w, dw, m, v, beta1, rest1, beta2, rest2, rate, epsilon):  # type: ignore[no-untyped-def]
+def _adam(w, dw, m, v, beta1, rest1, beta2, rest2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
     for i in range(w.size):
         first = beta1 * m[i] + rest1 * dw[i]
         second = beta2 * v[i] + rest2 * (dw[i] * dw[i])
@@ -66,14 +66,19 @@ def rmsprop(
 ) -> None:
     """``cache = decay * cache + (1 - decay) * dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
     kind = w.dtype.type
-    _rmsprop(w.reshape(-1), dw.reshape(-1), cache.reshape(-1), kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon))
+    _rmsprop(
+        w.reshape(-1), dw.reshape(-1), cache.reshape(-1), kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
+    )
 
 
 def adam(
-    w: np.ndarray, dw: np.ndarray, m: np.ndarray, v: np.ndarray, beta1: float, beta2: float, rate: float, epsilon: float,
-    scratch: np.ndarray,
+    w: np.ndarray, dw: np.ndarray, m: np.ndarray, v: np.ndarray, beta1: float, beta2: float, rate: float,
+    epsilon: float, scratch: np.ndarray,
 ) -> None:  # fmt: skip
-    """``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2; w -= rate * m / (sqrt(v) + epsilon)``."""
+    """``w -= rate * m / (sqrt(v) + epsilon)``, with both moments brought up to date first.
+
+    ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2``.
+    """
     kind = w.dtype.type
     _adam(
         w.reshape(-1), dw.reshape(-1), m.reshape(-1), v.reshape(-1), kind(beta1), kind(1.0 - beta1), kind(beta2),

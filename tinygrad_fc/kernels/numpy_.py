@@ -41,10 +41,13 @@ def rmsprop(
 
 
 def adam(
-    w: np.ndarray, dw: np.ndarray, m: np.ndarray, v: np.ndarray, beta1: float, beta2: float, rate: float, epsilon: float,
-    scratch: np.ndarray,
+    w: np.ndarray, dw: np.ndarray, m: np.ndarray, v: np.ndarray, beta1: float, beta2: float, rate: float,
+    epsilon: float, scratch: np.ndarray,
 ) -> None:  # fmt: skip
-    """``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2; w -= rate * m / (sqrt(v) + epsilon)``."""
+    """``w -= rate * m / (sqrt(v) + epsilon)``, with both moments brought up to date first.
+
+    ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2``.
+    """
     np.multiply(m, beta1, m)
     np.multiply(dw, 1.0 - beta1, scratch)
     np.add(m, scratch, m)

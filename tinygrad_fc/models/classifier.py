@@ -82,15 +82,20 @@ class Classifier(Module):
         self.criterion = LOSSES[loss](fused=fused)
         self._fused = fused
         self.params = Params(tensors)
-        self._check_reg()
+        finite("reg", reg)
 
     def forward(self, x: Any) -> Tensor:
         """Return the scores, shape (N, num_classes), of a batch (N, d1, ..., dk)."""
         if not isinstance(x, Tensor):
-            x = constant(np.asarray(x).astype(self.dtype, copy=False), "X")
+            x = np.asarray(x)
+            if x.dtype is not self.dtype:
+                if x.dtype.kind not in "biuf":
+                    raise TypeError(f"X: given dtype {x.dtype}, expected real numbers.")
+                x = x.astype(self.dtype)
+            x = constant(x, "X")
         for name in self._layers:
             x = getattr(self, name)(x)
-        return x  # type: ignore[no-any-return]
+        return x
 
     def loss_tensor(self, X: Any, y: npt.ArrayLike) -> Tensor:
         """Return the loss with its regularization as a scalar tensor, to differentiate, draw or check.
@@ -107,14 +112,14 @@ class Classifier(Module):
         TypeError
             If the labels are no integers.
         """
-        self._check_reg()
+        finite("reg", self.reg)
         loss = self.criterion(self(X), y)
         if self.reg:
             for name, tensor in self.params.tensors.items():
                 if name[0] == "W":
-                    penalty = l2_penalty if self._fused else l2_penalty.op.compose
+                    penalty: Any = l2_penalty if self._fused else l2_penalty.op.compose
                     loss = loss + penalty(tensor, float(self.reg))
-        return loss  # type: ignore[no-any-return]
+        return loss
 
     def loss(self, X: Any, y: npt.ArrayLike | None = None) -> Any:
         """Return scores, or the loss and its gradients: the course's interface.
@@ -139,6 +144,3 @@ class Classifier(Module):
         loss = self.loss_tensor(X, y)
         found = gradients(loss, list(self.params.tensors.values()))
         return loss.item(), {name: d.data for name, d in zip(self.params.tensors, found, strict=True)}
-
-    def _check_reg(self) -> None:
-        finite("reg", self.reg)

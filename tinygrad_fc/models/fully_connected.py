@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,13 +55,14 @@ class FullyConnectedNet(Classifier):
 
     def __init__(
         self, hidden_dims: Sequence[int], input_dim: int = 3 * 32 * 32, num_classes: int = 10, *, reg: float = 0.0,
-        weight_scale: float | None = 1e-2, dtype: npt.DTypeLike = np.float32, seed: init.Seed = None, fused: bool = True,
-        loss: str = "softmax",
+        weight_scale: float | None = 1e-2, dtype: npt.DTypeLike = np.float32, seed: init.Seed = None,
+        fused: bool = True, loss: str = "softmax",
     ) -> None:  # fmt: skip
-        if isinstance(hidden_dims, (int, np.integer)):
-            raise TypeError(f"hidden_dims: given {hidden_dims}, expected a list of sizes: [{hidden_dims}].")
-        if not isinstance(hidden_dims, Sequence | np.ndarray) or isinstance(hidden_dims, str):
-            raise TypeError(f"hidden_dims: given {hidden_dims!r}, expected a list of sizes, e.g. [100, 100].")
+        given: object = hidden_dims  # it may be anything, whatever the annotation says
+        if isinstance(given, (int, np.integer)):
+            raise TypeError(f"hidden_dims: given {given}, expected a list of sizes: [{given}].")
+        if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+            raise TypeError(f"hidden_dims: given {given!r}, expected a list of sizes, e.g. [100, 100].")
         sizes = [
             positive_integer("input_dim", input_dim),
             *[positive_integer(f"hidden_dims[{n}]", size) for n, size in enumerate(hidden_dims)],

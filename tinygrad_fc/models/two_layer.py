@@ -30,8 +30,8 @@ class TwoLayerNet(FullyConnectedNet):
 
     def __init__(
         self, input_dim: int = 3 * 32 * 32, hidden_dim: int = 100, num_classes: int = 10,
-        weight_scale: float | None = 1e-3, reg: float = 0.0, *, dtype: npt.DTypeLike = np.float64, seed: init.Seed = None,
-        fused: bool = True, loss: str = "softmax",
+        weight_scale: float | None = 1e-3, reg: float = 0.0, *, dtype: npt.DTypeLike = np.float64,
+        seed: init.Seed = None, fused: bool = True, loss: str = "softmax",
     ) -> None:  # fmt: skip
         super().__init__(
             [hidden_dim], input_dim, num_classes,

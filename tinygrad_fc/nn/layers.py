@@ -70,18 +70,29 @@ class Linear(Module):
         values = init.kaiming_normal(shape, seed) if weight_scale is None else init.normal(shape, weight_scale, seed)
         self.W = Parameter(values, dtype)
         self.b = Parameter(init.zeros(shape[1:]), dtype)
-        operation: Any = affine_relu if activation else affine
-        self._operation = operation if fused else operation.op.compose
+        self.activation, self.fused, self._features = activation, bool(fused), shape[0]
 
     def forward(self, x: Any) -> Tensor:
         """Return the layer's result, shape (N, out_features), for a batch (N, ...)."""
-        shape = np.shape(x._data if isinstance(x, Tensor) else x)
-        if len(shape) < 2 or int(np.prod(shape[1:])) != self.W.shape[0]:
+        if not isinstance(x, Tensor):
+            x = np.asarray(x)
+        shape = x.shape
+        if len(shape) != 2 or shape[1] != self._features:
+            self._check(shape)
+        return _OPERATIONS[self.activation, self.fused](x, self.W, self.b)
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) < 2 or math.prod(shape[1:]) != self._features:
             raise ValueError(
-                f"{self._label or 'Linear'}: expected (N, {self.W.shape[0]}), got {shape}: the features of an example must "
-                f"be as many as the rows of the weight {self.W.shape}."
+                f"{self._label or 'Linear'}: expected (N, {self._features}), got {shape}: the features of an example "
+                f"must be as many as the rows of the weight {self.W.shape}."
             )
-        return self._operation(x if isinstance(x, Tensor) else np.asarray(x), self.W, self.b)  # type: ignore[no-any-return]
+
+
+_OPERATIONS: dict[tuple[str | None, bool], Any] = {
+    (None, True): affine, (None, False): affine.op.compose,
+    ("relu", True): affine_relu, ("relu", False): affine_relu.op.compose,
+}  # fmt: skip
 
 
 class ReLU(Module):
@@ -89,7 +100,7 @@ class ReLU(Module):
 
     def forward(self, x: Any) -> Tensor:
         """Return ``max(x, 0)``."""
-        return relu(x)  # type: ignore[no-any-return]
+        return relu(x)
 
 
 class Sequential(Module):

@@ -38,7 +38,9 @@ class Parameter(Tensor):
     def __init__(self, data: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> None:
         array = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
         if array.dtype.kind != "f":
-            raise TypeError(f"Parameter: dtype {array.dtype} is not floating point: give dtype=np.float32 or np.float64.")
+            raise TypeError(
+                f"Parameter: dtype {array.dtype} is not floating point: give dtype=np.float32 or np.float64."
+            )
         self._data = array
         self.node = leaf(array)
 
@@ -59,10 +61,11 @@ class Parameter(Tensor):
         self.touch_()
 
     def move_(self, storage: np.ndarray) -> None:
-        """Make `storage` (an array of the same shape and dtype, e.g. a view of a flat buffer) the home of the values."""
+        """Make `storage` (an array of the same shape and dtype, e.g. a view of a flat buffer) the values' home."""
         if storage.shape != self.shape or storage.dtype != self.dtype:
             raise ValueError(
-                f"move_: storage is {storage.shape} {storage.dtype}, expected {self.shape} {self.dtype} as {self._label()}."
+                f"move_: storage is {storage.shape} {storage.dtype}, "
+                f"expected {self.shape} {self.dtype} as {self._label()}."
             )
         np.copyto(storage, self._data)
         self._data = storage
@@ -96,14 +99,19 @@ class Module:
         raise TypeError(f"{type(self).__name__} has no forward: write `def forward(self, x): ...`.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what `forward` returns, and note on the tape that it was computed in this module."""
         start = tick()
         out = self.forward(*args, **kwargs)
         # What was recorded between `start` and the result was recorded in here: two readings of the clock are all that
         # the graph needs to know the module of every node, and no operation pays for it.
-        if isinstance(out, Tensor) and type(out.node) is Node and out.node.number > start:
-            info = out.node.info
-            scope = (self._label or type(self).__name__, type(self).__name__, start)
-            out.node.note("scopes", (*(info.get("scopes", ()) if info else ()), scope))
+        if isinstance(out, Tensor):
+            node = out.node
+            if type(node) is Node and node.number > start:
+                scope = (self._label or type(self).__name__, start)
+                if node.info is None:
+                    node.info = {"scopes": (scope,)}
+                else:
+                    node.info["scopes"] = (*node.info.get("scopes", ()), scope)
         return out
 
     def __setattr__(self, key: str, value: Any) -> None:
@@ -177,7 +185,8 @@ class Module:
                     faults.append(str(error))
         if faults:
             raise ValueError(
-                f"load_state_dict: the state is not of this {type(self).__name__}, nothing was changed: {'; '.join(faults)}."
+                f"load_state_dict: the state is not of this {type(self).__name__}, nothing was changed: "
+                f"{'; '.join(faults)}."
             )
         for path, value in values.items():
             own[path].write_(value)

@@ -1,7 +1,7 @@
 """Elementwise operations: one line each. `g` is the incoming gradient; a rule's other parameters are what it reads.
 
-Ties and kinks: ``maximum`` and ``minimum`` share the gradient equally where their arguments tie; ``absolute`` and ``sign``
-have 0 at 0; ``clip`` passes the gradient at its bounds. docs/ties.md holds the whole table.
+Ties and kinks: ``maximum`` and ``minimum`` share the gradient equally where their arguments tie; ``absolute`` and
+``sign`` have 0 at 0; ``clip`` passes the gradient at its bounds. docs/ties.md holds the whole table.
 """
 
 from __future__ import annotations
@@ -119,9 +119,10 @@ for _ufunc in (
     np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal, np.logical_and, np.logical_or,
     np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor,
 ):  # fmt: skip
-    op(_ufunc, samples=binary() if _ufunc.__name__[:3] != "bit" else calls(np.array([True, False]), np.array([True, True])))
-for _ufunc in (np.isfinite, np.isnan, np.isinf, np.logical_not, np.signbit):
-    op(_ufunc, samples=unary())
+    _bits = calls(np.array([True, False]), np.array([True, True]))
+    op(_ufunc, samples=_bits if _ufunc.__name__.startswith("bit") else binary())
+for _test in (np.isfinite, np.isnan, np.isinf, np.logical_not, np.signbit):
+    op(_test, samples=unary())
 op(np.invert, samples=calls(np.array([True, False])))
 op(lambda x: np.zeros_like(x), name="zeros_like", numpy=np.zeros_like, samples=unary())
 op(lambda x: np.ones_like(x), name="ones_like", numpy=np.ones_like, samples=unary())

@@ -21,7 +21,7 @@ def _plain(key: Any) -> Any:
         return key.numpy()
     if isinstance(key, list):
         array = np.asarray([_plain(part) for part in key])
-        return array if array.size else array.astype(np.intp)  # an empty list picks nothing; as an array it is of floats
+        return array if array.size else array.astype(np.intp)  # an empty list picks nothing; its array is of floats
     return key
 
 
@@ -64,6 +64,10 @@ def _index_add(a: Any, key: Any, values: Any) -> Any:
     return out
 
 
+def _set_rule(g: Any, key: Any) -> Any:
+    return index_set(g, key, 0.0) if isinstance(g, Tensor) else _index_set(g, key, 0.0)
+
+
 def _set_values_rule(g: Any, key: Any, a_shape: tuple[int, ...]) -> Any:
     read = g[key]
     if is_basic(key):
@@ -83,18 +87,20 @@ scatter = op(
     samples=several(calls((2,), slice(0, 2), shape=(4,)), calls((3, 2), _rows, shape=(3, 2)), calls((), 1, shape=(3,))),
 )  # fmt: skip
 _index = op(
-    _getitem, name="getitem", a=lambda g, key, a_shape: (scatter if isinstance(g, Tensor) else _scatter)(g, key, a_shape),
+    _getitem, name="getitem",
+    a=lambda g, key, a_shape: (scatter if isinstance(g, Tensor) else _scatter)(g, key, a_shape),
     cure="An index must fit the axes of the tensor.",
     samples=several(
-        calls((3, 4), 1), calls((3, 4), key=(slice(None, None, -2), None, 2)), calls((3, 4), _rows), calls((3, 4), _mask),
-        calls((3, 2, 4), key=(_rows, slice(None), np.array([1, 1, 3]))), calls((3, 4), key=(Ellipsis, -1)), calls((), key=()),
-        calls((3, 4), key=(_rows[:, None], np.array([0, 1]))), calls((3,), slice(2, 2)),
+        calls((3, 4), 1), calls((3, 4), key=(slice(None, None, -2), None, 2)), calls((3, 4), _rows),
+        calls((3, 4), _mask), calls((3, 2, 4), key=(_rows, slice(None), np.array([1, 1, 3]))),
+        calls((3, 4), key=(Ellipsis, -1)), calls((), key=()), calls((3, 4), key=(_rows[:, None], np.array([0, 1]))),
+        calls((3,), slice(2, 2)),
     ),
 )  # fmt: skip
 index_set = op(
-    _index_set, broadcasts=True, a=lambda g, key: index_set(g, key, 0.0) if isinstance(g, Tensor) else _index_set(g, key, 0.0),
-    values=_set_values_rule,
-    samples=several(calls((3, 4), 1, (4,)), calls((3, 4), _rows, (3, 4)), calls((3, 4), slice(0, 2), ()), calls((3, 4), _mask, 1.5)),
+    _index_set, broadcasts=True, a=_set_rule, values=_set_values_rule,
+    samples=several(calls((3, 4), 1, (4,)), calls((3, 4), _rows, (3, 4)), calls((3, 4), slice(0, 2), ()),
+                    calls((3, 4), _mask, 1.5)),
 )  # fmt: skip
 index_add = op(
     _index_add, broadcasts=True, a=lambda g: g, values=lambda g, key: g[key],
@@ -134,11 +140,11 @@ class _At:
 
     def set(self, values: Any) -> Tensor:
         """Return a copy with `values` written at the key (broadcast to it)."""
-        return index_set(self._tensor, self._key, values)  # type: ignore[no-any-return]
+        return index_set(self._tensor, self._key, values)
 
     def add(self, values: Any) -> Tensor:
         """Return a copy with `values` added at the key; an index that repeats adds each time."""
-        return index_add(self._tensor, self._key, values)  # type: ignore[no-any-return]
+        return index_add(self._tensor, self._key, values)
 
 
 functions.getitem = getitem

@@ -1,6 +1,7 @@
 """Reductions: sums, means, extremes, products and logsumexp, over any axes; and the index of an extreme (no gradient).
 
-Ties: ``max`` and ``min`` share the gradient equally among all that attain the extreme. ``std`` has gradient 0 where it is 0.
+Ties: ``max`` and ``min`` share the gradient equally among all that attain the extreme. ``std`` has gradient 0 where it
+is 0.
 """
 
 from __future__ import annotations
@@ -36,28 +37,35 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
 
 
 # ---- kernels, with NumPy's names and defaults. `np.add.reduce` takes less than half the time of `np.sum`.
+# (Any: NumPy's stubs know `keepdims` as a literal only.)
+
+_add_reduce: Any = np.add.reduce
+_multiply_reduce: Any = np.multiply.reduce
+_maximum_reduce: Any = np.maximum.reduce
+_minimum_reduce: Any = np.minimum.reduce
 
 
 def _sum(a: Any, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
-    return np.add.reduce(a, axis=axis, keepdims=keepdims, dtype=dtype)
+    return _add_reduce(a, axis=axis, keepdims=keepdims, dtype=dtype)
 
 
 def _mean(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    if np.result_type(a) == np.float16 or not np.size(a):  # NumPy sums half precision in float32, and warns of empty slices
+    # NumPy's own function sums half precision in float32, and warns of empty slices.
+    if np.result_type(a) == np.float16 or not np.size(a):
         return np.mean(a, axis=axis, keepdims=keepdims)
-    return np.add.reduce(a, axis=axis, keepdims=keepdims) / count(np.shape(a), axis)
+    return _add_reduce(a, axis=axis, keepdims=keepdims) / count(np.shape(a), axis)
 
 
 def _prod(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    return np.multiply.reduce(a, axis=axis, keepdims=keepdims)
+    return _multiply_reduce(a, axis=axis, keepdims=keepdims)
 
 
 def _max(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    return np.maximum.reduce(a, axis=axis, keepdims=keepdims)
+    return _maximum_reduce(a, axis=axis, keepdims=keepdims)
 
 
 def _min(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    return np.minimum.reduce(a, axis=axis, keepdims=keepdims)
+    return _minimum_reduce(a, axis=axis, keepdims=keepdims)
 
 
 def _var(a: Any, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
@@ -137,12 +145,13 @@ def _std_rule(g: Any, a: Any, out: Any, axis: Axis, ddof: int) -> Any:
     centred = a - np.mean(a, axis=axes, keepdims=True)
     scale = kept(out, a.shape, axis)
     flat = scale == 0
-    return np.where(flat, 0.0, kept(g, a.shape, axis) * centred / np.where(flat, 1.0, scale) / float(count(a.shape, axis) - ddof))
+    d = kept(g, a.shape, axis) * centred / np.where(flat, 1.0, scale) / float(count(a.shape, axis) - ddof)
+    return np.where(flat, 0.0, d)
 
 
 def _logsumexp_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
-    # The softmax. It is normalised once more because `out` has lost the logarithm of the sum where it is huge; over -inf
-    # alone, and over nothing, every share is 0.
+    # The softmax. It is normalised once more because `out` has lost the logarithm of the sum where it is huge; over
+    # -inf alone, and over nothing, every share is 0.
     whole = kept(out, a.shape, axis)
     none = whole == -math.inf
     shares = np.exp(a - np.where(none, 0.0, whole))
@@ -152,17 +161,25 @@ def _logsumexp_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
 
 sum       = op(_sum,       numpy=np.sum,             a=_spread,         samples=reduction())
 mean      = op(_mean,      numpy=np.mean,            a=_mean_rule,      samples=reduction())
-prod      = op(_prod,      numpy=np.prod,            a=_prod_rule,      samples=several(reduction(), calls(np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 2.0]]), axis=1)))
+prod      = op(_prod,      numpy=np.prod,            a=_prod_rule,
+               samples=several(reduction(), calls(np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 2.0]]), axis=1)))
 max       = op(_max,       numpy=(np.max, np.amax),  a=_extreme_rule,   samples=reduction(distinct=True))
 min       = op(_min,       numpy=(np.min, np.amin),  a=_extreme_rule,   samples=reduction(distinct=True))
-var       = op(_var,       numpy=np.var,             a=_var_rule,       samples=several(reduction(), calls((3, 4), axis=1, ddof=1)))
-std       = op(_std,       numpy=np.std,             a=_std_rule,       samples=several(calls((3, 4)), calls((3, 4), axis=1, ddof=1), calls((2, 3, 2), axis=(0, 2), keepdims=True)))
+var       = op(_var,       numpy=np.var,             a=_var_rule,
+               samples=several(reduction(), calls((3, 4), axis=1, ddof=1)))
+std       = op(_std,       numpy=np.std,             a=_std_rule,
+               samples=several(calls((3, 4)), calls((3, 4), axis=1, ddof=1),
+                               calls((2, 3, 2), axis=(0, 2), keepdims=True)))
 logsumexp = op(_logsumexp,                           a=_logsumexp_rule, samples=reduction())
 
 for _ufunc, _record in ((np.add, sum), (np.multiply, prod), (np.maximum, max), (np.minimum, min)):
     REDUCTIONS[_ufunc] = _record
 
-argmax = op(lambda a, axis=None, *, keepdims=False: np.argmax(a, axis, keepdims=keepdims), name="argmax", numpy=np.argmax, samples=calls((3, 4), 1))
-argmin = op(lambda a, axis=None, *, keepdims=False: np.argmin(a, axis, keepdims=keepdims), name="argmin", numpy=np.argmin, samples=calls((3, 4), 1))
-any    = op(lambda a, axis=None, *, keepdims=False: np.any(a, axis, keepdims=keepdims), name="any", numpy=np.any, samples=calls((3, 4), 1))
-all    = op(lambda a, axis=None, *, keepdims=False: np.all(a, axis, keepdims=keepdims), name="all", numpy=np.all, samples=calls((3, 4), 1))
+argmax = op(lambda a, axis=None, *, keepdims=False: np.argmax(a, axis, keepdims=keepdims),
+            name="argmax", numpy=np.argmax, samples=calls((3, 4), 1))
+argmin = op(lambda a, axis=None, *, keepdims=False: np.argmin(a, axis, keepdims=keepdims),
+            name="argmin", numpy=np.argmin, samples=calls((3, 4), 1))
+any    = op(lambda a, axis=None, *, keepdims=False: np.any(a, axis, keepdims=keepdims),
+            name="any", numpy=np.any, samples=calls((3, 4), 1))
+all    = op(lambda a, axis=None, *, keepdims=False: np.all(a, axis, keepdims=keepdims),
+            name="all", numpy=np.all, samples=calls((3, 4), 1))

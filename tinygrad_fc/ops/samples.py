@@ -1,7 +1,8 @@
 """Samples: arguments at which the registry's tests check a declaration, drawn from a generator that the test owns.
 
-Each helper returns a function ``samples(generator)`` -> list of argument tuples, or of ``(args, kwargs)`` pairs. The values
-stay clear of kinks and poles by more than the steps of a numerical difference; ties and edges have tables of their own.
+Each helper returns a function ``samples(generator)`` -> list of argument tuples, or of ``(args, kwargs)`` pairs. The
+values stay clear of kinks and poles by more than the steps of a numerical difference; ties and edges have tables of
+their own.
 """
 
 from __future__ import annotations
@@ -33,16 +34,18 @@ def unary(low: float = -2.0, high: float = 2.0, gap: float = 0.0) -> Samples:
 def binary(
     x: tuple[float, float] = (-2.0, 2.0), y: tuple[float, float] = (-2.0, 2.0), gap: float = 0.0
 ) -> Samples:
-    """Two arrays of equal and of broadcasting shapes; with `gap`, the second keeps that far from the first and from 0."""
+    """Two arrays of equal and of broadcasting shapes; with `gap`, the second keeps so far from the first and 0."""
 
     def samples(generator: Generator) -> list[Any]:
         found: list[Any] = []
-        for left, right in (((), ()), ((3,), (3,)), ((2, 3), (3,)), ((3, 1), (1, 2)), ((2, 1, 3), (4, 1)), ((0, 2), (2,))):
+        for left, right in (
+            ((), ()), ((3,), (3,)), ((2, 3), (3,)), ((3, 1), (1, 2)), ((2, 1, 3), (4, 1)), ((0, 2), (2,)),
+        ):  # fmt: skip
             a, b = generator.uniform(*x, left), generator.uniform(*y, right)
             if gap:
                 shape = np.broadcast_shapes(left, right)
                 # Spread over distinct multiples of the gap, so that no two elements of the pair come close.
-                grid = generator.permutation(int(np.prod(left, dtype=int)) + int(np.prod(right, dtype=int)))
+                grid: Any = generator.permutation(int(np.prod(left, dtype=int)) + int(np.prod(right, dtype=int)))
                 grid = (grid - len(grid) / 2 + 0.25) * 2 * gap
                 a, b = grid[: a.size].reshape(left), grid[a.size :].reshape(right)
                 assert np.broadcast_shapes(a.shape, b.shape) == shape

@@ -66,16 +66,26 @@ def _stack_rule(g: Any, axis: int, index: int) -> Any:
     return g[(slice(None),) * (axis % g.ndim) + (index,)]
 
 
-reshape      = op(_reshape,      numpy=np.reshape,      a=_back, samples=several(calls((2, 3), np.array([3, 2])), calls((2, 3), -1), calls((), np.array([1, 1])), calls((0, 3), -1)))
+reshape      = op(_reshape,      numpy=np.reshape,      a=_back,
+                  samples=several(calls((2, 3), np.array([3, 2])), calls((2, 3), -1), calls((), np.array([1, 1])),
+                                  calls((0, 3), -1)))
 ravel        = op(_ravel,        numpy=np.ravel,        a=_back, samples=calls((2, 3)))
-squeeze      = op(_squeeze,      numpy=np.squeeze,      a=_back, samples=several(calls((1, 3, 1)), calls((1, 3, 1), -1)))
-expand_dims  = op(_expand_dims,  numpy=np.expand_dims,  a=_back, samples=several(calls((2, 3), 1), calls((), 0), calls((2, 3), axis=(0, -1))))
-transpose    = op(_transpose,    numpy=(np.transpose, np.permute_dims), a=_transpose_rule, samples=several(calls((2, 3)), calls((2, 3, 4), [2, 0, 1]), calls((2, 3, 4), axes=(-1, 0, 1)), calls((3,))))
-swapaxes     = op(_swapaxes,     numpy=np.swapaxes,     a=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2), samples=several(calls((2, 3, 4), 0, 2), calls((2, 3), -1, 0)))
-broadcast_to = op(_broadcast_to, numpy=np.broadcast_to, array=lambda g: g, broadcasts=True, samples=several(calls((3,), shape=(2, 3)), calls((2, 1), shape=(4, 2, 3)), calls((), shape=(2,))))
+squeeze      = op(_squeeze,      numpy=np.squeeze,      a=_back,
+                  samples=several(calls((1, 3, 1)), calls((1, 3, 1), -1)))
+expand_dims  = op(_expand_dims,  numpy=np.expand_dims,  a=_back,
+                  samples=several(calls((2, 3), 1), calls((), 0), calls((2, 3), axis=(0, -1))))
+transpose    = op(_transpose,    numpy=(np.transpose, np.permute_dims), a=_transpose_rule,
+                  samples=several(calls((2, 3)), calls((2, 3, 4), [2, 0, 1]), calls((2, 3, 4), axes=(-1, 0, 1)),
+                                  calls((3,))))
+swapaxes     = op(_swapaxes,     numpy=np.swapaxes,     a=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2),
+                  samples=several(calls((2, 3, 4), 0, 2), calls((2, 3), -1, 0)))
+broadcast_to = op(_broadcast_to, numpy=np.broadcast_to, array=lambda g: g, broadcasts=True,
+                  samples=several(calls((3,), shape=(2, 3)), calls((2, 1), shape=(4, 2, 3)), calls((), shape=(2,))))
 
-_concatenated = op(_concatenate, arrays=_concatenate_rule, samples=several(calls((2, 3), (1, 3)), calls((2, 3), (2, 2), (2, 0), axis=-1)))
-_stacked      = op(_stack,       arrays=_stack_rule,       samples=several(calls((2, 3), (2, 3)), calls((3,), (3,), axis=-1)))
+_concatenated = op(_concatenate, arrays=_concatenate_rule,
+                   samples=several(calls((2, 3), (1, 3)), calls((2, 3), (2, 2), (2, 0), axis=-1)))
+_stacked      = op(_stack,       arrays=_stack_rule,
+                   samples=several(calls((2, 3), (2, 3)), calls((3,), (3,), axis=-1)))
 
 
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.node import tick
 from .rule import PureRule, Rule, check_dtype
 from .rules import get_rule
 
@@ -99,7 +100,7 @@ class Optimizer:
         """
         tensors, views = self._tensors, self._views
         if gradients is None:
-            arrays = [tensor.grad for tensor in tensors]
+            arrays = [tensor.node.grad for tensor in tensors]
         else:
             arrays = self._by_name(gradients)
         moved = []
@@ -108,7 +109,7 @@ class Optimizer:
         ):
             if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
                 self._refuse_gradient(index, array)
-            if tensor.data is not views[index]:
+            if tensor._data is not views[index]:
                 moved.append(index)  # another array was assigned; a tensor sees to it that shape and dtype stay
         for index in moved:
             self._adopt(index)
@@ -127,7 +128,7 @@ class Optimizer:
                 for part, w, state, scratch in blocks:
                     update(w, gradient[part], state, config, scratch)
         for tensor in tensors:
-            tensor.touch_()
+            tensor.node.number = tick()  # what `touch_` does
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter (set it to None)."""

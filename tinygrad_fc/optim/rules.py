@@ -13,7 +13,7 @@ import numpy as np
 from ..kernels import kernels
 from .rule import Config, Option, PureRule, Rule, State, closest
 
-# --- the rules, in place: hyperparameters to scalars; the loops over the arrays are in kernels/ -------------------------
+# --- the rules, in place: hyperparameters to scalars; the loops over the arrays are in kernels/ -----------------------
 
 
 def _update_sgd(w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray) -> None:

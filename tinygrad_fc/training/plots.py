@@ -41,7 +41,9 @@ def plot_history(solver: Solver, path: str | Path | None = None, title: str = ""
         from matplotlib import ticker
         from matplotlib.figure import Figure  # not pyplot: no window, no global state
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("plot_history needs matplotlib: pip install matplotlib (or tinygrad_fc[viz]).") from error
+        raise ModuleNotFoundError(
+            "plot_history needs matplotlib: pip install matplotlib (or tinygrad_fc[viz])."
+        ) from error
 
     figure = Figure(figsize=(10, 4.2), dpi=120, layout="constrained")
     losses, accuracies = figure.subplots(1, 2)

@@ -1,7 +1,7 @@
 """draw: the graph as a picture, through Graphviz.
 
-The DOT text is made with the ``graphviz`` package. A system ``dot`` renders it where there is one, else ``graphviz-pure``,
-which pip installs (the extra ``viz``).
+The DOT text is made with the ``graphviz`` package. A system ``dot`` renders it where there is one, else
+``graphviz-pure``, which pip installs (the extra ``viz``).
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def dot_source(graph: Graph, direction: str = "TB") -> graphviz.Digraph:
     picture = graphviz.Digraph(
         "tinygrad_fc",
         graph_attr={
-            "rankdir": direction, "fontname": FONT, "bgcolor": "white", "nodesep": "0.3", "ranksep": "0.4", "pad": "0.2",
+            "rankdir": direction, "fontname": FONT, "bgcolor": "white", "nodesep": "0.3", "ranksep": "0.4",
+            "pad": "0.2",
         },
         node_attr={
             "shape": "box", "style": "filled,rounded", "fontname": FONT, "fontsize": "11", "fontcolor": INK,
@@ -81,8 +82,8 @@ def _modules(picture: Any, graph: Graph, boxes: list[GraphNode], path: tuple[str
         count[0] += 1
         with picture.subgraph(name=f"cluster_{count[0]}") as cluster:
             cluster.attr(
-                label=f"<<b>{html.escape(name)}</b>>", labeljust="l", fontsize="11", fontcolor=FAINT, style="filled,rounded",
-                color="#cdd5de", fillcolor=PANELS[min(len(path), len(PANELS) - 1)], margin="12",
+                label=f"<<b>{html.escape(name)}</b>>", labeljust="l", fontsize="11", fontcolor=FAINT,
+                style="filled,rounded", color="#cdd5de", fillcolor=PANELS[min(len(path), len(PANELS) - 1)], margin="12",
             )  # fmt: skip
             _modules(cluster, graph, members, (*path, name), count)
 
@@ -97,10 +98,10 @@ def _box(picture: Any, graph: Graph, box: GraphNode) -> None:
     lines.append(f"{shape_text(box.shape)} {box.dtype}")
     small = "".join(f'<br/><font point-size="9" color="{FAINT}">{html.escape(line)}</font>' for line in lines)
     style = "filled" if box.kind == "parameter" else "filled,dashed" if box.kind == "constant" else "filled,rounded"
-    what = {"op": f"result of {box.op}", "parameter": "leaf that needs a gradient", "constant": "input, no gradient"}[box.kind]
+    kinds = {"op": f"result of {box.op}", "parameter": "leaf that needs a gradient", "constant": "input, no gradient"}
     picture.node(
         str(box.id), label=f"<<b> {html.escape(clip(title))} </b>{small}>", fillcolor=fill, color=line, style=style,
-        tooltip=f"{'.'.join(box.module) + ': ' if box.module else ''}{what}, {box.shape} {box.dtype}",
+        tooltip=f"{'.'.join(box.module) + ': ' if box.module else ''}{kinds[box.kind]}, {box.shape} {box.dtype}",
         penwidth="1.8" if output else "1.1",
     )  # fmt: skip
 
@@ -131,8 +132,8 @@ def renderer() -> str:
     )  # fmt: skip
     if found is None:
         raise RuntimeError(
-            "draw: no program renders the picture. Install one: pip install graphviz-pure (or tinygrad_fc[viz]), or Graphviz "
-            "from your system's packages. The text, tg.draw(t, 'graph.dot'), needs none."
+            "draw: no program renders the picture. Install one: pip install graphviz-pure (or tinygrad_fc[viz]), or "
+            "Graphviz from your system's packages. The text, tg.draw(t, 'graph.dot'), needs none."
         )
     return found
 
@@ -147,7 +148,9 @@ def render(source: str, kind: str) -> bytes:
     """
     program = renderer()
     if kind == "pdf" and Path(program).stem == "graphviz-pure":
-        raise RuntimeError("draw: graphviz-pure writes no PDF: draw an .svg, or install Graphviz from your system's packages.")
+        raise RuntimeError(
+            "draw: graphviz-pure writes no PDF: draw an .svg, or install Graphviz from your system's packages."
+        )
     done = subprocess.run([program, f"-T{kind}"], input=source.encode(), capture_output=True, check=False)
     if done.returncode or not done.stdout:
         raise RuntimeError(f"draw: {program} failed: {done.stderr.decode(errors='replace').strip() or 'no output'}")
@@ -157,8 +160,8 @@ def render(source: str, kind: str) -> bytes:
 def draw(target: Tensor | Graph, path: str | Path, *, direction: str = "TB") -> Path:
     """Draw the graph behind a tensor into a file.
 
-    Boxes are operations (blue; the result green), leaves that need a gradient (orange) and other inputs (grey, dashed), each
-    with its shape and dtype; modules are panels around them.
+    Boxes are operations (blue; the result green), leaves that need a gradient (orange) and other inputs (grey, dashed),
+    each with its shape and dtype; modules are panels around them.
 
     Parameters
     ----------
@@ -188,7 +191,8 @@ def draw(target: Tensor | Graph, path: str | Path, *, direction: str = "TB") -> 
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
     if kind not in FORMATS:
-        raise ValueError(f"draw: cannot write {path.name!r}, expected a suffix of {', '.join('.' + f for f in FORMATS)}.")
+        suffixes = ", ".join(f".{known}" for known in FORMATS)
+        raise ValueError(f"draw: cannot write {path.name!r}, expected a suffix of {suffixes}.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"draw: the folder {str(path.parent)!r} does not exist: make it first.")
     source = dot_source(target if isinstance(target, Graph) else Graph(target), direction).source

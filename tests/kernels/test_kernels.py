@@ -1,0 +1,67 @@
+"""The compiled kernels equal NumPy's to rounding, and are taken where arrays are large and Numba is there."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from tinygrad_fc import kernels
+from tinygrad_fc.kernels import numpy_
+
+SCALARS = {"sgd": (0.1,), "sgd_momentum": (0.9, 0.1), "rmsprop": (0.99, 0.1, 1e-8), "adam": (0.9, 0.999, 0.1, 1e-8)}
+STATES = {"sgd": 0, "sgd_momentum": 1, "rmsprop": 1, "adam": 2}
+
+
+@pytest.fixture
+def compiled():
+    module = kernels.compiled()
+    assert module is not None, "the extra `test` installs Numba"
+    return module
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1000,), (20, 30), (0,), ()])
+@pytest.mark.parametrize("name", SCALARS)
+def test_compiled_equals_numpy_to_rounding(compiled, name, shape, dtype, rng):
+    arrays = [rng.standard_normal(shape).astype(dtype) for _ in range(2)]
+    arrays += [np.abs(rng.standard_normal(shape)).astype(dtype) for _ in range(STATES[name])]
+    arrays = [np.asarray(array) for array in arrays]
+    ours, theirs = [a.copy() for a in arrays], [a.copy() for a in arrays]
+    for _ in range(10):
+        getattr(numpy_, name)(*ours, *SCALARS[name], np.empty(shape, dtype))
+        getattr(compiled, name)(*theirs, *SCALARS[name], np.empty(shape, dtype))
+    # Ten steps whose products and sums are rounded once instead of twice.
+    bound = 200 * np.finfo(dtype).eps
+    for a, b in zip(ours, theirs, strict=True):
+        assert b.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
+    np.testing.assert_array_equal(theirs[1], arrays[1])
+
+
+def test_large_contiguous_arrays_are_compiled(compiled):
+    assert kernels.kernels(np.zeros(kernels.LARGE)) is compiled
+    assert kernels.kernels(np.zeros(kernels.LARGE - 1)) is numpy_
+    assert kernels.kernels(np.zeros(2 * kernels.LARGE)[::2]) is numpy_
+
+
+@pytest.fixture
+def forget():
+    kernels.compiled.cache_clear()
+    yield
+    kernels.compiled.cache_clear()
+
+
+def test_without_numba_numpy_does_it_all(monkeypatch, forget):
+    monkeypatch.setitem(sys.modules, "tinygrad_fc.kernels.numba_", None)
+    monkeypatch.delitem(sys.modules, "tinygrad_fc.kernels.numba_")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert kernels.kernels(np.zeros(kernels.LARGE)) is numpy_
+
+
+def test_a_numba_that_refuses_is_said_and_replaced(monkeypatch, forget):
+    def refuse(*_):
+        raise ImportError("Numba needs NumPy 2.9 or less")
+
+    monkeypatch.setattr(kernels.importlib, "import_module", refuse)
+    with pytest.warns(UserWarning, match="NumPy does its work: Numba needs NumPy 2.9"):
+        assert kernels.kernels(np.zeros(kernels.LARGE)) is numpy_
