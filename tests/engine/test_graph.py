@@ -178,18 +178,18 @@ def test_operations_stand_in_their_modules() -> None:
 
     graph = tg.Graph(Net()(np.ones((2, 3), np.float32)) * 3.0)
     assert [(box.op, box.module) for box in graph.nodes if box.kind == "op"] == [
-        ("affine", ("Net", "first", "first.fc")),
+        ("affine", ("Net", "first", "fc")),
         ("tanh", ("Net", "first")),
         ("multiply", ("Net", "first")),
         ("add", ("Net",)),
-        ("affine", ("Net", "second", "second.fc")),
+        ("affine", ("Net", "second", "fc")),
         ("tanh", ("Net", "second")),
         ("multiply", ("Net", "second")),
         ("sum", ("Net",)),
         ("multiply", ()),
     ]
     parameters = {box.name: box.module for box in graph.nodes if box.kind == "parameter"}
-    assert parameters["second.fc.W"] == ("Net", "second", "second.fc")
+    assert parameters["second.fc.W"] == ("Net", "second", "fc")
 
 
 # ---- as data

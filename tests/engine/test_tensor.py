@@ -81,6 +81,8 @@ def test_only_floats_take_gradients(data: Any) -> None:
 def test_data_of_a_leaf_can_be_assigned(t: tg.Tensor) -> None:
     t.data = np.zeros((2, 3), np.float32)
     assert t.dtype == np.float64
+    t.data = tg.tensor(np.zeros((2, 3)))
+    assert type(t.data) is np.ndarray
     t.data -= 1.0
     assert (t.data == -1.0).all()
     with pytest.raises(ValueError, match=r"data of tensor 't': given shape \(3,\), expected \(2, 3\)"):

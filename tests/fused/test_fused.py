@@ -160,7 +160,15 @@ def test_labels_that_do_not_fit(name: str, x: np.ndarray, y: Any, error: type[Ex
 def test_labels_may_be_lists_tensors_and_any_integers(name: str) -> None:
     f, x = getattr(tg, name), np.arange(6.0).reshape(3, 2)
     expected = f(x, np.array([0, 1, 1])).item()
-    for y in ([0, 1, 1], (0, 1, 1), tg.tensor([0, 1, 1]), np.array([0, 1, 1], np.uint8), np.array([0, 1, 1], np.int32)):
+    assert f(x.astype(int), [0, 1, 1]).item() == expected  # scores that are counts
+    for y in (
+        [0, 1, 1],
+        (0, 1, 1),
+        tg.tensor([0, 1, 1]),
+        np.array([0, 1, 1], np.uint8),
+        np.array([0, 1, 1], np.int32),
+        np.array([0, 1, 1], ">i4"),
+    ):
         assert f(x, y).item() == expected
         t = tg.tensor(x, requires_grad=True)
         (d,) = tg.gradients(f(t, y), t, create_graph=True)
@@ -175,9 +183,7 @@ def test_labels_may_be_lists_tensors_and_any_integers(name: str) -> None:
                                     ((4, 3), (2, 3, 5), (5,)), ((), (1, 5), (5,))])  # fmt: skip
 def test_affine_shapes_that_do_not_fit(name: str, shapes: Any) -> None:
     tensors = [tg.tensor(np.ones(shape), requires_grad=True) for shape in shapes]
-    with pytest.raises(
-        ValueError, match=rf"^{name}: shapes do not fit: x .*w .*b .*x \(N, d1, \.\.\., dk\), w .* and b \(M,\)"
-    ) as caught:
+    with pytest.raises(ValueError, match=rf"^{name}: .*shapes .*x \(N, d1, \.\.\., dk\), w .* and b \(M,\)") as caught:
         getattr(tg, name)(*tensors)
     for shape in shapes:
         assert str(shape) in str(caught.value)
@@ -188,7 +194,7 @@ def test_affine_shapes_that_do_not_fit(name: str, shapes: Any) -> None:
 def test_a_number_is_no_bias_and_no_weight(name: str) -> None:
     x, w, b = np.ones((4, 3)), tg.tensor(np.ones((3, 2)), requires_grad=True), np.ones(2)
     for arguments in ((x, w, 1.0), (x, 2.0, b), (3, w, b)):
-        with pytest.raises(ValueError, match=rf"^{name}: shapes do not fit: .*\(\)"):
+        with pytest.raises(ValueError, match=rf"^{name}: .*shapes"):
             getattr(tg, name)(*arguments)
 
 

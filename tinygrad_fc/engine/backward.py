@@ -1,4 +1,4 @@
-"""Backward: collect what is reachable, newest first; pull each node's gradient through its rules; add up.
+"""Backward: collect what is reachable, newest first, let pull.py run the rules, and hand out the gradients.
 
 `gradients` is the base: it returns gradients and writes nothing. ``Tensor.backward`` stands on it and accumulates into
 the leaves. Neither recurses, so the depth of a graph is bounded by memory alone.
@@ -11,11 +11,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy import ndarray
 
-from .dispatch import functions
 from .node import Node, recording
-from .op import Op, op
+from .pull import pull, pull_recorded
 from .tensor import Tensor, constant
 
 if TYPE_CHECKING:
@@ -23,16 +21,12 @@ if TYPE_CHECKING:
 
 _number = attrgetter("number")
 
-# The identity, by which `compose` gets inputs of its own: the derivative of an operation is taken with respect to its
-# arguments, even where one argument was computed from another.
-_same = op(lambda x: x, name="same", x=lambda g: g, samples=lambda generator: [(generator.normal(size=(2, 3)),)])
-
 
 def backward(output: Tensor, gradient: npt.ArrayLike | None = None, retain_graph: bool = False) -> None:
     """Accumulate gradients into the leaves of `output`; see ``Tensor.backward``."""
     root, seed = _seed(output, gradient, "backward: gradient")
     order = _collect([root], None)
-    found, owned = _pull(order, {root: seed}, retain_graph)
+    found, owned = pull(order, {root: seed}, retain_graph)
     for node in order:
         if node.op is None:
             d = found[node]
@@ -87,8 +81,7 @@ def gradients(
     >>> first.item(), second.item()
     (12.0, 12.0)
     """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    outputs, inputs = _listed("outputs", outputs), _listed("inputs", inputs)
     if grad_outputs is None:
         weights: list[Any] = [None] * len(outputs)
     elif len(outputs) == 1 and not (isinstance(grad_outputs, (list, tuple)) and len(grad_outputs) == 1):
@@ -110,9 +103,9 @@ def gradients(
     order = _collect(list(found), set(targets))
     if create_graph:
         with recording():
-            found = _pull_recorded(order, found, set(targets), retain)
+            found = pull_recorded(order, found, set(targets), retain)
         return [found[t] if found.get(t) is not None else constant(np.zeros(t.shape, t.dtype)) for t in targets]
-    found, owned = _pull(order, found, retain, set(targets))
+    found, owned = pull(order, found, retain, set(targets))
     results = []
     for target in targets:
         value = found.get(target)
@@ -120,6 +113,16 @@ def gradients(
         results.append(constant(value if target in owned else np.array(value, order="C")))
         owned.discard(target)  # a second request for the same target gets a copy of its own
     return results
+
+
+def _listed(argument: str, given: Any) -> list[Any]:
+    if isinstance(given, Tensor):
+        return [given]
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(f"gradients: {argument}: given {type(given).__name__}, expected a Tensor or a list of them.")
+    if not given:
+        raise ValueError(f"gradients: {argument} is empty, expected at least one Tensor.")
+    return list(given)
 
 
 def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = False) -> tuple[Node, Any]:
@@ -187,209 +190,3 @@ def _collect(roots: list[Node], targets: set[Node] | None) -> list[Node]:
                 f"keep the graph the first time: backward(retain_graph=True)."
             )
     return order
-
-
-def _pull(
-    order: list[Node], seeds: dict[Node, Any], retain: bool, targets: set[Node] | frozenset[Node] = frozenset()
-) -> tuple[dict[Node, Any], set[Node]]:
-    """Run the rules on arrays. Return the gradients of leaves and targets, and whose arrays are the engine's own.
-
-    Sums are written only into the arrays of `owned`; any other may be a saved value, a view or another's gradient.
-    """
-    pending: dict[Node, Any] = dict.fromkeys(order)
-    pending.update((node, seed) for node, seed in seeds.items() if node in pending)
-    owned: set[Node] = set()
-    plus, everything = np.add, not targets
-
-    def meet(parent: Node, d: Any, node: Any, g: Any, saved: Any) -> None:
-        """Take the first contribution to `parent`, or add a further one to what is not ours to write."""
-        prior = pending[parent]
-        if prior is None:
-            pending[parent] = d
-            if (parent.op is None or parent in targets) and node.op.proved and _is_fresh(d, g, saved):
-                owned.add(parent)
-        else:
-            pending[parent] = d = plus(prior, d)
-            if type(d) is ndarray:
-                owned.add(parent)
-
-    for node in order:
-        self = node.op
-        g = pending[node]
-        if self is None or g is None:
-            continue
-        if node.info is not None and "retain" in node.info:
-            node.grad = np.array(g, order="C") if node.grad is None else np.asarray(node.grad + g)
-        if everything or node not in targets:
-            pending[node] = None
-        elif all(type(parent) is not Node or parent not in pending for parent in node.parents):
-            continue  # nothing older is asked for
-        saved: Any = node.saved
-        if not retain:
-            node.saved = None
-        if everything and self.paired:
-            # The commonest nodes, unrolled: a ufunc of two arguments whose rules read one thing each.
-            x, y = node.parents
-            pull_x, pull_y = self.pulls
-            pick_x, pick_y = self.picks
-            shape, dtype = node.shape, node.dtype
-            if type(x) is Node:
-                d = pull_x(g, saved[pick_x])
-                if x.shape is not shape or x.dtype is not dtype:
-                    d = _fit(d, x, node, 0)
-                if x in owned:
-                    prior = pending[x]
-                    plus(prior, d, prior)
-                elif pending[x] is None and x.op is not None:
-                    pending[x] = d
-                else:
-                    meet(x, d, node, g, saved)
-            if type(y) is Node:
-                d = pull_y(g, saved[pick_y])
-                if y.shape is not shape or y.dtype is not dtype:
-                    d = _fit(d, y, node, 1)
-                if y in owned:
-                    prior = pending[y]
-                    plus(prior, d, prior)
-                elif pending[y] is None and y.op is not None:
-                    pending[y] = d
-                else:
-                    meet(y, d, node, g, saved)
-            continue
-        pulls, picks = self.pulls, self.picks
-        if not self.plain:
-            pulls, picks = self.pulls_of(node)
-            if self.pull_via is not None:
-                g = self.pull_via(g, saved)
-        trusted = self.trusted
-        position = 0
-        for parent in node.parents:
-            if type(parent) is Node and (everything or parent in pending):
-                pick = picks[position]
-                d = pulls[position](g, saved if pick is None else saved[pick])
-                if trusted:
-                    if parent.shape is not node.shape or parent.dtype is not node.dtype:
-                        d = _fit(d, parent, node, position)
-                elif type(d) is not ndarray or d.shape != parent.shape or d.dtype is not parent.dtype:
-                    d = _fit(d, parent, node, position)
-                if parent in owned:
-                    prior = pending[parent]
-                    plus(prior, d, prior)
-                else:
-                    meet(parent, d, node, g, saved)
-            position += 1
-    return pending, owned
-
-
-def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
-    """Whether a rule's result is an array of its own, and not a view, its input, or a saved value."""
-    if type(d) is not ndarray or d.base is not None or d is g:
-        return False
-    for value in saved:
-        if value is d:
-            return False
-    return True
-
-
-def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False) -> Any:
-    """Return a rule's result with the shape and dtype of `parent`: summed over broadcast axes, cast, or refused."""
-    self: Any = node.op
-    tensor = isinstance(d, Tensor)
-    if tensor and not recorded:  # the rule called tensor functions
-        d, tensor = d._data, False
-    if not tensor and type(d) is not ndarray:
-        if not isinstance(d, (ndarray, np.generic)):
-            raise TypeError(f"{_where(self, node, position)} returned {type(d).__name__}, expected an array.")
-        d = np.asarray(d)
-    if d.shape != parent.shape:
-        lead = d.ndim - len(parent.shape)
-        if lead < 0 and self.broadcasts and set(parent.shape[:-lead]) == {1}:  # into fewer axes: t.at[0].set(v[None])
-            d, lead = d.reshape((1,) * -lead + d.shape), 0
-        pairs = zip(d.shape[lead:], parent.shape, strict=True)
-        if not (self.broadcasts and lead >= 0 and all(have == want or want == 1 for have, want in pairs)):
-            raise ValueError(f"{_where(self, node, position)} has shape {d.shape}, expected {parent.shape}.")
-        stretched = [axis for axis in range(lead, d.ndim) if parent.shape[axis - lead] == 1 and d.shape[axis] != 1]
-        d = np.add.reduce(d, axis=(*range(lead), *stretched)) if lead or stretched else d
-        d = d.reshape(parent.shape) if tensor else np.asarray(d).reshape(parent.shape)
-    if d.dtype != parent.dtype:
-        # A float32 argument beside a float64 one got a float64 gradient: cast it back. Anything else is a fault.
-        if d.dtype != node.dtype and not self.broadcasts:
-            raise TypeError(f"{_where(self, node, position)} has dtype {d.dtype}, expected {parent.dtype}.")
-        d = functions.astype(d, parent.dtype) if tensor else d.astype(parent.dtype)
-    return d
-
-
-def _pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node], retain: bool) -> dict[Node, Any]:
-    """Run the same rules on tensors, so that NumPy's dispatch records them: the base of every higher order."""
-    pending: dict[Node, Any] = dict.fromkeys(order)
-    pending.update((node, seed) for node, seed in seeds.items() if node in pending)
-    for node in order:
-        self = node.op
-        g = pending[node]
-        if self is None or g is None:
-            continue
-        if node not in targets:
-            pending[node] = None
-        wanted = [type(parent) is Node and parent in pending for parent in node.parents]
-        if not any(wanted):
-            continue
-        results = _through_rules(self, node, g, wanted) if self.recordable else _through_compose(self, node, g, wanted)
-        if not retain:
-            node.saved = None
-        for position, (parent, want, d) in enumerate(zip(node.parents, wanted, results, strict=True)):
-            if want:
-                d = constant(np.asarray(d)) if isinstance(d, (ndarray, np.generic)) else d
-                d = _fit(d, parent, node, position, recorded=True)
-                prior = pending[parent]
-                pending[parent] = d if prior is None else prior + d
-    return pending
-
-
-def _through_rules(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[Any]:
-    saved = tuple([_restore(self, node, *entry) for entry in zip(self.environment, node.saved or (), strict=True)])
-    if self.pull_via is not None:
-        g = self.pull_via(g, saved)
-    return [
-        pull(g, saved if pick is None else saved[pick]) if want else None
-        for pull, pick, want in zip(*self.pulls_of(node), wanted, strict=True)
-    ]
-
-
-def _through_compose(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[Any]:
-    assert self.compose is not None
-    values = dict(zip(self.environment, node.saved or (), strict=True))
-    values = {key: _restore(self, node, key, values[key]) for key in self.arguments}
-    inputs: dict[str, Any] = {}
-    for key, want in zip(self.differentiable, wanted, strict=True):
-        if want:
-            inputs[key] = values[key] = _same(values[key])
-    out = self.compose(**values)
-    found = iter(gradients([out], list(inputs.values()), [g], create_graph=True))
-    return [next(found) if want else None for want in wanted]
-
-
-def _restore(self: Op, node: Node, key: str, value: Any) -> Any:
-    """Return a saved array as the tensor that it was, with its place on the tape."""
-    if value is None:
-        return None
-    if key == "out":
-        return _tensor(value, node)
-    if key in self.differentiable:
-        first = self.differentiable.index(key)
-        if key == self.variadic:
-            return tuple([_tensor(item, at) for item, at in zip(value, node.parents[first:], strict=True)])
-        return _tensor(value, node.parents[first])
-    return value
-
-
-def _tensor(data: Any, node: Any) -> Any:
-    if type(node) is not Node:
-        return data
-    result = Tensor()
-    result._data, result.node = data, node
-    return result
-
-
-def _where(self: Op, node: Node, position: int) -> str:
-    name = self.parent_names(len(node.parents))[position]
-    return f"{self.name}: the gradient that its rule gives for argument {name!r}"

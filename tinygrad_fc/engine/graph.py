@@ -143,22 +143,25 @@ class Graph:
         ]
         spans.sort(key=lambda span: (span[0], -span[1]))
         position, running = 0, list[tuple[int, int, str]]()
+        labels: dict[int, tuple[str, ...]] = {}  # the full paths, which parameters are named after
         for node in (node for node in tape if node.op is not None):
             while position < len(spans) and spans[position][0] < node.number:
                 running.append(spans[position])
                 position += 1
             running = [span for span in running if span[1] >= node.number]
-            self.nodes[self._ids[node]].module = tuple(label for _, _, label in running)
+            box = self.nodes[self._ids[node]]
+            labels[box.id] = tuple(label for _, _, label in running)
+            box.module = _relative(labels[box.id])
         # A parameter stands inside the module that it is named after, or else inside the only one that uses it.
         users: dict[int, set[tuple[str, ...]]] = {}
         for box in self.nodes:
             for _, source in box.inputs:
-                users.setdefault(source, set()).add(box.module)
+                users.setdefault(source, set()).add(labels[box.id])
         for box in self.nodes:
-            paths = users.get(box.id, set())
             if box.kind == "parameter":
+                paths = users.get(box.id, set())
                 owners = [path for path in paths if path and (box.name or "").startswith(f"{path[-1]}.")]
-                box.module = owners[0] if owners else next(iter(paths)) if len(paths) == 1 else ()
+                box.module = _relative(owners[0] if owners else next(iter(paths)) if len(paths) == 1 else ())
 
     def expand(self, node: GraphNode | int) -> Graph:
         """Return the graph of a fused operation composed from primitives.
@@ -185,7 +188,8 @@ class Graph:
         for name, parent in zip(entry.op.differentiable, entry.parents, strict=True):
             arguments[name] = self._stand_in(name, parent)
         with recording():
-            return Graph(entry.op.compose(**arguments))
+            values = [arguments.get(name, entry.op.defaults.get(name)) for name in entry.op.arguments]
+            return Graph(entry.op.call(values, entry.op.compose))
 
     @staticmethod
     def _stand_in(argument: str, parent: Any) -> Any:
@@ -232,6 +236,13 @@ class Graph:
     def __repr__(self) -> str:
         operations = sum(box.kind == "op" for box in self.nodes)
         return f"<Graph of {operations} operations, {len(self.nodes) - operations} inputs>"
+
+
+def _relative(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return each module's name within the module around it: ``("Net", "first", "first.fc")`` ends with ``"fc"``."""
+    return tuple([
+        label.removeprefix(f"{around}.") for around, label in zip(("", *labels), labels)  # noqa: B905  # one longer
+    ])
 
 
 def brief(value: Any) -> str:

@@ -65,7 +65,7 @@ class Op:
     __slots__ = (
         "name", "function", "arguments", "defaults", "variadic", "keyword_only", "rules", "differentiable", "via",
         "leaves", "compose", "environment", "pulls", "picks", "pull_via", "recordable", "elementwise", "broadcasts",
-        "proved", "trusted", "samples", "cure", "module", "plain", "paired", "plans", "record",
+        "proved", "trusted", "samples", "cure", "module", "plain", "paired", "record",
     )  # fmt: skip
 
     record: Operation
@@ -111,7 +111,6 @@ class Op:
         self.paired = self.trusted and len(self.picks) == 2 and None not in self.picks
         self.pull_via = self._feed(self._reads("via", via), via) if via is not None else None
         self.plain = self.variadic is None and via is None  # its pulls are the same for every node, and take g as it is
-        self.plans: dict[tuple[bool, ...], tuple[tuple[str | None, int], ...]] = {}
 
     # ---- declaration
 
@@ -257,13 +256,14 @@ class Op:
             )
         return values
 
-    def call(self, values: list[Any]) -> Any:
-        """Call the array function with bound values."""
+    def call(self, values: list[Any], function: Callable[..., Any] | None = None) -> Any:
+        """Call the array function, or another of the same signature (`compose`), with bound values."""
+        function = function or self.function
         last = len(values) - len(self.keyword_only)
         keywords = dict(zip(self.keyword_only, values[last:], strict=True))
         if self.variadic is None:
-            return self.function(*values[:last], **keywords)
-        return self.function(*values[: last - 1], *values[last - 1], **keywords)
+            return function(*values[:last], **keywords)
+        return function(*values[: last - 1], *values[last - 1], **keywords)
 
     def __repr__(self) -> str:
         return f"<Op {self.name}({', '.join(self.arguments)})>"

@@ -115,66 +115,62 @@ def binary(self: Op) -> Record:
 
 def general(self: Op) -> Record:
     """Return the record function for everything: any arity, static arguments, kernels with leaves, any mode."""
-    roles = tuple([
-        "static" if key not in self.differentiable else "many" if key == self.variadic else "one"
-        for key in self.arguments
-    ])
-    static = tuple([(n, key) for n, key in enumerate(self.arguments) if roles[n] == "static"])
+    roles = tuple([(key in self.differentiable) + (key == self.variadic) for key in self.arguments])  # 2: many tensors
+    static = tuple([(n, key) for n, key in enumerate(self.arguments) if not roles[n]])
     # A call that names every argument by its place needs no binding.
     placed = -1 if self.variadic or self.keyword_only else len(self.arguments)
+    # Python numbers stay as they are where arguments are broadcast; a kernel gets arrays.
+    plain = _operand if self.broadcasts else _array
+    function, leaves, plans = self.function, bool(self.leaves), dict[tuple[bool, ...], tuple[int | None, ...]]()
 
     def record(*args: Any, **kwargs: Any) -> Tensor:
         operands = args if len(args) == placed and not kwargs else self.bind(args, kwargs)
         data: list[Any] = []
         parents: list[Any] = []
-        needed: list[bool] = []
         for role, operand in zip(roles, operands):  # noqa: B905  # as many by construction; strict= costs time
-            if role == "one":
-                if isinstance(operand, Tensor):
-                    data.append(operand._data)
-                    parent = operand.node
-                    if parent is None:
-                        parent = parent_of(operand)
-                else:
-                    data.append(_operand(operand))
-                    parent = parent_of(operand)
-                parents.append(parent)
-                needed.append(type(parent) is Node)
-            elif role == "static":
-                data.append(_static(self, len(data), operand) if isinstance(operand, Tensor) else operand)
-            else:
+            if role == 2:
                 data.append(tuple([item._data if isinstance(item, Tensor) else _operand(item) for item in operand]))
-                found = [parent_of(item) for item in operand]
-                parents += found
-                needed.append(Node in map(type, found))
+                parents += [parent_of(item) for item in operand]
+            elif isinstance(operand, Tensor):
+                data.append(operand._data)
+                if role:
+                    parents.append(operand.node or parent_of(operand))
+                elif type(operand.node) is Node and self.differentiable:
+                    raise _no_gradient(self, len(data) - 1, operand)
+            elif role:
+                data.append(plain(operand))
+                parents.append(parent_of(operand))
+            else:
+                data.append(operand)
         try:
-            out = self.function(*data) if placed >= 0 else self.call(data)
+            out = function(*data) if placed >= 0 else self.call(data)
         except Exception as error:
             raise explain(self, error, data) from error
         rest: Any = ()
-        if self.leaves:
+        if leaves:
             out, *rest = out
         if type(out) is not ndarray:
             out = as_array(self, out)
         result = Tensor()
         result._data = out
         result.node = node = None
+        needed = tuple([type(parent) is Node for parent in parents])
         mode = mode_get()
-        if mode is not OFF and True in needed:
+        if True in needed and mode is not OFF:
             if out.dtype.kind != "f":
                 check_output(self, out, data)
+            plan = plans.get(needed)
+            if plan is None:
+                plan = plans[needed] = _plan(self, needed)
+            pool = [*data, out, *rest]
             result.node = node = Node()
             node.op = self
             node.parents = tuple(parents)
             node.saved = tuple([
-                None if source is None
-                else out if source == "out"
-                else rest[place] if source == "leaf"
-                else data[place] if source == "argument"
-                else _shape(data[place])
-                for source, place in sources(self, tuple(needed))
-            ])  # fmt: skip
-            node.shape, node.dtype = intern(out.shape), out.dtype
+                None if place is None else pool[place] if place >= 0 else _shape(pool[~place]) for place in plan
+            ])
+            node.shape = intern(out.shape)
+            node.dtype = out.dtype
             node.grad = None
             node.info = {"static": {key: data[n] for n, key in static}} if static else None
             node.number = tick()
@@ -187,9 +183,28 @@ def general(self: Op) -> Record:
     return record
 
 
+def _plan(self: Op, needed: tuple[bool, ...]) -> tuple[int | None, ...]:
+    """Return where each entry of the environment stands in a call's pool, given which parents need a gradient.
+
+    The pool is the arguments, the result, and what the kernel left; ``~n`` stands for the shape of argument n, None for
+    what is not kept.
+    """
+    if self.variadic is not None:
+        single = len(self.differentiable) - 1
+        needed = (*needed[:single], True in needed[single:])
+    where = {f"{key}_shape": ~n for n, key in enumerate(self.arguments)}
+    where |= {key: n for n, key in enumerate((*self.arguments, "out", *self.leaves))}
+    kept = zip(self.environment, self.keeps(needed), strict=True)
+    return tuple([where[key] if keep else None for key, keep in kept])
+
+
 def _operand(value: Any) -> Any:
     """Return an argument that is no tensor as the array functions take it: Python numbers stay as they are."""
     return value if type(value) in _NUMBERS or isinstance(value, (ndarray, np.generic)) else np.asarray(value)
+
+
+def _array(value: Any) -> Any:
+    return value if isinstance(value, ndarray) or value is None else np.asarray(value)
 
 
 def parent_of(operand: Any) -> Any:
@@ -204,33 +219,15 @@ def parent_of(operand: Any) -> Any:
     return Constant(None, array.shape, array.dtype)
 
 
-def sources(self: Op, needed: tuple[bool, ...]) -> tuple[tuple[str | None, int], ...]:
-    """Return for each entry of the environment where it comes from in a call; None where it is not kept.
-
-    The source is ``"out"``, or ``"argument"``, ``"shape"`` or ``"leaf"`` with the position of that argument or leaf.
-    """
-    plan = self.plans.get(needed)
-    if plan is None:
-        where: dict[str, tuple[str, int]] = {f"{key}_shape": ("shape", n) for n, key in enumerate(self.arguments)}
-        where |= {key: ("leaf", n) for n, key in enumerate(self.leaves)}
-        where |= {key: ("argument", n) for n, key in enumerate(self.arguments)}
-        where["out"] = ("out", 0)
-        kept = zip(self.environment, self.keeps(needed), strict=True)
-        plan = self.plans[needed] = tuple([where[key] if keep else (None, 0) for key, keep in kept])
-    return plan
-
-
 def _shape(value: Any) -> Any:
     return tuple([np.shape(item) for item in value]) if isinstance(value, tuple) else np.shape(value)
 
 
-def _static(self: Op, position: int, operand: Tensor) -> Any:
-    if type(operand.node) is Node and self.differentiable:
-        key = self.arguments[position]
-        raise TypeError(
-            f"{self.name}: argument {key!r} takes no gradient, but {operand._label()} needs one: pass {key}.detach()."
-        )
-    return operand._data
+def _no_gradient(self: Op, position: int, operand: Tensor) -> TypeError:
+    key = self.arguments[position]
+    return TypeError(
+        f"{self.name}: argument {key!r} takes no gradient, but {operand._label()} needs one: pass {key}.detach()."
+    )
 
 
 # ---- what can go wrong

@@ -149,7 +149,7 @@ class Tensor:
         RuntimeError
             If the graph was freed by an earlier backward, or a leaf was overwritten since it was used.
         """
-        from .backward import backward  # backward makes tensors, so it cannot be imported above
+        from .backward import backward  # it makes tensors, so it cannot be imported above
 
         backward(self, gradient, retain_graph)
 

@@ -29,7 +29,8 @@ def check_affine(x: Any, w: Any, b: Any) -> None:
 
 
 def _affine(x: Any, w: Any, b: Any) -> Any:
-    if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1]:  # else the product itself refuses what is wrong
+    # On two matrices and a vector, the product refuses what is wrong; all else is looked at here.
+    if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1]:
         check_affine(x, w, b)
         x = rows(x)
     out = x.dot(w)
@@ -38,7 +39,7 @@ def _affine(x: Any, w: Any, b: Any) -> Any:
 
 def _affine_relu(x: Any, w: Any, b: Any) -> Any:
     out = _affine(x, w, b)
-    return np.maximum(out, 0.0, out)
+    return np.maximum(out, 0.0, out=out)
 
 
 def _x_rule(g: Any, w: Any, x_shape: tuple[int, ...]) -> Any:

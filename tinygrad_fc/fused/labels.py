@@ -43,7 +43,7 @@ def check_labels(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     if not x.size:
         raise ValueError(f"{name}: x has shape {x.shape}: the mean over an empty batch is not defined.")
     # As unsigned numbers, negative labels are huge: one pass finds both faults.
-    if np.maximum.reduce(y.view(f"u{y.itemsize}")) >= x.shape[1]:
+    if np.maximum.reduce(y.view(f"{y.dtype.byteorder}u{y.itemsize}")) >= x.shape[1]:
         low, high = y.min(), y.max()
         worst = low if low < 0 else high
         raise ValueError(

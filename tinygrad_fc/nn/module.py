@@ -120,7 +120,8 @@ class Module:
             if isinstance(item, Parameter):
                 item.name = path
             else:
-                object.__setattr__(item, "_label", path)
+                for inner, module in item.named_modules():
+                    object.__setattr__(module, "_label", f"{path}.{inner}" if inner else path)
                 for inner, parameter in item.named_parameters():
                     parameter.name = f"{path}.{inner}"
 

@@ -15,9 +15,17 @@ from ..engine.op import op
 from .samples import binary, calls, several, unary
 
 
-def _share(g: Any, x: Any, y: Any) -> Any:
-    """Return the part of `g` that goes to `x` in ``maximum(x, y)``: all where it wins or is NaN, half at a tie."""
-    return np.where(x == y, g * 0.5, np.where((x > y) | (x != x), g, 0.0))
+def _winner(g: Any, x: Any, wins: Any, y: Any) -> Any:
+    """Return the part of `g` that goes to `x`: all where it `wins` or is NaN, half at a tie with `y`, else none."""
+    return np.where(x == y, g * 0.5, np.where(wins | (x != x), g, 0.0))
+
+
+def _larger(g: Any, x: Any, y: Any) -> Any:
+    return _winner(g, x, np.greater(x, y), y)
+
+
+def _smaller(g: Any, x: Any, y: Any) -> Any:
+    return _winner(g, x, np.less(x, y), y)
 
 
 def _power_x(g: Any, x: Any, y: Any) -> Any:
@@ -95,8 +103,8 @@ copy       = op(lambda x: np.array(x), name="copy", numpy=np.copy, x=lambda g: g
 
 # ---- selection
 
-maximum = op(np.maximum, x=_share, y=lambda g, x, y: _share(g, y, x),                samples=binary(gap=0.2))
-minimum = op(np.minimum, x=lambda g, x, y: _share(g, y, x), y=_share,                samples=binary(gap=0.2))
+maximum = op(np.maximum, x=_larger,  y=lambda g, x, y: _larger(g, y, x),               samples=binary(gap=0.2))
+minimum = op(np.minimum, x=_smaller, y=lambda g, x, y: _smaller(g, y, x),              samples=binary(gap=0.2))
 
 where = op(
     _where, numpy=np.where, broadcasts=True,
