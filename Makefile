@@ -35,7 +35,7 @@ lint: $(VENV)/.lint-stamp
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
-bench: $(VENV)/.viz-stamp
+bench: $(VENV)/.viz-stamp $(VENV)/.fast-stamp
 	$(BIN)/python -m tinygrad_fc bench
 
 clean:

@@ -25,6 +25,7 @@ from .fused import affine, affine_relu, l2_penalty, relu, softmax_loss, svm_loss
 
 # Kept together by hand: sorted, each name would have a line.
 # isort: off
+from .kernels import use_kernels
 from .ops.elementwise import (
     absolute, add, astype, clip, copy, cos, divide, exp, exp2, expm1, log, log1p, log2, log10, maximum, minimum,
     multiply, negative, positive, power, reciprocal, sigmoid, sign, sin, sqrt, square, subtract, tanh, where,
@@ -55,7 +56,7 @@ __all__ = [
     "minimum", "models", "multiply", "negative", "nn", "no_grad", "op", "optim", "positive", "power", "prod",
     "ravel", "reciprocal", "relu", "reshape", "sigmoid", "sign", "sin", "softmax_loss", "sqrt", "square", "squeeze",
     "stack", "std", "subtract", "sum", "svm_loss", "swapaxes", "take_along_axis", "tanh", "tensor", "training",
-    "transpose", "var", "viz", "where",
+    "transpose", "use_kernels", "var", "viz", "where",
 ]  # fmt: skip
 
 

@@ -38,6 +38,47 @@ def test_compiled_equals_numpy_to_rounding(compiled, name, shape, dtype, rng):
     np.testing.assert_array_equal(theirs[1], arrays[1])
 
 
+def test_policies(compiled):
+    small, large = np.zeros(3), np.zeros(kernels.LARGE)
+    try:
+        kernels.use_kernels("numpy")
+        assert kernels.kernels(large) is numpy_
+        kernels.use_kernels("numba")
+        assert kernels.kernels(small) is compiled
+        assert kernels.kernels(np.zeros(3, np.float16)) is numpy_
+    finally:
+        kernels.use_kernels("auto")
+    assert kernels.kernels(small) is numpy_
+    assert kernels.kernels(large) is compiled
+    with pytest.raises(ValueError, match="policy='gpu', expected 'auto', 'numpy' or 'numba'"):
+        kernels.use_kernels("gpu")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layers_compiled_equal_numpy(compiled, dtype, rng):
+    x, b = rng.standard_normal((7, 5)).astype(dtype), rng.standard_normal(5).astype(dtype)
+    x[0, 0], g = np.nan, rng.standard_normal((7, 5)).astype(dtype)
+    for name in ("bias", "bias_relu"):
+        ours, theirs = x.copy(), x.copy()
+        getattr(numpy_, name)(ours, b)
+        getattr(compiled, name)(theirs, b)
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(numpy_.relu_gradient(g, theirs), compiled.relu_gradient(g, theirs))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_softmax_loss_compiled_equals_numpy_to_rounding(compiled, dtype, scale, rng):
+    x = (rng.standard_normal((50, 10)) * scale).astype(dtype)
+    y = rng.integers(10, size=50, dtype=np.int32)
+    bound = 100 * np.finfo(dtype).eps
+    with np.errstate(under="ignore"):  # shares far below the largest are 0, as they should
+        (ours, slope), (theirs, other) = numpy_.softmax_loss(x, y), compiled.softmax_loss(x, y)
+        np.testing.assert_allclose(ours, theirs, rtol=bound)
+        np.testing.assert_allclose(slope, other, rtol=bound, atol=bound)
+    assert theirs.dtype == other.dtype == dtype
+
+
 def test_large_contiguous_arrays_are_compiled(compiled):
     assert kernels.kernels(np.zeros(kernels.LARGE)) is compiled
     assert kernels.kernels(np.zeros(kernels.LARGE - 1)) is numpy_

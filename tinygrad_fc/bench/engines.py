@@ -70,9 +70,12 @@ def build_numpy(problem: Problem) -> Run:
 
 
 def _build_ours(problem: Problem, fused: bool) -> Run:
+    from ..kernels import compiled, use_kernels
     from ..models import FullyConnectedNet
     from ..optim import Optimizer
 
+    if compiled() is not None:
+        use_kernels("numba")  # our best form, where it is installed: compiled loops for arrays of every size
     network = problem.network
     model = FullyConnectedNet(
         list(network.sizes[1:-1]),
@@ -116,7 +119,7 @@ PACKAGE = __name__.partition(".")[0]
 ENGINES = (
     Engine("products", build_products, "numpy", "the matrix products alone, into given arrays"),
     Engine("numpy", build_numpy, "numpy", "hand-tuned: given arrays, in place, update in blocks over flat arrays"),
-    Engine("ours", build_ours, PACKAGE, "loss_tensor, backward, Optimizer.step; fused ops"),
+    Engine("ours", build_ours, PACKAGE, "loss_tensor, backward, Optimizer.step; fused ops, compiled by Numba"),
     Engine("ours-unfused", build_unfused, PACKAGE, "the same with primitives only"),
     Engine("torch", peers.build_torch, "torch", "eager, functional layers, fused optimizer", traced=False),
     Engine("jax", peers.build_jax, "jax", "the whole step under jit, buffers donated", traced=False),

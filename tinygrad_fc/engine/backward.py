@@ -139,7 +139,8 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
                 f"backward: the tensor has shape {node.shape}, and only a scalar's gradient is 1 by itself. Reduce it "
                 f"first, t.sum().backward(), or give {argument.rsplit(' ', 1)[-1]} of shape {node.shape}."
             )
-        gradient = np.ones(node.shape, node.dtype)
+        seed = np.ones(node.shape, node.dtype)
+        return node, constant(seed) if create_graph else seed
     if isinstance(gradient, Tensor):
         if create_graph and gradient.shape == node.shape and gradient.dtype == node.dtype:
             return node, gradient

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
+from ..kernels import kernels
 from ..ops.samples import unary
 
 
@@ -14,8 +15,15 @@ def _relu(x: Any) -> Any:
     return np.maximum(x, 0)
 
 
+def relu_rule(g: Any, out: Any) -> Any:
+    """Return the gradient before relu, given the one after it and relu's result. NaN passes."""
+    if type(g) is np.ndarray and g.ndim == 2 and g.dtype is out.dtype and g.flags.c_contiguous:
+        return kernels(out).relu_gradient(g, out)
+    return g * (out != 0)
+
+
 relu = fused_op(
-    _relu, name="relu", x=lambda g, out: g * (out != 0),
+    _relu, name="relu", x=relu_rule,
     compose=lambda x: np.where(x <= 0, 0.0, x), samples=unary(gap=0.1),
 )  # fmt: skip
 relu.__doc__ = """Return ``max(x, 0)`` elementwise.

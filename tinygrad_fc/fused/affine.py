@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
-from ..ops.linalg import dense, ones, product
+from ..kernels import kernels
+from ..kernels.numpy_ import ones
+from ..ops.linalg import dense, product
 from ..ops.samples import Samples
-from .activation import relu
+from .activation import relu, relu_rule
 
 CURE = "affine computes x @ w + b with x (N, d1, ..., dk), w (d1 * ... * dk, M) and b (M,)."
 
@@ -28,18 +30,25 @@ def check_affine(x: Any, w: Any, b: Any) -> None:
         raise ValueError("shapes do not fit")
 
 
-def _affine(x: Any, w: Any, b: Any) -> Any:
+def _product(x: Any, w: Any, b: Any) -> Any:
     # On two matrices and a vector, the product refuses what is wrong; all else is looked at here.
     if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1]:
         check_affine(x, w, b)
         x = rows(x)
     out = x.dot(w)
-    return np.add(out, b, out) if out.dtype is b.dtype else out + b
+    return out if out.dtype is b.dtype else out.astype(np.result_type(out, b))
+
+
+def _affine(x: Any, w: Any, b: Any) -> Any:
+    out = _product(x, w, b)
+    kernels(out).bias(out, b)
+    return out
 
 
 def _affine_relu(x: Any, w: Any, b: Any) -> Any:
-    out = _affine(x, w, b)
-    return np.maximum(out, 0.0, out=out)
+    out = _product(x, w, b)
+    kernels(out).bias_relu(out, b)
+    return out
 
 
 def _x_rule(g: Any, w: Any, x_shape: tuple[int, ...]) -> Any:
@@ -77,7 +86,7 @@ _relu: Any = relu.op.compose  # relu, written with primitives
 
 affine_relu = fused_op(
     _affine_relu, name="affine_relu",
-    via=lambda g, out: g * (out != 0), x=_x_rule, w=_w_rule, b=_b_rule,
+    via=relu_rule, x=_x_rule, w=_w_rule, b=_b_rule,
     compose=lambda x, w, b: _relu(_compose(x, w, b)), samples=samples, cure=CURE,
 )  # fmt: skip
 affine.__doc__ = """Return the fully-connected layer ``x @ w + b``.

@@ -1,12 +1,15 @@
-"""Inner loops: arrays in, arrays changed in place. `numpy_` always works; `numba_` takes large arrays where installed.
+"""Inner loops: arrays in, arrays out or changed in place. `numpy_` always works; `numba_` takes over where installed.
 
-Both have the same functions with the same arguments, and differ by rounding alone (the tests state the bound).
+Both have the same functions with the same arguments, and differ by rounding alone (the tests state the bound). Which
+one runs depends on the size of the array and on `use_kernels`, and on nothing that happened before, so that a run that
+is repeated or resumed gives the same bits.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import math
 import warnings
 from types import ModuleType
 
@@ -14,14 +17,46 @@ import numpy as np
 
 from . import numpy_
 
-# From here on one compiled pass over the arrays is three times as fast as NumPy's dozen. Importing Numba takes half a
-# second, once; whoever installs it means to train, and toys with fewer parameters never spend it.
+# From here on one compiled pass over the arrays is several times as fast as NumPy's handful. Importing Numba takes half
+# a second, once; whoever installs it means to train, and toys with smaller arrays never spend it.
 LARGE = 2_048
+
+_least: float = LARGE  # the smallest size that is compiled
+
+
+def use_kernels(policy: str) -> None:
+    """Choose who runs the inner loops.
+
+    Parameters
+    ----------
+    policy : {"auto", "numpy", "numba"}
+        ``"auto"``: Numba for arrays of 2,048 elements and more, where it is installed, and NumPy for the rest (the
+        default). ``"numpy"``: NumPy alone. ``"numba"``: Numba for arrays of every size: what makes small networks fast.
+
+    Raises
+    ------
+    ValueError
+        If the policy is none of these.
+    ModuleNotFoundError
+        If it is ``"numba"`` and Numba cannot be imported; the message says how to install it.
+
+    Examples
+    --------
+    >>> import tinygrad_fc as tg
+    >>> tg.use_kernels("numpy")
+    >>> tg.use_kernels("auto")
+    """
+    global _least
+    if policy not in ("auto", "numpy", "numba"):
+        raise ValueError(f"use_kernels: policy={policy!r}, expected 'auto', 'numpy' or 'numba'.")
+    if policy == "numba" and compiled() is None:
+        raise ModuleNotFoundError("use_kernels: 'numba' needs Numba: pip install numba (or tinygrad_fc[fast]).")
+    _least = {"auto": LARGE, "numpy": math.inf, "numba": 0}[policy]
 
 
 def kernels(array: np.ndarray) -> ModuleType:
-    """Return the module of kernels to use on arrays like `array` (1-d or contiguous)."""
-    if array.size < LARGE or not array.flags.c_contiguous:
+    """Return the module of kernels to use on arrays like `array`: contiguous float32 or float64 may be compiled."""
+    if array.size < _least or not array.flags.c_contiguous or array.dtype.char not in "fd":
         return numpy_
     return compiled() or numpy_
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -23,14 +22,6 @@ def dense(g: Any) -> Any:
 def product(a: Any, b: Any) -> Any:
     """Return the product of two matrices. On arrays ``dot`` does as ``@`` and starts sooner; tensors record ``@``."""
     return a.dot(b) if type(a) is np.ndarray and type(b) is np.ndarray else a @ b
-
-
-@functools.lru_cache(maxsize=64)
-def ones(count: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Return `count` ones, read-only and shared: a product with them sums an axis in half the time of a reduction."""
-    row = np.ones(count, dtype)
-    row.flags.writeable = False
-    return row
 
 
 def _matmul_x(g: Any, x: Any, y: Any) -> Any:

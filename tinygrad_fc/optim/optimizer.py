@@ -107,7 +107,7 @@ class Optimizer:
         for index, (tensor, array, shape, dtype) in enumerate(
             zip(tensors, arrays, self._shapes, self._dtypes, strict=True)
         ):
-            if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
+            if type(array) is not np.ndarray or array.shape != shape or array.dtype is not dtype:
                 self._refuse_gradient(index, array)
             if tensor._data is not views[index]:
                 moved.append(index)  # another array was assigned; a tensor sees to it that shape and dtype stay
@@ -118,15 +118,13 @@ class Optimizer:
         if self.rule.counted:
             config["t"] += 1
         update = self.rule.update
-        # Averages of gradients that have died away sink below the smallest number, rightly and by design.
-        with np.errstate(under="ignore"):
-            for members, buffer, blocks in self._pieces:
-                if buffer is None:
-                    gradient = arrays[members[0]].reshape(-1)
-                else:
-                    gradient = np.concatenate([arrays[index] for index in members], axis=None, out=buffer)
-                for part, w, state, scratch in blocks:
-                    update(w, gradient[part], state, config, scratch)
+        for members, buffer, blocks in self._pieces:
+            if buffer is None:
+                gradient = arrays[members[0]].reshape(-1)
+            else:
+                gradient = np.concatenate([arrays[index] for index in members], axis=None, out=buffer)
+            for part, w, state, scratch in blocks:
+                update(w, gradient[part], state, config, scratch)
         for tensor in tensors:
             tensor.node.number = tick()  # what `touch_` does
 
