@@ -70,19 +70,22 @@ def bias_relu(out, b):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def relu_gradient(g, out):  # type: ignore[no-untyped-def]
-    """``g * (out != 0)``; `out` is relu's result, so never negative, and NaN passes."""
-    d = np.empty_like(g)
+def _relu_gradient(g, out, d):  # type: ignore[no-untyped-def]
     zero = g.dtype.type(0)
     for i in range(g.shape[0]):
         for j in range(g.shape[1]):
             d[i, j] = g[i, j] if out[i, j] != zero else zero
+
+
+def relu_gradient(g: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """``g * (out != 0)``; `out` is relu's result, so never negative, and NaN passes."""
+    d = np.empty_like(g)  # NumPy's own memory: an array that compiled code makes counts as a view of something
+    _relu_gradient(g, out, d)
     return d
 
 
 @_compile
-def _shift(x, y):  # type: ignore[no-untyped-def]
-    shifted = np.empty_like(x)
+def _shift(x, y, shifted):  # type: ignore[no-untyped-def]
     right = x.dtype.type(0)
     for i in range(x.shape[0]):
         top = x[i, 0]
@@ -92,7 +95,7 @@ def _shift(x, y):  # type: ignore[no-untyped-def]
         for j in range(x.shape[1]):
             shifted[i, j] = x[i, j] - top
         right += shifted[i, y[i]]
-    return shifted, right
+    return right
 
 
 @_compile
@@ -115,7 +118,8 @@ def _normalise(slope, y, right):  # type: ignore[no-untyped-def]
 def softmax_loss(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean cross-entropy of the softmax of each row of x against labels y, and its slope in x."""
     y = y.astype(np.intp, copy=False)
-    slope, right = _shift(x, y)
+    slope = np.empty_like(x)
+    right = _shift(x, y, slope)
     np.exp(slope, slope)
     loss = _normalise(slope, y, right)
     return x.dtype.type(loss), slope
