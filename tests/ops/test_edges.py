@@ -23,7 +23,7 @@ def run(f: Any, inputs: list[Any], g: Any = None, dtype: Any = float) -> tuple[n
     return out.data, [t.grad for t in tensors]
 
 
-def same(found: Any, expected: Any, tolerance: float = 1e-14) -> None:
+def check_same(found: Any, expected: Any, tolerance: float = 1e-14) -> None:
     np.testing.assert_allclose(found, np.array(expected, dtype=float), rtol=tolerance, atol=1e-300, strict=True)
 
 
@@ -57,8 +57,8 @@ UNARY = [
 @pytest.mark.parametrize("shape", [(), (1,), (2, 1)])
 def test_functions_of_one_argument(name: str, x: float, value: float, gradient: float, shape: tuple[int, ...]) -> None:
     out, (d,) = run(getattr(tg, name), [np.full(shape, x)])
-    same(out, np.full(shape, value))
-    same(d, np.full(shape, gradient))
+    check_same(out, np.full(shape, value))
+    check_same(d, np.full(shape, gradient))
 
 
 # function, x, y, value, gradient of x, gradient of y
@@ -84,9 +84,9 @@ def test_functions_of_two_arguments(name: str, x: float, y: float, value: float,
     for left, right in [((), ()), ((2,), (2,)), ((3,), (1,)), ((2, 1), ())]:
         out, (dx, dy) = run(getattr(tg, name), [np.full(left, x), np.full(right, y)])
         shape = np.broadcast_shapes(left, right)
-        same(out, np.full(shape, value))
-        same(dx, np.full(left, gx) * (np.prod(shape) / np.prod(left) if gx else 1.0))
-        same(dy, np.full(right, gy) * (np.prod(shape) / np.prod(right) if gy else 1.0))
+        check_same(out, np.full(shape, value))
+        check_same(dx, np.full(left, gx) * (np.prod(shape) / np.prod(left) if gx else 1.0))
+        check_same(dy, np.full(right, gy) * (np.prod(shape) / np.prod(right) if gy else 1.0))
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_functions_of_two_arguments(name: str, x: float, y: float, value: float,
 )
 def test_power_of_a_number(x: float, y: float, value: float, gradient: float) -> None:
     out, (d,) = run(lambda t: t**y, [x])
-    same(out, value)
-    same(d, gradient)
+    check_same(out, value)
+    check_same(d, gradient)
 
 
 def test_power_at_zero_to_second_order() -> None:
@@ -123,28 +123,28 @@ def test_extremes_share_ties(name: str) -> None:
     f, sign = getattr(tg, name), 1.0 if name == "max" else -1.0
     a = sign * np.array([[3.0, 1.0, 3.0], [0.0, 0.0, 0.0], [-1.0, -2.0, -3.0]])
     _, (d,) = run(lambda t: f(t, axis=1), [a], [1.0, 3.0, 1.0])
-    same(d, [[0.5, 0, 0.5], [1, 1, 1], [1, 0, 0]])
+    check_same(d, [[0.5, 0, 0.5], [1, 1, 1], [1, 0, 0]])
     _, (d,) = run(f, [a])
-    same(d, [[0.5, 0, 0.5], [0, 0, 0], [0, 0, 0]])
+    check_same(d, [[0.5, 0, 0.5], [0, 0, 0], [0, 0, 0]])
     _, (d,) = run(f, [sign * np.array([inf, inf, 1.0])])
-    same(d, [0.5, 0.5, 0])
+    check_same(d, [0.5, 0.5, 0])
     _, (d,) = run(f, [[1.0, nan, 2.0]])
-    same(d, [0, 1, 0])
+    check_same(d, [0, 1, 0])
     _, (d,) = run(f, [[nan, nan, 2.0]])
-    same(d, [0.5, 0.5, 0])
+    check_same(d, [0.5, 0.5, 0])
 
 
 def test_clip_passes_its_bounds() -> None:
     x = [-inf, -2.0, -1.0, 0.0, 1.0, 2.0, inf, nan]
     out, (d,) = run(lambda t: tg.clip(t, -1.0, 1.0), [x])
-    same(out, [-1, -1, -1, 0, 1, 1, 1, nan])
-    same(d, [0, 0, 1, 1, 1, 0, 0, 0])
+    check_same(out, [-1, -1, -1, 0, 1, 1, 1, nan])
+    check_same(d, [0, 0, 1, 1, 1, 0, 0, 0])
     for f in (lambda t: t.clip(max=1.0), lambda t: np.clip(t, None, 1.0), lambda t: tg.clip(t, a_max=1.0)):
-        same(run(f, [x])[1][0], [1, 1, 1, 1, 1, 0, 0, 0])
-    same(run(lambda t: tg.clip(t, None, None), [[nan, 1.0]])[1][0], [1, 1])
+        check_same(run(f, [x])[1][0], [1, 1, 1, 1, 1, 0, 0, 0])
+    check_same(run(lambda t: tg.clip(t, None, None), [[nan, 1.0]])[1][0], [1, 1])
     out, (d,) = run(lambda t: tg.clip(t, 1.0, -1.0), [[0.0, 5.0]])  # bounds that cross: NumPy gives the upper one
-    same(out, np.clip(np.array([0.0, 5.0]), 1.0, -1.0))
-    same(d, [0, 0])
+    check_same(out, np.clip(np.array([0.0, 5.0]), 1.0, -1.0))
+    check_same(d, [0, 0])
 
 
 # ---- products with zeros
@@ -157,22 +157,22 @@ def test_prod_with_zeros(a: list[float]) -> None:
 
     x = tg.tensor(a, requires_grad=True)
     (first,) = tg.gradients(x.prod(), x, create_graph=True)
-    same(first.data, [others(k) for k in range(3)])
-    same(run(tg.prod, [a])[1][0], [others(k) for k in range(3)])
+    check_same(first.data, [others(k) for k in range(3)])
+    check_same(run(tg.prod, [a])[1][0], [others(k) for k in range(3)])
     for i in range(3):
         (row,) = tg.gradients(first[i], x, create_graph=True, retain_graph=True)
-        same(row.data, [0.0 if i == k else others(i, k) for k in range(3)])
+        check_same(row.data, [0.0 if i == k else others(i, k) for k in range(3)])
         for j in range(3):
             if i != j and row.requires_grad:
                 (third,) = tg.gradients(row[j], x, retain_graph=True)
-                same(third.data, [0.0 if k in (i, j) else 1.0 for k in range(3)])
+                check_same(third.data, [0.0 if k in (i, j) else 1.0 for k in range(3)])
 
 
 def test_prod_beyond_the_range() -> None:
-    same(run(tg.prod, [[inf, 2.0]])[1][0], [2, inf])
-    same(run(tg.prod, [[1e-200, 1e-200]])[1][0], [1e-200, 1e-200])
-    same(run(tg.prod, [[1e200, 1e200, 0.5]])[1][0], [0.5e200, 0.5e200, inf])
-    same(run(lambda t: t.prod(axis=0), [[[nan, 0.0], [2.0, 5.0]]])[1][0], [[2, 5], [nan, 0]])
+    check_same(run(tg.prod, [[inf, 2.0]])[1][0], [2, inf])
+    check_same(run(tg.prod, [[1e-200, 1e-200]])[1][0], [1e-200, 1e-200])
+    check_same(run(tg.prod, [[1e200, 1e200, 0.5]])[1][0], [0.5e200, 0.5e200, inf])
+    check_same(run(lambda t: t.prod(axis=0), [[[nan, 0.0], [2.0, 5.0]]])[1][0], [[2, 5], [nan, 0]])
 
 
 # ---- where
@@ -182,15 +182,15 @@ def test_where_hides_what_it_does_not_select() -> None:
     condition = np.array([True, False])
     for bad in (nan, inf, -inf):
         out, (dx, dy) = run(lambda x, y: np.where(condition, x, y), [[1.0, bad], [bad, 2.0]])
-        same(out, [1, 2])
-        same(dx, [1, 0])
-        same(dy, [0, 1])
+        check_same(out, [1, 2])
+        check_same(dx, [1, 0])
+        check_same(dy, [0, 1])
         _, (dx, dy) = run(lambda x, y: np.where(condition, x, y), [[1.0, 2.0], [3.0, 4.0]], [bad, 1.0])
-        same(dx, [bad, 0])
-        same(dy, [0, 1])
+        check_same(dx, [bad, 0])
+        check_same(dy, [0, 1])
         _, (dx, dy) = run(lambda x, y: np.where(condition, x, y), [[1.0, bad], 2.0])
-        same(dx, [1, 0])
-        same(dy, 1)
+        check_same(dx, [1, 0])
+        check_same(dy, 1)
 
 
 # ---- logsumexp, var, std
@@ -207,16 +207,16 @@ def test_where_hides_what_it_does_not_select() -> None:
 )  # fmt: skip
 def test_logsumexp(a: list[float], value: float, gradient: list[float]) -> None:
     out, (d,) = run(tg.logsumexp, [a])
-    same(out, value)
-    same(d, gradient, 1e-12)  # the result of 1000 and more is rounded, and so is its exponential
+    check_same(out, value)
+    check_same(d, gradient, 1e-12)  # the result of 1000 and more is rounded, and so is its exponential
 
 
 @pytest.mark.parametrize("a", [[2.0], [2.0, 2.0, 2.0], [[0.5, 0.5]]])
 def test_std_and_var_of_constants(a: Any) -> None:
     for f in (tg.std, tg.var):
         out, (d,) = run(f, [a])
-        same(out, 0.0)
-        same(d, np.zeros(np.shape(a)))
+        check_same(out, 0.0)
+        check_same(d, np.zeros(np.shape(a)))
     x = tg.tensor(a, requires_grad=True)
     (first,) = tg.gradients(x.std(), x, create_graph=True)
     assert np.isfinite(tg.gradients(first.sum(), x)[0].data).all()
@@ -225,16 +225,16 @@ def test_std_and_var_of_constants(a: Any) -> None:
 def test_std_along_one_axis_with_a_constant_row() -> None:
     a = np.array([[1.0, 1.0], [1.0, 3.0]])
     out, (d,) = run(lambda t: t.std(axis=1), [a])
-    same(out, [0, 1])
-    same(d, [[0, 0], [-0.5, 0.5]])
+    check_same(out, [0, 1])
+    check_same(d, [[0, 0], [-0.5, 0.5]])
 
 
 @pytest.mark.filterwarnings("ignore:Degrees of freedom")
 def test_too_few_degrees_of_freedom() -> None:
     for f in (tg.var, tg.std):
         out, (d,) = run(lambda t, f=f: f(t, ddof=1), [[3.0]])
-        same(out, nan)
-        same(d, [nan])
+        check_same(out, nan)
+        check_same(d, [nan])
 
 
 # ---- empty arrays and axes of length 1
@@ -273,11 +273,11 @@ def test_empty_arrays(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:Mean of empty", "ignore:Degrees of freedom")
 def test_averages_of_nothing(name: str) -> None:
     out, (d,) = run(getattr(tg, name), [np.zeros((2, 0))])
-    same(out, nan)
-    same(d, np.zeros((2, 0)))
+    check_same(out, nan)
+    check_same(d, np.zeros((2, 0)))
     out, (d,) = run(lambda t: getattr(tg, name)(t, axis=1), [np.zeros((2, 0))])
-    same(out, [nan, nan])
-    same(d, np.zeros((2, 0)))
+    check_same(out, [nan, nan])
+    check_same(d, np.zeros((2, 0)))
 
 
 @pytest.mark.parametrize("name", ["max", "min", "argmax", "argmin"])
@@ -298,19 +298,19 @@ def test_axes_of_length_one(name: str, keepdims: bool) -> None:
     for axis in (0, 2, (0, 2), -1):
         out, (d,) = run(lambda t, axis=axis: getattr(tg, name)(t, axis=axis, keepdims=keepdims), [a])
         assert out.shape == np.sum(a, axis=axis, keepdims=keepdims).shape
-        same(d, np.full(a.shape, ONE[name]))
+        check_same(d, np.full(a.shape, ONE[name]))
 
 
 def test_broadcast_axes_of_length_one() -> None:
     _, (dx, dy) = run(tg.multiply, [np.full((1, 3), 2.0), np.full((4, 1), 5.0)])
-    same(dx, np.full((1, 3), 20.0))
-    same(dy, np.full((4, 1), 6.0))
+    check_same(dx, np.full((1, 3), 20.0))
+    check_same(dy, np.full((4, 1), 6.0))
     _, (dx, dy) = run(tg.add, [np.zeros((0, 1)), np.zeros((1, 3))])
-    same(dx, np.zeros((0, 1)))
-    same(dy, np.zeros((1, 3)))
+    check_same(dx, np.zeros((0, 1)))
+    check_same(dy, np.zeros((1, 3)))
     _, (dx, dy) = run(tg.add, [np.zeros((1, 1, 1)), 3.0])
-    same(dx, np.ones((1, 1, 1)))
-    same(dy, 1.0)
+    check_same(dx, np.ones((1, 1, 1)))
+    check_same(dy, 1.0)
 
 
 # ---- the losses
@@ -319,21 +319,21 @@ def test_broadcast_axes_of_length_one() -> None:
 def test_losses_at_the_edges() -> None:
     for f in (tg.softmax_loss, tg.softmax_loss.op.compose):
         out, (d,) = run(lambda t, f=f: f(t, np.array([0, 1])), [[[1e4, -1e4], [1e4, -1e4]]])
-        same(out, 1e4)
-        same(d, [[0, 0], [0.5, -0.5]])
+        check_same(out, 1e4)
+        check_same(d, [[0, 0], [0.5, -0.5]])
         out, (d,) = run(lambda t, f=f: f(t, np.array([0])), [[[5.0]]])  # a single class: nothing to learn
-        same(out, 0.0)
-        same(d, [[0.0]])
+        check_same(out, 0.0)
+        check_same(d, [[0.0]])
         out, (d,) = run(lambda t, f=f: f(t, np.array([1])), [[[-inf, 0.0]]])
-        same(out, 0.0)
-        same(d, [[0, 0]])
+        check_same(out, 0.0)
+        check_same(d, [[0, 0]])
     for f in (tg.svm_loss, tg.svm_loss.op.compose):
         out, (d,) = run(lambda t, f=f: f(t, np.array([0])), [[[2.0, 1.0, 0.0]]])  # a margin of exactly 0
-        same(out, 0.0)
-        same(d, [[0, 0, 0]])
+        check_same(out, 0.0)
+        check_same(d, [[0, 0, 0]])
         out, (d,) = run(lambda t, f=f: f(t, np.array([0])), [[[1.0, 1.0, 1.0]]])
-        same(out, 2.0)
-        same(d, [[-2, 1, 1]])
+        check_same(out, 2.0)
+        check_same(d, [[-2, 1, 1]])
 
 
 def test_relu_at_zero_is_one_thing_everywhere() -> None:
