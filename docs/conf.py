@@ -7,7 +7,7 @@ author = "the tinygrad_fc authors"
 copyright = f"2026, {author}"
 version = release = tinygrad_fc.__version__
 
-extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 exclude_patterns = ["_build"]
 templates_path = []
 
@@ -19,7 +19,7 @@ nb_execution_timeout = 120
 nb_execution_show_tb = True
 nb_merge_streams = True
 nb_render_markdown_format = "myst"
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 # Signatures carry the annotations as written; types are explained in the docstrings.
@@ -29,6 +29,8 @@ autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = "tinygrad_fc"
 html_show_sourcelink = False
@@ -43,4 +45,4 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "five_minutes": [], "engine_on_one_page": [], "architecture": []}
+html_sidebars = {"**": []}  # no page has pages below it, so a section menu would be empty

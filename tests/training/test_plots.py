@@ -104,6 +104,6 @@ def test_without_matplotlib(data: Any, tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     path = tmp_path / "training.png"
-    with pytest.raises(ModuleNotFoundError, match=r"needs matplotlib: pip install matplotlib \(or tinygrad_fc\[viz\]\)"):
+    with pytest.raises(ModuleNotFoundError, match=r"matplotlib: pip install matplotlib \(or tinygrad_fc\[viz\]\)"):
         plot_history(solver, path)
     assert not path.exists()

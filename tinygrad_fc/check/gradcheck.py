@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,8 @@ class InputCheck:
     checked : int
         How many coordinates were differenced.
     error : float
-        Largest absolute difference, relative to the largest gradient (of both, over the checked coordinates).
+        Largest relative difference: ``|a - n| / max(|a|, |n|)``, coordinate by coordinate. A gradient too small for the
+        difference to resolve (below its noise / `tolerance`) is compared relative to that bound.
     worst : tuple of int
         Where the difference is largest.
     analytic, numerical : float
@@ -105,7 +107,7 @@ def gradcheck(
     samples : int, optional
         Check that many random coordinates of each input instead of all.
     h : float, optional
-        First step; 1e-4 for float64 and 1e-2 for float32.
+        First step, for coordinates up to 1 in size, and in proportion beyond; 1e-4 for float64 and 1e-2 for float32.
     tolerance : float, optional
         Largest error that holds; 1e-6 for float64 and 1e-2 for float32, whose differences are that noisy.
     seed : int
@@ -162,15 +164,19 @@ def gradcheck(
         coarse = t.dtype != np.float64
         step = h or (1e-2 if coarse else 1e-4)
         bound = tolerance or (1e-2 if coarse else 1e-6)
-        ours, theirs = np.empty(len(indices)), np.empty(len(indices))
+        ours, theirs, noise = np.empty((3, len(indices)))
+        # Each value of f is off by some rounding errors of its terms; a difference divides that by the step.
+        rounding = 20.0 * float(np.finfo(out.dtype).eps) * float(np.sum(np.abs(out.data * weights)))
         for k, index in enumerate(indices):
             ours[k] = d[index]
-            theirs[k] = _difference(value, t.data, index, step, ours[k], bound)
+            near = step * max(1.0, abs(float(t.data[index])))
+            theirs[k], noise[k] = _difference(value, t.data, index, near, ours[k], bound, rounding)
             bar.update()
-        gap = np.abs(ours - theirs)
-        scale = max(np.max(np.abs(ours), initial=0.0), np.max(np.abs(theirs), initial=0.0))
-        k = int(np.argmax(gap)) if len(indices) else -1
-        error = 0.0 if k < 0 or gap[k] == 0 else float(gap[k] / scale)
+        # Relative to the larger of the two, and to no less than the smallest gradient that the difference can resolve.
+        scale = np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), noise / bound)
+        errors = np.abs(ours - theirs) / np.where(scale == 0, 1.0, scale)
+        k = int(np.argmax(errors)) if len(indices) else -1
+        error = float(errors[k]) if k >= 0 else 0.0
         checks.append(InputCheck(
             t.name or f"input {position}", t.shape, len(indices), error, indices[k] if k >= 0 else (),
             float(ours[k]) if k >= 0 else 0.0, float(theirs[k]) if k >= 0 else 0.0, bound,
@@ -202,19 +208,23 @@ def _pick(t: Tensor, samples: int | None, generator: np.random.Generator) -> lis
 
 
 def _difference(
-    value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], h: float, expected: float, bound: float
-) -> float:
-    """Return the derivative along one coordinate; steps shrink while the two differences of a step disagree."""
-    best, trust = 0.0, np.inf
+    value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], h: float, expected: float, bound: float,
+    rounding: float,
+) -> tuple[float, float]:  # fmt: skip
+    """Return the derivative along one coordinate, and how far it may be off.
+
+    Steps shrink while the two differences of a step disagree; `rounding` is the error of the function's values.
+    """
+    best, trust, step = 0.0, math.inf, h
     for _ in range(4):
         wide, narrow = _central(value, x, index, h), _central(value, x, index, h / 2)
         doubt = abs(wide - narrow)
         if doubt < trust:
-            best, trust = (4 * narrow - wide) / 3, doubt
+            best, trust, step = (4 * narrow - wide) / 3, doubt, h
         if doubt <= 10 * bound * max(abs(narrow), abs(expected)):
             break
         h /= 8
-    return best
+    return best, trust + rounding / step
 
 
 def _central(value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], h: float) -> float:
@@ -226,6 +236,8 @@ def _central(value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], 
         below, low = value(), float(x[index])
     finally:
         x[index] = old
+    if high == low:
+        raise ValueError(f"gradcheck: h = {h:g} is lost in the rounding of {x.dtype} beside {old}: give a larger h.")
     return (above - below) / (high - low)
 
 

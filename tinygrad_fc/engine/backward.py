@@ -84,7 +84,7 @@ def gradients(
     outputs, inputs = _listed("outputs", outputs), _listed("inputs", inputs)
     if grad_outputs is None:
         weights: list[Any] = [None] * len(outputs)
-    elif len(outputs) == 1 and not (isinstance(grad_outputs, (list, tuple)) and len(grad_outputs) == 1):
+    elif len(outputs) == 1 and not (isinstance(grad_outputs, (list, tuple)) and _one_for(outputs[0], grad_outputs)):
         weights = [grad_outputs]
     else:
         weights = list(grad_outputs)  # type: ignore[arg-type]  # a sequence, one entry for each output
@@ -113,6 +113,11 @@ def gradients(
         results.append(constant(value if target in owned else np.array(value, order="C")))
         owned.discard(target)  # a second request for the same target gets a copy of its own
     return results
+
+
+def _one_for(output: Any, given: Any) -> bool:
+    """Whether a list holds the one weight of one output, and is not itself the weight, written as a list."""
+    return len(given) == 1 and (given[0] is None or np.shape(given[0]) == np.shape(getattr(output, "data", 0)))
 
 
 def _listed(argument: str, given: Any) -> list[Any]:

@@ -74,7 +74,9 @@ def _unsupported(name: str, known: Any) -> TypeError:
 
     near = difflib.get_close_matches(name.rsplit(".", 1)[-1], sorted(known), n=1)
     hint = f" The nearest supported function is np.{near[0]}." if near else ""
+    argument = "a" if name.rsplit(".", 1)[-1] not in {ufunc.__name__ for ufunc in vars(np).values() if
+                                                      isinstance(ufunc, np.ufunc)} else "x"  # fmt: skip
     return TypeError(
-        f"{name} has no derivative rule for tensors.{hint} Declare one with tg.op({name}, x=rule), "
+        f"{name} has no derivative rule for tensors.{hint} Declare one with tg.op({name}, {argument}=rule), "
         f"or use t.data (the array) where no gradient is needed."
     )

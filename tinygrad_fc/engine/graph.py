@@ -89,7 +89,8 @@ class Graph:
         roots: list[Node] = []
         for position, output in enumerate(outputs):
             if not isinstance(output, Tensor):
-                raise TypeError(f"Graph: output {position} is {type(output).__name__}, expected a Tensor.")
+                several = " Several are given one by one: Graph(a, b)." if isinstance(output, (list, tuple)) else ""
+                raise TypeError(f"Graph: output {position} is {type(output).__name__}, expected a Tensor.{several}")
             if type(output.node) is not Node:
                 raise TypeError(
                     f"Graph: output {position}, {output._label()}, has no graph: no input of it needs a gradient "

@@ -12,6 +12,7 @@ what a kernel left over for it (`leaves=`), and, for variadic operations, `index
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -87,6 +88,11 @@ class Op:
         self.broadcasts = broadcasts or isinstance(function, np.ufunc)
         self.cure = cure or "Axes are aligned from the last one; insert one with x[:, None]." * self.broadcasts
         self.trusted = self.proved and self.elementwise  # its results need no check where all shapes and dtypes agree
+        if not rules and not self.proved:
+            raise TypeError(
+                f"op {name}: no rule is given, so gradients would end here in silence. Give a rule for each argument, "
+                f"x=lambda g, ...: ..., or x=None for one that takes no gradient."
+            )
         self._read_signature(rules)
         self.rules = {key: rule for key, rule in rules.items() if rule is not None}
         self.differentiable = tuple(name for name in self.arguments if name in self.rules)
@@ -126,23 +132,17 @@ class Op:
                     f"{', '.join(self.arguments)}. Name every one, with None for an argument that takes no gradient."
                 )
             return
-        code = getattr(self.function, "__code__", None)
-        if code is None:
+        try:
+            parameters = inspect.signature(self.function).parameters.values()
+        except (TypeError, ValueError):
             raise TypeError(
-                f"op {self.name}: {self.function!r} is neither a NumPy ufunc nor a Python function, so its arguments "
-                f"have no names. Wrap it: def {self.name}(x, axis=None): return ..."
-            )
-        positional = code.co_varnames[: code.co_argcount]
-        keyword_only = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
-        if code.co_flags & 0x04:  # *arguments
-            self.variadic = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
-            positional = (*positional, self.variadic)
-        self.keyword_only = keyword_only
-        self.arguments = (*positional, *keyword_only)
-        given = self.function.__defaults__ or ()
-        last = len(positional) - (self.variadic is not None)
-        self.defaults = dict(zip(positional[last - len(given) : last], given, strict=True))
-        self.defaults |= self.function.__kwdefaults__ or {}
+                f"op {self.name}: the arguments of {self.function!r} have no names that can be read. Wrap it: "
+                f"def {self.name}(x, axis=None): return ..."
+            ) from None
+        self.variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+        self.keyword_only = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        self.arguments = tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+        self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         for key in rules:
             if key not in self.arguments:
                 raise TypeError(
@@ -340,8 +340,9 @@ def _declare(declared: Op, numpy: tuple[Function, ...] = ()) -> Operation:
     """Register `declared` and return its record function."""
     name, function = declared.name, declared.function
     known = REGISTRY.get(name)
-    if known is not None and known.module != declared.module:
-        raise ValueError(f"op {name!r} is already declared in {known.module}: give another name=.")
+    if known is not None and known.module != declared.module or known is None and hasattr(functions, name):
+        where = known.module if known is not None else "this package"
+        raise ValueError(f"op {name!r} is already declared in {where}: give another name=.")
     by_arity = unary if len(declared.arguments) == 1 else binary
     record: Any = (by_arity if declared.is_simple() else general)(declared)
     record.__name__ = record.__qualname__ = name
@@ -351,6 +352,8 @@ def _declare(declared: Op, numpy: tuple[Function, ...] = ()) -> Operation:
     setattr(functions, name, record)
     if isinstance(function, np.ufunc):
         UFUNCS[function] = record
+    elif hasattr(np, name) and getattr(np, name) is function:
+        FUNCTIONS[function] = record
     for target in numpy:
         table: dict[Any, Any] = UFUNCS if isinstance(target, np.ufunc) else FUNCTIONS
         table[target] = record

@@ -22,7 +22,8 @@ def pull(
 ) -> tuple[dict[Node, Any], set[Node]]:
     """Run the rules on arrays. Return the gradients of leaves and targets, and whose arrays are the engine's own.
 
-    Sums are written only into the arrays of `owned`; any other may be a saved value, a view or another's gradient.
+    Without targets it is ``Tensor.backward`` that asks, and ``retain_grad`` is heeded. Sums are written only into the
+    arrays of `owned`; any other may be a saved value, a view or another's gradient.
     """
     pending: dict[Node, Any] = dict.fromkeys(order)
     pending.update((node, seed) for node, seed in seeds.items() if node in pending)
@@ -41,73 +42,78 @@ def pull(
             if type(d) is ndarray:
                 owned.add(parent)
 
-    for node in order:
-        self = node.op
-        g = pending[node]
-        if self is None or g is None:
-            continue
-        if node.info is not None and "retain" in node.info:
-            node.grad = np.array(g, order="C") if node.grad is None else np.asarray(node.grad + g)
-        if everything or node not in targets:
-            pending[node] = None
-        elif all(type(parent) is not Node or parent not in pending for parent in node.parents):
-            continue  # nothing older is asked for
-        saved: Any = node.saved
-        if not retain:
-            node.saved = None
-        if everything and self.paired:
-            # The commonest nodes, unrolled: a ufunc of two arguments whose rules read one thing each.
-            x, y = node.parents
-            pull_x, pull_y = self.pulls
-            pick_x, pick_y = self.picks
-            shape, dtype = node.shape, node.dtype
-            if type(x) is Node:
-                d = pull_x(g, saved[pick_x])
-                if x.shape is not shape or x.dtype is not dtype:
-                    d = _fit(d, x, node, 0)
-                if x in owned:
-                    prior = pending[x]
-                    plus(prior, d, prior)
-                elif pending[x] is None and x.op is not None:
-                    pending[x] = d
-                else:
-                    meet(x, d, node, g, saved)
-            if type(y) is Node:
-                d = pull_y(g, saved[pick_y])
-                if y.shape is not shape or y.dtype is not dtype:
-                    d = _fit(d, y, node, 1)
-                if y in owned:
-                    prior = pending[y]
-                    plus(prior, d, prior)
-                elif pending[y] is None and y.op is not None:
-                    pending[y] = d
-                else:
-                    meet(y, d, node, g, saved)
-            continue
-        pulls, picks = self.pulls, self.picks
-        if not self.plain:
-            pulls, picks = self.pulls_of(node)
-            if self.pull_via is not None:
-                g = self.pull_via(g, saved)
-        trusted = self.trusted
-        position = 0
-        for parent in node.parents:
-            if type(parent) is Node and (everything or parent in pending):
-                pick = picks[position]
-                d = pulls[position](g, saved if pick is None else saved[pick])
-                if trusted:
-                    if parent.shape is not node.shape or parent.dtype is not node.dtype:
+    try:
+        for node in order:
+            self = node.op
+            g = pending[node]
+            if self is None or g is None:
+                continue
+            if node.info is not None and everything and "retain" in node.info:
+                node.grad = np.array(g, order="C") if node.grad is None else np.asarray(node.grad + g)
+            if everything or node not in targets:
+                pending[node] = None
+            elif all(type(parent) is not Node or parent not in pending for parent in node.parents):
+                continue  # nothing older is asked for
+            saved: Any = node.saved
+            if not retain:
+                node.saved = None
+            if everything and self.paired:
+                # The commonest nodes, unrolled: a ufunc of two arguments whose rules read one thing each.
+                x, y = node.parents
+                pull_x, pull_y = self.pulls
+                pick_x, pick_y = self.picks
+                shape, dtype = node.shape, node.dtype
+                if type(x) is Node:
+                    d = pull_x(g, saved[pick_x])
+                    if x.shape is not shape or x.dtype is not dtype:
+                        d = _fit(d, x, node, 0)
+                    if x in owned:
+                        prior = pending[x]
+                        plus(prior, d, prior)
+                    elif pending[x] is None and x.op is not None:
+                        pending[x] = d
+                    else:
+                        meet(x, d, node, g, saved)
+                if type(y) is Node:
+                    d = pull_y(g, saved[pick_y])
+                    if y.shape is not shape or y.dtype is not dtype:
+                        d = _fit(d, y, node, 1)
+                    if y in owned:
+                        prior = pending[y]
+                        plus(prior, d, prior)
+                    elif pending[y] is None and y.op is not None:
+                        pending[y] = d
+                    else:
+                        meet(y, d, node, g, saved)
+                continue
+            pulls, picks = self.pulls, self.picks
+            if not self.plain:
+                pulls, picks = self.pulls_of(node)
+                if self.pull_via is not None:
+                    g = self.pull_via(g, saved)
+            trusted = self.trusted
+            position = 0
+            for parent in node.parents:
+                if type(parent) is Node and (everything or parent in pending):
+                    pick = picks[position]
+                    d = pulls[position](g, saved if pick is None else saved[pick])
+                    if trusted:
+                        if parent.shape is not node.shape or parent.dtype is not node.dtype:
+                            d = _fit(d, parent, node, position)
+                    elif type(d) is not ndarray or d.shape != parent.shape or d.dtype is not parent.dtype:
                         d = _fit(d, parent, node, position)
-                elif type(d) is not ndarray or d.shape != parent.shape or d.dtype is not parent.dtype:
-                    d = _fit(d, parent, node, position)
-                if everything and parent.op is not None and pending[parent] is None:
-                    pending[parent] = d
-                elif parent in owned:
-                    prior = pending[parent]
-                    plus(prior, d, prior)
-                else:
-                    meet(parent, d, node, g, saved)
-            position += 1
+                    if everything and parent.op is not None and pending[parent] is None:
+                        pending[parent] = d
+                    elif parent in owned:
+                        prior = pending[parent]
+                        plus(prior, d, prior)
+                    else:
+                        meet(parent, d, node, g, saved)
+                position += 1
+    except Exception as error:
+        if type(node) is Node and node.op is not None and f"{node.op.name}:" not in str(error):
+            error.add_note(f"{node.op.name}: raised while backward ran its rules, on a gradient of shape {node.shape}.")
+        raise
     return pending, owned
 
 
@@ -136,14 +142,16 @@ def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False
         if lead < 0 and self.broadcasts and set(parent.shape[:-lead]) == {1}:  # into fewer axes: t.at[0].set(v[None])
             d, lead = d.reshape((1,) * -lead + d.shape), 0
         pairs = zip(d.shape[lead:], parent.shape, strict=True)
-        if not (self.broadcasts and lead >= 0 and all(have == want or want == 1 for have, want in pairs)):
+        sums = self.broadcasts and lead >= 0 and all(have == want or want == 1 for have, want in pairs)
+        # A rule of ours may return what is still to be summed; another's has the shape of the result, or is at fault.
+        if not sums or not (self.proved or d.shape == node.shape):
             raise ValueError(f"{_where(self, node, position)} has shape {d.shape}, expected {parent.shape}.")
         stretched = [axis for axis in range(lead, d.ndim) if parent.shape[axis - lead] == 1 and d.shape[axis] != 1]
         d = np.add.reduce(d, axis=(*range(lead), *stretched)) if lead or stretched else d
         d = d.reshape(parent.shape) if tensor else np.asarray(d).reshape(parent.shape)
     if d.dtype != parent.dtype:
         # A float32 argument beside a float64 one got a float64 gradient: cast it back. Anything else is a fault.
-        if d.dtype != node.dtype and not self.broadcasts:
+        if d.dtype.kind != "f" or (d.dtype != node.dtype and not self.broadcasts):
             raise TypeError(f"{_where(self, node, position)} has dtype {d.dtype}, expected {parent.dtype}.")
         d = functions.astype(d, parent.dtype) if tensor else d.astype(parent.dtype)
     return d
@@ -188,7 +196,6 @@ def _through_rules(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[
 def _through_compose(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[Any]:
     from .backward import gradients  # it stands on this file
 
-    assert self.compose is not None
     values = dict(zip(self.environment, node.saved or (), strict=True))
     values = {key: _restore(self, node, key, values[key]) for key in self.arguments}
     inputs: dict[str, Any] = {}
@@ -196,6 +203,12 @@ def _through_compose(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> lis
         if want:
             inputs[key] = values[key] = _same(values[key])
     out = self.call([values[key] for key in self.arguments], self.compose)
+    if not isinstance(out, Tensor) or out.shape != node.shape or not out.requires_grad:
+        what = f"a tensor of shape {out.shape}" if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f"{self.name}: its compose returned {what}, expected shape {node.shape} as its kernel does, computed from "
+            f"its arguments by operations on tensors."
+        )
     found = iter(gradients([out], list(inputs.values()), [g], create_graph=True))
     return [next(found) if want else None for want in wanted]
 

@@ -148,6 +148,12 @@ def general(self: Op) -> Record:
             raise explain(self, error, data) from error
         rest: Any = ()
         if leaves:
+            if type(out) is not tuple or len(out) != 1 + len(self.leaves):
+                raise TypeError(
+                    f"{self.name}: its kernel must return a tuple of the result and {', '.join(self.leaves)}, "
+                    f"{1 + len(self.leaves)} entries; given {type(out).__name__}"
+                    f"{f' of {len(out)}' if type(out) is tuple else ''}."
+                )
             out, *rest = out
         if type(out) is not ndarray:
             out = as_array(self, out)

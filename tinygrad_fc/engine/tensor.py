@@ -36,7 +36,11 @@ class Tensor:
 
     @property
     def data(self) -> np.ndarray:
-        """The values, an ndarray, without a copy."""
+        """The values, an ndarray, without a copy.
+
+        Assigning (``p.data = v``, ``p.data -= step``) makes graphs that used the old values stale, and backward through
+        them raises. Writing into the array by index is not seen: do it before the tensor is used, not after.
+        """
         return self._data
 
     @data.setter
@@ -57,8 +61,7 @@ class Tensor:
         array = np.asarray(value)
         if array.shape != self._data.shape:
             raise ValueError(
-                f"data of tensor{label}: given shape {array.shape}, expected {self._data.shape}. "
-                f"Make a new tensor to change the shape: tg.tensor(value, requires_grad={self.requires_grad})."
+                f"data of tensor{label}: given shape {array.shape}, expected {self._data.shape}: a tensor keeps its shape."
             )
         if not np.can_cast(array.dtype, self._data.dtype, "same_kind"):
             raise TypeError(f"data of tensor{label}: cannot cast {array.dtype} to {self._data.dtype} without loss.")

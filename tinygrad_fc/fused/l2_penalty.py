@@ -8,16 +8,17 @@ import numpy as np
 
 from ..engine.op import fused_op
 from ..ops.samples import calls, several
+from .arguments import finite
 
 
 def _l2_penalty(w: Any, reg: float) -> Any:
     flat = np.ravel(w)
-    return 0.5 * reg * (flat @ flat)
+    return 0.5 * finite("l2_penalty: reg", reg) * (flat @ flat)
 
 
 l2_penalty = fused_op(
-    _l2_penalty, name="l2_penalty", w=lambda g, w, reg: g * (reg * w),
-    compose=lambda w, reg: np.sum(w * w) * (0.5 * reg), samples=several(calls((3, 4), 0.7), calls((5,), 0.0)),
+    _l2_penalty, name="l2_penalty", w=lambda g, w, reg: g * (float(reg) * w),
+    compose=lambda w, reg: np.sum(w * w) * (0.5 * float(reg)), samples=several(calls((3, 4), 0.7), calls((5,), 0.0)),
 )  # fmt: skip
 l2_penalty.__doc__ = """Return ``0.5 * reg * sum(w ** 2)``, the regularization term as the course CS231n counts it.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.op import fused_op
 from ..kernels import kernels
-from .labels import check_labels, samples
+from .arguments import check_labels, samples
 
 
 def _softmax_loss(x: Any, y: Any) -> tuple[Any, Any]:

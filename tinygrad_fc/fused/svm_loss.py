@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
-from .labels import check_labels, samples
+from .arguments import check_labels, finite, samples
 
 
 def _svm_loss(x: Any, y: Any, delta: float = 1.0) -> tuple[Any, Any]:
     """Return the loss and its slope: 1/N where a wrong class violates the margin, less their sum at the right one."""
     x, y = check_labels("svm_loss", x, y)
+    delta = finite("svm_loss: delta", delta)
     count, rows = x.shape[0], np.arange(x.shape[0])
     margins = x - x[rows, y][:, None]
     margins += delta

@@ -11,7 +11,7 @@ from ..engine.backward import gradients
 from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
 from ..fused import l2_penalty
-from ..nn.layers import finite
+from ..fused.arguments import finite
 from ..nn.losses import LOSSES
 from ..nn.module import Module, Parameter
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 class Params(MutableMapping[str, np.ndarray]):
     """The parameters under the course's names, live: read, write in place, or assign; the network sees it at once.
+
+    Read an array from here each time: when an optimizer moves the parameters into its flat buffer, arrays that were
+    read before stay behind.
 
     Attributes
     ----------

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..fused.arguments import finite
 from ..nn import init
-from ..nn.layers import Linear, finite, positive_integer
+from ..nn.layers import Linear, positive_integer
 from ..nn.module import Module
 from .classifier import Classifier
 

@@ -22,6 +22,8 @@ def generator(seed: Seed) -> Any:
         return seed
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
         raise TypeError(f"seed: given {seed!r}, expected an integer, a numpy.random.Generator or None.")
+    if seed is not None and seed < 0:
+        raise ValueError(f"seed: given {seed}, expected an integer of at least 0, a numpy.random.Generator or None.")
     return np.random.default_rng(seed)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..engine.tensor import Tensor
 from ..fused import affine, affine_relu, relu
+from ..fused.arguments import finite
 from . import init
 from .module import Module, Parameter
 
@@ -23,15 +24,6 @@ def positive_integer(name: str, value: Any) -> int:
     if value < 1:
         raise ValueError(f"{name}: given {value}, expected a positive integer.")
     return int(value)
-
-
-def finite(name: str, value: Any) -> float:
-    """Return `value` as a float, or raise TypeError or ValueError naming the argument unless it is finite and >= 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: given {value!r}, expected a number of at least 0.")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name}: given {value}, expected a finite number of at least 0.")
-    return float(value)
 
 
 class Linear(Module):
@@ -76,6 +68,8 @@ class Linear(Module):
         """Return the layer's result, shape (N, out_features), for a batch (N, ...)."""
         if not isinstance(x, Tensor):
             x = np.asarray(x)
+            if x.dtype is not self.W.dtype and x.dtype.kind in "biuf":
+                x = x.astype(self.W.dtype)  # data that is no tensor follows the layer's dtype, and not the other way
         shape = x.shape
         if len(shape) != 2 or shape[1] != self._features:
             self._check(shape)

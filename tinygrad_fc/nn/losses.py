@@ -34,7 +34,7 @@ class SVMLoss(Module):
 def _run(operation: Any, fused: bool, x: Any, y: Any) -> Tensor:
     if fused:
         return operation(x, y)
-    from ..fused.labels import check_labels
+    from ..fused.arguments import check_labels
 
     check_labels(operation.__name__, x.data if isinstance(x, Tensor) else x, y)
     return operation.op.compose(x, y)

@@ -174,6 +174,8 @@ class Module:
         ValueError
             Listing what is missing, unexpected, or of another shape or dtype.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict: given {type(state).__name__}, expected a mapping of paths to arrays.")
         own = dict(self.named_parameters())
         faults = [f"missing {path} {own[path].shape}" for path in own if path not in state]
         faults += [f"unexpected {path} {np.shape(state[path])}" for path in state if path not in own]
@@ -183,7 +185,7 @@ class Module:
                 try:
                     values[path] = own[path]._checked(np.array(state[path]))
                 except (TypeError, ValueError) as error:
-                    faults.append(str(error))
+                    faults.append(str(error).rstrip("."))
         if faults:
             raise ValueError(
                 f"load_state_dict: the state is not of this {type(self).__name__}, nothing was changed: "

@@ -18,7 +18,9 @@ def _plain(key: Any) -> Any:
     if isinstance(key, tuple):
         return tuple([_plain(part) for part in key])
     if isinstance(key, Tensor):
-        return key.numpy()
+        key = key.numpy()
+    if isinstance(key, np.ndarray):
+        return key.copy()  # the rule reads it again on the way back: what its owner does meanwhile is not ours
     if isinstance(key, list):
         array = np.asarray([_plain(part) for part in key])
         return array if array.size else array.astype(np.intp)  # an empty list picks nothing; its array is of floats

@@ -102,3 +102,8 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
 
 functions.concatenate = FUNCTIONS[np.concatenate] = FUNCTIONS[np.concat] = concatenate
 functions.stack = FUNCTIONS[np.stack] = stack
+
+# Facts, and no operations: what NumPy answers for the array.
+FUNCTIONS[np.shape] = lambda a: a.shape
+FUNCTIONS[np.ndim] = lambda a: a.ndim
+FUNCTIONS[np.size] = lambda a, axis=None: np.size(a.data, axis)

@@ -313,6 +313,8 @@ def _named(parameters: Any) -> dict[str, Any]:
             name, tensor = entry
         else:
             name, tensor = getattr(entry, "name", None) or f"parameter{position}", entry
+        if name in named and named[name] is tensor:
+            raise ValueError(f"parameters: {name!r} is given twice; each parameter once")
         if name in named:
             raise ValueError(f"parameters: two are called {name!r}; give pairs of distinct names and tensors")
         named[name] = tensor

@@ -1,5 +1,6 @@
 """Solver: trains a classifier by mini-batches, and keeps the histories and the best parameters."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import nullcontext
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..nn.init import Seed, generator
 from ..optim import Optimizer, Option, Rule, get_rule
 from ..optim.rule import PureRule
 
@@ -95,7 +97,7 @@ class Solver:
         print_every: int = 10,
         verbose: bool = True,
         progress: bool = False,
-        seed: int | None = None,
+        seed: Seed = None,
     ) -> None:
         _check_model(model)
         self.X_train, self.y_train = _part(data, "train")
@@ -116,6 +118,8 @@ class Solver:
         self.lr_decay = Option(1.0, open_low=True).check("Solver", "lr_decay", lr_decay)
         self.verbose, self.progress = bool(verbose), bool(progress)
         rule = get_rule(update_rule)
+        if optim_config is not None and not isinstance(optim_config, Mapping):
+            raise TypeError(f"optim_config: given {optim_config!r}, expected a dict such as {{'learning_rate': 1e-3}}")
         config = rule.configure(optim_config or {})
         # One sample through the model tells the number of classes, and that the data fits the model.
         scores = np.asarray(model.loss(self.X_train[:1]))
@@ -130,7 +134,7 @@ class Solver:
                     f"data: {name} has labels from {labels.min()} to {labels.max()}, but the model scores {classes} "
                     f"classes; labels must lie in 0..{classes - 1}"
                 )
-        self._generator = np.random.default_rng(seed)
+        self._generator = generator(seed)
         self.model = model
         self.update_rule = rule.name
         self.optim_config = dict(config)
@@ -228,12 +232,18 @@ class Solver:
         batch = self._draw(len(self.X_train), self.batch_size)
         # take is the faster gather: it knows that it selects along one axis.
         loss, gradients = self.model.loss(self.X_train.take(batch, axis=0), self.y_train.take(batch))
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss of iteration {len(self.loss_history) + 1} is {loss}; the parameters are those of the step "
+                f"before. Try a learning rate below {self.optimizer.learning_rate:g}, or look for NaN in the data"
+            )
         self.optimizer.step(gradients)
         self.loss_history.append(float(loss))
 
     def _draw(self, n: int, size: int) -> np.ndarray:
         """Draw `size` indices below `n`, with replacement. All randomness of a run comes through here."""
-        return self._generator.integers(n, size=size)
+        draw = getattr(self._generator, "integers", None) or self._generator.randint  # RandomState's older name
+        return draw(n, size=size)
 
     def _evaluate(self) -> None:
         """Measure both accuracies, and keep the parameters when they are the best so far."""

@@ -82,7 +82,7 @@ def _modules(picture: Any, graph: Graph, boxes: list[GraphNode], path: tuple[str
         count[0] += 1
         with picture.subgraph(name=f"cluster_{count[0]}") as cluster:
             cluster.attr(
-                label=f"<<b>{html.escape(name)}</b>>", labeljust="l", fontsize="11", fontcolor=FAINT,
+                label=f"<<b>{escape(clip(name))}</b>>", labeljust="l", fontsize="11", fontcolor=FAINT,
                 style="filled,rounded", color="#cdd5de", fillcolor=PANELS[min(len(path), len(PANELS) - 1)], margin="12",
             )  # fmt: skip
             _modules(cluster, graph, members, (*path, name), count)
@@ -96,20 +96,26 @@ def _box(picture: Any, graph: Graph, box: GraphNode) -> None:
         title = f"{box.name} = {box.op}"
     lines = [f"{key} = {brief(value)}" for key, value in (box.numbers | box.static).items()]
     lines.append(f"{shape_text(box.shape)} {box.dtype}")
-    small = "".join(f'<br/><font point-size="9" color="{FAINT}">{html.escape(line)}</font>' for line in lines)
+    small = "".join(f'<br/><font point-size="9" color="{FAINT}">{escape(clip(line))}</font>' for line in lines)
     style = "filled" if box.kind == "parameter" else "filled,dashed" if box.kind == "constant" else "filled,rounded"
     kinds = {"op": f"result of {box.op}", "parameter": "leaf that needs a gradient", "constant": "input, no gradient"}
     picture.node(
-        str(box.id), label=f"<<b> {html.escape(clip(title))} </b>{small}>", fillcolor=fill, color=line, style=style,
+        str(box.id), label=f"<<b> {escape(clip(title))} </b>{small}>", fillcolor=fill, color=line, style=style,
         tooltip=f"{'.'.join(box.module) + ': ' if box.module else ''}{kinds[box.kind]}, {box.shape} {box.dtype}",
         penwidth="1.8" if output else "1.1",
     )  # fmt: skip
 
 
 def clip(text: str, length: int = 48) -> str:
-    """Return `text`, cut in its middle where it is longer than `length`."""
+    """Return `text` on one line, cut in its middle where it is longer than `length`."""
+    text = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
     half = length // 2
     return text if len(text) <= length else f"{text[:half]}…{text[-half + 1 :]}"
+
+
+def escape(text: str) -> str:
+    """Return `text` for a label: HTML, in which Graphviz would still read a backslash."""
+    return html.escape(text).replace("\\", "&#92;")
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -1,7 +1,8 @@
-"""What the losses share: the check of scores and labels, and the mean over a batch."""
+"""Checks of what losses and layers are given."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -60,3 +61,12 @@ def samples(generator: np.random.Generator) -> list[Any]:
         (generator.normal(size=(1, 5)), np.array([4])),
         (generator.normal(size=(3, 1)), np.array([0, 0, 0])),
     ]
+
+
+def finite(name: str, value: Any) -> float:
+    """Return `value` as a float, or raise TypeError or ValueError naming the argument unless it is finite and >= 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: given {value!r}, expected a number of at least 0.")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name}: given {value}, expected a finite number of at least 0.")
+    return float(value)

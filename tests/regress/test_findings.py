@@ -1,0 +1,176 @@
+"""Faults that users found: each of these failed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+from tinygrad_fc.engine import dispatch
+from tinygrad_fc.engine.op import REGISTRY
+
+
+@pytest.fixture(autouse=True)
+def tables() -> Iterator[None]:
+    """Put the tables of operations back as they were."""
+    held = [REGISTRY, dispatch.UFUNCS, dispatch.FUNCTIONS, vars(dispatch.functions)]
+    before = [dict(table) for table in held]
+    yield
+    for table, old in zip(held, before, strict=True):
+        table.clear()
+        table.update(old)
+
+
+def leaf(value: Any) -> tg.Tensor:
+    return tg.tensor(value, requires_grad=True)
+
+
+def test_gradients_writes_no_grad_where_one_was_to_be_retained() -> None:
+    x = leaf([1.0, 2.0])
+    h = x * 2.0
+    h.retain_grad()
+    tg.gradients((h * h).sum(), [x], retain_graph=True)
+    assert h.grad is None
+    (h * h).sum().backward()
+    np.testing.assert_array_equal(h.grad, [4.0, 8.0])
+
+
+@pytest.mark.parametrize("result", [np.ones((2, 3)), (np.ones(3),), [np.ones(3), 1.0]])
+def test_a_kernel_must_return_what_its_leaves_say(result: Any) -> None:
+    rules = {"x": lambda g, m: g * m}
+    f = tg.fused_op(lambda x: result, name="short", leaves=("m",), compose=lambda x: x * 1.0, **rules)
+    with pytest.raises(TypeError, match="short: its kernel must return a tuple of the result and m, 2 entries"):
+        f(leaf(np.ones((2, 3))))
+
+
+def test_gradcheck_steps_in_proportion_to_what_it_moves() -> None:
+    assert tg.gradcheck(lambda x: x * 2.0, np.array([1e9, 1e12]))
+
+
+def test_gradcheck_sees_a_small_wrong_gradient_beside_a_large_one() -> None:
+    scale = np.array([1e7, 1.0])
+    f = tg.op(lambda x: x * scale, name="scaled", x=lambda g: g * np.array([1e7, 3.0]))
+    report = tg.gradcheck(f, np.array([1.0, 2.0]))
+    assert not report
+    assert report.inputs[0].worst == (1,)
+
+
+def test_an_operation_without_rules_is_refused() -> None:
+    with pytest.raises(TypeError, match="op plain: no rule is given, so gradients would end here in silence"):
+        tg.op(lambda a: a * 1, name="plain")
+    constant = tg.op(lambda a: a * 1, name="plain", a=None)
+    assert not constant(leaf([1.0])).requires_grad
+
+
+@pytest.mark.parametrize("name", ["dot", "at", "concatenate", "multiply"])
+def test_no_operation_of_ours_can_be_replaced(name: str) -> None:
+    with pytest.raises(ValueError, match=f"op '{name}' is already declared"):
+        tg.op(lambda a: a * 1, name=name, a=lambda g: g)
+
+
+def test_array_functions_of_numpy_can_be_declared_as_the_message_says() -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    with pytest.raises(TypeError, match=r"np\.cumsum has no derivative rule.*tg\.op\(np\.cumsum, a=rule\)"):
+        np.cumsum(x)
+    tg.op(np.cumsum, a=lambda g: np.flip(np.cumsum(np.flip(g))))
+    np.cumsum(x)[1].backward()
+    np.testing.assert_array_equal(x.grad, [1.0, 1.0, 0.0])
+
+
+def test_a_users_ufunc_rule_of_a_wrong_shape_or_dtype_is_refused() -> None:
+    x = leaf(np.full((2, 3), 0.5))
+    wide = tg.op(np.arcsin, x=lambda g: np.stack([g, g]))
+    with pytest.raises(ValueError, match=r"arcsin: the gradient .* for argument 'x' has shape \(2, 2, 3\)"):
+        wide(x).sum().backward()
+    complex_rule = tg.op(np.arctan, x=lambda g: g * 1j)
+    with pytest.raises(TypeError, match="arctan: the gradient .* for argument 'x' has dtype complex128"):
+        complex_rule(x).sum().backward()
+
+
+def test_what_a_rule_raises_is_said_of_the_operation() -> None:
+    def fails(g: Any) -> Any:
+        raise ZeroDivisionError("no")
+
+    f = tg.op(lambda x: x * 1.0, name="failing", x=fails)
+    with pytest.raises(ZeroDivisionError, match="no") as caught:
+        f(leaf([1.0])).sum().backward()
+    assert "failing: raised while backward ran its rules" in caught.value.__notes__[0]
+
+
+def test_a_compose_of_another_shape_is_named() -> None:
+    f = tg.fused_op(
+        lambda x: (x * 2.0, x), name="odd", leaves=("m",), x=lambda g, m: g * 2.0 + 0.0 * m, compose=lambda x: x.sum()
+    )
+    x = leaf([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"odd: its compose returned a tensor of shape \(\), expected shape \(2,\)"):
+        tg.gradients(f(x).sum(), x, create_graph=True)
+
+
+def test_a_diverged_run_stops_before_the_update() -> None:
+    data = tg.data.load_digits()
+    model = tg.models.FullyConnectedNet([8], input_dim=64, seed=0, dtype=np.float64)
+    solver = tg.training.Solver(
+        model, data, optim_config={"learning_rate": 1e300}, num_epochs=1, verbose=False, seed=0
+    )
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(FloatingPointError, match=r"the loss of iteration \d+ is (nan|inf).*Try a learning rate below"),
+    ):
+        solver.train()
+    assert np.isfinite(solver.loss_history).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_hyperparameters_of_losses_are_finite(value: float) -> None:
+    x, y = leaf(np.ones((2, 3))), np.array([0, 1])
+    with pytest.raises(ValueError, match="svm_loss: delta: given"):
+        tg.svm_loss(x, y, delta=value)
+    with pytest.raises(ValueError, match="l2_penalty: reg: given"):
+        tg.l2_penalty(x, value)
+
+
+def test_float32_layers_and_penalties_stay_float32() -> None:
+    layer = tg.nn.Linear(3, 4, seed=0)
+    assert layer(np.ones((2, 3))).dtype == np.float32
+    loss = tg.l2_penalty(layer.W, np.float64(0.1))
+    assert loss.dtype == np.float32
+    loss.backward()
+    assert layer.W.grad is not None
+    assert layer.W.grad.dtype == np.float32
+
+
+def test_an_index_that_its_owner_overwrites_is_kept() -> None:
+    x, index = leaf([1.0, 2.0, 3.0]), np.array([0, 0])
+    y = x[index].sum()
+    index[:] = 2
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [2.0, 0.0, 0.0])
+
+
+def test_one_weight_for_one_output_as_a_list_or_in_one() -> None:
+    x = leaf([2.0])
+    y = x * x
+    for weight in ([3.0], np.array([3.0]), [np.array([3.0])], [tg.tensor([3.0])]):
+        (d,) = tg.gradients(y, x, weight, retain_graph=True)
+        np.testing.assert_array_equal(d.data, [12.0])
+
+
+def test_numpys_facts_about_tensors() -> None:
+    x = leaf(np.ones((2, 3)))
+    assert (np.shape(x), np.ndim(x), np.size(x), np.size(x, 1)) == ((2, 3), 2, 6, 3)
+
+
+def test_seeds_and_options_are_named() -> None:
+    data = tg.data.load_digits()
+    model = tg.models.TwoLayerNet(64, 8)
+    for options, message in (({"seed": "a"}, "seed: given 'a'"), ({"seed": -1}, "seed: given -1"),
+                             ({"optim_config": "adam"}, "optim_config: given 'adam', expected a dict")):  # fmt: skip
+        with pytest.raises((TypeError, ValueError), match=message):
+            tg.training.Solver(model, data, **options)
+    with pytest.raises(TypeError, match="load_state_dict: given NoneType"):
+        model.load_state_dict(None)  # type: ignore[arg-type]  # the wrong call is what is tested
+    with pytest.raises(TypeError, match=r"output 0 is list.*Graph\(a, b\)"):
+        tg.Graph([leaf(1.0) * 2.0])  # type: ignore[arg-type]  # as above
