@@ -6,12 +6,14 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
 
-from tinygrad_fc.engine import node
+from tinygrad_fc.engine import dispatch, node
+from tinygrad_fc.engine.op import REGISTRY
 
 # The checks that several tests share stand in tests/registry_checks.py.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -42,3 +44,14 @@ def recording_mode_is_restored() -> Iterator[None]:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator of the test's own: the same in each run, and whatever other tests draw."""
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Take the operations that a test declares out of the tables again."""
+    tables: list[dict[Any, Any]] = [REGISTRY, dispatch.UFUNCS, dispatch.FUNCTIONS, vars(dispatch.functions)]
+    before = [dict(table) for table in tables]
+    yield
+    for table, old in zip(tables, before, strict=True):
+        table.clear()
+        table.update(old)

@@ -39,12 +39,22 @@ def _positive(text: str) -> int:
 _positive.__name__ = "positive integer"  # argparse's message names the type
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+_whole.__name__ = "integer of at least 0"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser the command's options."""
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="FOLDER",
                         help="where the pictures go (default: out)")  # fmt: skip
     parser.add_argument("--epochs", type=_positive, default=30, metavar="N", help="passes over the data (default: 30)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the weights and the batches (default: 0)")
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of weights and batches (default: 0)")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -92,7 +102,7 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             make()
             written.append(f"{what:9s} {path}")
-        except (RuntimeError, ModuleNotFoundError) as error:
+        except (RuntimeError, ModuleNotFoundError, OSError) as error:
             print(f"{what} not drawn: {error}", file=sys.stderr)
     print("\n".join(written))
     if not report:

@@ -7,7 +7,7 @@ import functools
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from registry_cases import Case, close
 from registry_checks import CHECKS, SLACK, cases, check_op, peak_memory
 
 import tinygrad_fc as tg
-from tinygrad_fc.engine import dispatch
 from tinygrad_fc.engine.op import REGISTRY, Op
 
 OPS = sorted(REGISTRY)
@@ -145,17 +144,6 @@ def test_fused_needs_no_more_memory(name: str, rng: np.random.Generator) -> None
 
 
 # ---- the checks can fail
-
-
-@pytest.fixture
-def registry() -> Iterator[None]:
-    """Put the tables back as they were, so that a test may declare what is wrong."""
-    tables = [REGISTRY, dispatch.UFUNCS, dispatch.FUNCTIONS, vars(dispatch.functions)]
-    before = [dict(table) for table in tables]
-    yield
-    for table, old in zip(tables, before, strict=True):
-        table.clear()
-        table.update(old)
 
 
 def one_array(generator: np.random.Generator) -> list[Any]:

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_fc as tg
-from tinygrad_fc.engine import dispatch
-from tinygrad_fc.engine.op import REGISTRY
 
-
-@pytest.fixture(autouse=True)
-def tables() -> Iterator[None]:
-    """Put the tables of operations back as they were."""
-    held = [REGISTRY, dispatch.UFUNCS, dispatch.FUNCTIONS, vars(dispatch.functions)]
-    before = [dict(table) for table in held]
-    yield
-    for table, old in zip(held, before, strict=True):
-        table.clear()
-        table.update(old)
+pytestmark = pytest.mark.usefixtures("registry")
 
 
 def leaf(value: Any) -> tg.Tensor:
@@ -174,3 +162,46 @@ def test_seeds_and_options_are_named() -> None:
         model.load_state_dict(None)  # type: ignore[arg-type]  # the wrong call is what is tested
     with pytest.raises(TypeError, match=r"output 0 is list.*Graph\(a, b\)"):
         tg.Graph([leaf(1.0) * 2.0])  # type: ignore[arg-type]  # as above
+
+
+def blank_sample_network(dtype: Any) -> tuple[Any, list[tg.Tensor]]:
+    model = tg.models.TwoLayerNet(6, 5, 3, seed=0, dtype=dtype)
+    X = np.random.default_rng(0).standard_normal((4, 6))
+    X[0] = 0.0
+    return (lambda *_: model.loss_tensor(X, np.array([0, 1, 2, 0]))), list(model.parameters())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradcheck_of_a_network_that_sits_on_kinks(dtype: Any) -> None:
+    f, parameters = blank_sample_network(dtype)
+    report = tg.gradcheck(f, *parameters)
+    assert report, report
+
+
+@pytest.mark.parametrize("at", [0.0, 1e-9, 1e-8])
+def test_gradcheck_on_a_kink(at: float) -> None:
+    assert tg.gradcheck(tg.relu, [at, 1.0])
+    steep = tg.op(lambda x: np.maximum(x, 0.0), name="steep", x=lambda g, x: g * 2.0 * (x >= 0))
+    assert not tg.gradcheck(steep, [at, 1.0])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_gradcheck_of_float32_networks_is_taken_in_float64(seed: int) -> None:
+    X = np.random.default_rng(seed).standard_normal((8, 6))
+    model = tg.models.FullyConnectedNet([20, 10], input_dim=6, num_classes=3, seed=seed, weight_scale=0.5)
+    homes = [p.data for p in model.parameters()]
+    report = tg.gradcheck(lambda *_: model.loss_tensor(X, np.arange(8) % 3), *model.parameters())
+    assert report, report
+    for p, home in zip(model.parameters(), homes, strict=True):
+        assert p.data is home
+
+
+def test_gradcheck_at_the_edge_of_a_domain() -> None:
+    assert tg.gradcheck(np.log, [1e-5, 1.0])
+    assert not tg.gradcheck(tg.op(np.arcsin, x=lambda g, x: np.full_like(x, np.inf)), [0.5])
+
+
+def test_drawing_names_with_backslashes_and_control_characters(tmp_path: Any) -> None:
+    x = tg.tensor([1.0], requires_grad=True, name="a\\N b\x00 c\nd")
+    svg = tg.draw((x * 2.0).sum(), tmp_path / "g.svg").read_text(encoding="utf-8")
+    assert "a\\N b\ufffd c d" in svg.replace("&#45;", "-").replace("&#160;", " ")

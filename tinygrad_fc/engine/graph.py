@@ -89,8 +89,10 @@ class Graph:
         roots: list[Node] = []
         for position, output in enumerate(outputs):
             if not isinstance(output, Tensor):
-                several = " Several are given one by one: Graph(a, b)." if isinstance(output, (list, tuple)) else ""
-                raise TypeError(f"Graph: output {position} is {type(output).__name__}, expected a Tensor.{several}")
+                raise TypeError(
+                    f"Graph: output {position} is {type(output).__name__}, expected a Tensor. Several are given one by "
+                    f"one: Graph(a, b)."
+                )
             if type(output.node) is not Node:
                 raise TypeError(
                     f"Graph: output {position}, {output._label()}, has no graph: no input of it needs a gradient "

@@ -61,7 +61,8 @@ class Tensor:
         array = np.asarray(value)
         if array.shape != self._data.shape:
             raise ValueError(
-                f"data of tensor{label}: given shape {array.shape}, expected {self._data.shape}: a tensor keeps its shape."
+                f"data of tensor{label}: given shape {array.shape}, expected {self._data.shape}: "
+                f"a tensor keeps its shape."
             )
         if not np.can_cast(array.dtype, self._data.dtype, "same_kind"):
             raise TypeError(f"data of tensor{label}: cannot cast {array.dtype} to {self._data.dtype} without loss.")

@@ -63,11 +63,13 @@ def plot_history(solver: Solver, path: str | Path | None = None, title: str = ""
     epochs = np.arange(len(solver.val_acc_history))
     accuracies.plot(epochs, solver.train_acc_history, "o-", color="#b9770e", markersize=3, label="training")
     accuracies.plot(epochs, solver.val_acc_history, "s-", color="#2e7d4f", markersize=3, label="validation")
-    best = int(np.argmax(solver.val_acc_history))
-    accuracies.annotate(
-        f"best {solver.val_acc_history[best]:.3f}", (best, solver.val_acc_history[best]), xytext=(0, -28),
-        textcoords="offset points", ha="center", color="#2e7d4f", arrowprops={"arrowstyle": "-", "color": "#2e7d4f"},
-    )  # fmt: skip
+    if solver.val_acc_history:
+        best = int(np.argmax(solver.val_acc_history))
+        accuracies.annotate(
+            f"best {solver.val_acc_history[best]:.3f}", (best, solver.val_acc_history[best]), xytext=(0, -28),
+            textcoords="offset points", ha="center", color="#2e7d4f",
+            arrowprops={"arrowstyle": "-", "color": "#2e7d4f"},
+        )  # fmt: skip
     accuracies.set(title="Accuracy", xlabel="epoch", ylabel="share of samples right")
     accuracies.legend(frameon=False, loc="lower right")
     for axes in (losses, accuracies):

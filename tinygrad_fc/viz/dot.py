@@ -99,9 +99,10 @@ def _box(picture: Any, graph: Graph, box: GraphNode) -> None:
     small = "".join(f'<br/><font point-size="9" color="{FAINT}">{escape(clip(line))}</font>' for line in lines)
     style = "filled" if box.kind == "parameter" else "filled,dashed" if box.kind == "constant" else "filled,rounded"
     kinds = {"op": f"result of {box.op}", "parameter": "leaf that needs a gradient", "constant": "input, no gradient"}
+    path = ".".join(box.module).replace("\\", "/") + ": " if box.module else ""
     picture.node(
         str(box.id), label=f"<<b> {escape(clip(title))} </b>{small}>", fillcolor=fill, color=line, style=style,
-        tooltip=f"{'.'.join(box.module) + ': ' if box.module else ''}{kinds[box.kind]}, {box.shape} {box.dtype}",
+        tooltip=clip(f"{path}{kinds[box.kind]}, {box.shape} {box.dtype}", 200),
         penwidth="1.8" if output else "1.1",
     )  # fmt: skip
 
@@ -114,8 +115,8 @@ def clip(text: str, length: int = 48) -> str:
 
 
 def escape(text: str) -> str:
-    """Return `text` for a label: HTML, in which Graphviz would still read a backslash."""
-    return html.escape(text).replace("\\", "&#92;")
+    """Return `text` for a label: HTML, in which Graphviz takes a backslash for an escape, so it is doubled."""
+    return html.escape(text).replace("\\", "\\\\")
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
@@ -213,6 +214,6 @@ def notebook_svg(target: Tensor | Graph, limit: int = 300) -> str | None:
         return None
     try:
         text = render(dot_source(graph).source, "svg").decode()
-    except RuntimeError:
+    except (RuntimeError, OSError):
         return None  # the text is shown instead; `draw` says what to install
     return text[text.index("<svg") :]

@@ -1,0 +1,63 @@
+"""Pictures taken apart, and small graphs to draw, for the tests of viz."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinygrad_fc as tg
+
+SVG = "{http://www.w3.org/2000/svg}"
+XLINK = "{http://www.w3.org/1999/xlink}"
+
+
+class Picture:
+    """An SVG, taken apart: the words of each box and panel, and the edges."""
+
+    def __init__(self, source: Path | str) -> None:
+        text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
+        self.root = ET.fromstring(text)
+        self.boxes: dict[int, list[str]] = {}
+        self.tips: dict[int, str] = {}
+        self.places: dict[int, tuple[float, float]] = {}
+        self.edges: list[tuple[int, int, str]] = []
+        self.panels: list[str] = []
+        for group in self.root.iter(f"{SVG}g"):
+            title = group.findtext(f"{SVG}title") or ""
+            words = [self.clean("".join(text.itertext())) for text in group.iter(f"{SVG}text")]
+            match group.get("class"):
+                case "node":
+                    first = next(group.iter(f"{SVG}text"))
+                    self.boxes[int(title)] = words
+                    self.places[int(title)] = float(first.get("x", "")), float(first.get("y", ""))
+                    self.tips[int(title)] = next(group.iter(f"{SVG}a")).get(f"{XLINK}title", "")
+                case "edge":
+                    start, end = title.split("->")
+                    self.edges.append((int(start), int(end), " ".join(words)))
+                case "cluster":
+                    self.panels.append(" ".join(words))
+
+    @staticmethod
+    def clean(text: str) -> str:
+        return text.replace("\xa0", " ").strip()
+
+
+def picture(target: Any, folder: Path, **options: Any) -> Picture:
+    return Picture(tg.draw(target, folder / "picture.svg", **options))
+
+
+def leaf(values: Any, name: str | None = None) -> tg.Tensor:
+    return tg.tensor(values, requires_grad=True, name=name)
+
+
+def example() -> tg.Tensor:
+    x, w = tg.tensor(np.ones((4, 3), np.float32), name="x"), leaf(np.ones((3, 2), np.float32), "w")
+    return (np.tanh(x @ w) * 2.0).sum(axis=0)
+
+
+def network(**arguments: Any) -> tg.Tensor:
+    model = tg.models.FullyConnectedNet([5, 4], input_dim=6, num_classes=3, seed=0, **arguments)
+    return model.loss_tensor(np.ones((2, 6), np.float32), np.array([0, 2]))
