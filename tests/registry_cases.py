@@ -84,7 +84,7 @@ def leaves(arrays: Arrays, needed: list[bool] | None = None) -> list[tg.Tensor]:
     found = []
     for n, array in enumerate(arrays):
         item = tg.tensor(array, requires_grad=needed is None or needed[n])
-        item._data = array
+        item._array = array
         found.append(item)
     return found
 

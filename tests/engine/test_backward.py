@@ -222,7 +222,7 @@ def test_an_overwritten_leaf_is_found_and_both_are_named() -> None:
         elif how == "update":
             w.data -= 0.5
         else:
-            w._data[...] = 3.0
+            w._array[...] = 3.0
             w.touch_()
 
     for how in ("assign", "update", "touch"):

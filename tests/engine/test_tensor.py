@@ -247,7 +247,7 @@ def test_comparisons_are_constant_booleans(f: Any, t: tg.Tensor) -> None:
         assert type(out) is tg.Tensor
         assert out.dtype == bool
         assert not out.requires_grad
-        np.testing.assert_array_equal(out.data, f(t.data, getattr(other, "_data", other)))
+        np.testing.assert_array_equal(out.data, f(t.data, getattr(other, "_array", other)))
         np.testing.assert_array_equal(f(t.data, tg.tensor(3.0)).data, f(t.data, 3.0))
 
 

@@ -205,3 +205,49 @@ def test_drawing_names_with_backslashes_and_control_characters(tmp_path: Any) ->
     x = tg.tensor([1.0], requires_grad=True, name="a\\N b\x00 c\nd")
     svg = tg.draw((x * 2.0).sum(), tmp_path / "g.svg").read_text(encoding="utf-8")
     assert "a\\N b\ufffd c d" in svg.replace("&#45;", "-").replace("&#160;", " ")
+
+
+def test_masked_arrays_do_not_drop_the_gradient() -> None:
+    with pytest.raises(TypeError, match="cannot become a plain array in silence"):
+        np.ma.ones(3) * leaf(np.ones(3))
+
+
+def test_a_parameter_is_not_replaced_by_what_is_not_trained() -> None:
+    layer = tg.nn.Linear(3, 4, seed=0)
+    before = layer.W
+    with pytest.raises(TypeError, match=r"W is a parameter, which ndarray cannot replace.*W\.write_\(value\)"):
+        layer.W = np.ones((3, 4))  # type: ignore[assignment]  # the wrong assignment is what is tested
+    assert layer.W is before
+    layer.W = tg.nn.Parameter(np.ones((3, 4)), np.float32)
+    assert [p.shape for p in layer.parameters()] == [(3, 4), (4,)]
+    with pytest.raises(TypeError, match=r"extra: a plain tensor in a module is not trained: make it nn\.Parameter"):
+        layer.extra = leaf([1.0])
+    layer.last = leaf([1.0]) * 2.0  # a result is kept as it is
+
+
+def test_modules_that_know_each_other() -> None:
+    outer, inner = tg.nn.Sequential(tg.nn.Linear(2, 3, seed=0)), tg.nn.Sequential(tg.nn.Linear(3, 2, seed=0))
+    outer.kid = inner
+    inner.parent = outer
+    assert len(list(outer.parameters())) == len(list(inner.parameters())) == 4
+
+
+def test_the_second_derivative_of_a_linear_function_is_zero() -> None:
+    x = leaf([1.0, 2.0])
+    (first,) = tg.gradients((x * 3.0).sum(), [x], create_graph=True)
+    (second,) = tg.gradients(first.sum(), [x], create_graph=True)
+    (third,) = tg.gradients(second.sum(), [x])
+    np.testing.assert_array_equal(first.data, [3.0, 3.0])
+    np.testing.assert_array_equal(second.data, [0.0, 0.0])
+    np.testing.assert_array_equal(third.data, [0.0, 0.0])
+
+
+def test_small_things() -> None:
+    assert tg.logsumexp(tg.tensor([1, 2])).item() == pytest.approx(np.log(np.exp(1) + np.exp(2)))
+    assert isinstance(tg.nn.SVMLoss(fused=False)(np.ones((2, 3)), np.array([0, 1])), tg.Tensor)
+    with pytest.raises(TypeError, match="without axes, cannot be iterated"):
+        list(tg.tensor(1.0))
+    with pytest.raises(TypeError, match=r"at\.set: no index is given"):
+        leaf([1.0]).at.set(2.0)
+    with pytest.raises(TypeError, match="tensor: name is 3, expected a string"):
+        tg.tensor([1.0], name=3)  # type: ignore[arg-type]  # as above

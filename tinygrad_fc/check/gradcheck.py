@@ -95,8 +95,8 @@ def gradcheck(
 
     Every coordinate is moved up and down, in float64 whatever the dtype of the input; the central differences at `h`
     and `h / 2` are extrapolated (Richardson), and where they disagree, as they do across a kink, smaller steps are
-    tried. On a kink, any gradient between the slopes of its two sides holds. A result that is no scalar is weighted with random
-    numbers first. The inputs are as they were afterwards, also when `f` raises.
+    tried. On a kink, any gradient between the slopes of its two sides holds. A result that is no scalar is weighted
+    with random numbers first. The inputs are as they were afterwards, also when `f` raises.
 
     Parameters
     ----------
@@ -161,29 +161,29 @@ def gradcheck(
             return float(np.sum(f(*tensors).data * weights, dtype=np.float64))
 
     picks = [_pick(t, samples, generator) for t in tensors]
-    homes = [t._data for t in tensors]
+    homes = [t._array for t in tensors]
     # Each value of f is off by some rounding errors of its terms; a difference divides that by the step.
     rounding = 20.0 * float(np.finfo(np.float64).eps) * float(np.sum(np.abs(out.data * weights)))
     bar = _bar(sum(map(len, picks)), progress)
     checks = []
     try:
         for t, home in zip(tensors, homes, strict=True):
-            t._data = home.astype(np.float64)
+            t._array = home.astype(np.float64)
         for position, (t, d, indices) in enumerate(zip(tensors, analytic, picks, strict=True)):
             exact = homes[position].dtype == np.float64
             bound = tolerance or (1e-6 if exact else 1e-4)
             ours, theirs, noise = np.empty((3, len(indices)))
             for k, index in enumerate(indices):
                 ours[k] = d[index]
-                near = (h or 1e-4) * max(1.0, abs(float(t._data[index])))
-                theirs[k], noise[k] = _difference(value, t._data, index, near, ours[k], bound, rounding)
+                near = (h or 1e-4) * max(1.0, abs(float(t._array[index])))
+                theirs[k], noise[k] = _difference(value, t._array, index, near, ours[k], bound, rounding)
                 bar.update()
             if not exact:  # the gradient itself is a sum of rounded terms
                 noise += 50.0 * float(np.finfo(homes[position].dtype).eps) * np.max(np.abs(ours), initial=0.0)
             checks.append(_compare(t.name or f"input {position}", t.shape, indices, ours, theirs, noise, bound))
     finally:
         for t, home in zip(tensors, homes, strict=True):
-            t._data = home
+            t._array = home
         bar.close()
     return GradcheckReport(tuple(checks))
 

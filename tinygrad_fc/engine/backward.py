@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .node import Node, recording
-from .pull import pull, pull_recorded
+from .pull import independent, pull, pull_recorded
 from .tensor import Tensor, constant
 
 if TYPE_CHECKING:
@@ -104,7 +104,13 @@ def gradients(
     if create_graph:
         with recording():
             found = pull_recorded(order, found, set(targets), retain)
-        return [found[t] if found.get(t) is not None else constant(np.zeros(t.shape, t.dtype)) for t in targets]
+        results = []
+        for item, target in zip(inputs, targets, strict=True):
+            value = found.get(target)
+            value = constant(np.zeros(target.shape, target.dtype)) if value is None else value
+            # A gradient that does not depend on the input, as a linear function's, has a derivative too: zero.
+            results.append(value if value.requires_grad else independent(value, item))
+        return results
     found, owned = pull(order, found, retain, set(targets))
     results = []
     for target in targets:
@@ -139,7 +145,7 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
             "computed under no_grad()."
         )
     if gradient is None:
-        if node.shape != () and output._data.size != 1:
+        if node.shape != () and output._array.size != 1:
             raise ValueError(
                 f"backward: the tensor has shape {node.shape}, and only a scalar's gradient is 1 by itself. Reduce it "
                 f"first, t.sum().backward(), or give {argument.rsplit(' ', 1)[-1]} of shape {node.shape}."

@@ -199,9 +199,9 @@ class Graph:
         if type(parent) not in (Node, Constant):
             return parent
         result = Tensor()
-        result._data = np.ones(parent.shape, parent.dtype)
+        result._array = np.ones(parent.shape, parent.dtype)
         name = parent.name or argument
-        result.node = leaf(result._data, name) if type(parent) is Node else Constant(name, parent.shape, parent.dtype)
+        result.node = leaf(result._array, name) if type(parent) is Node else Constant(name, parent.shape, parent.dtype)
         return result
 
     def to_dict(self) -> dict[str, Any]:

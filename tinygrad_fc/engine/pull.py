@@ -16,6 +16,12 @@ from .tensor import Tensor, constant
 # arguments, even where one argument was computed from another.
 _same = op(lambda x: x, name="same", x=lambda g: g, samples=lambda generator: [(generator.normal(size=(2, 3)),)])
 
+# A value that happens not to depend on `x`: what a constant derivative is, so that it can be differentiated again.
+independent = op(
+    lambda value, x: np.array(value), name="independent", value=lambda g: g, x=lambda g, x: np.zeros_like(x),
+    samples=lambda generator: [(generator.normal(size=(2, 3)), generator.normal(size=(2, 3)))],
+)  # fmt: skip
+
 
 def pull(
     order: list[Node], seeds: dict[Node, Any], retain: bool, targets: set[Node] | frozenset[Node] = frozenset()
@@ -132,7 +138,7 @@ def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False
     self: Any = node.op
     tensor = isinstance(d, Tensor)
     if tensor and not recorded:  # the rule called tensor functions
-        d, tensor = d._data, False
+        d, tensor = d._array, False
     if not tensor and type(d) is not ndarray:
         if not isinstance(d, (ndarray, np.generic)):
             raise TypeError(f"{_where(self, node, position)} returned {type(d).__name__}, expected an array.")
@@ -231,7 +237,7 @@ def _tensor(data: Any, node: Any) -> Any:
     if type(node) is not Node:
         return data
     result = Tensor()
-    result._data, result.node = data, node
+    result._array, result.node = data, node
     return result
 
 

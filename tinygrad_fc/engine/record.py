@@ -40,7 +40,7 @@ def unary(self: Op) -> Record:
     def record(x: Any) -> Tensor:
         if not isinstance(x, Tensor) or type(x.node) is not Node or mode_get() is not None:
             return slow(x)
-        x_data, x_node = x._data, x.node
+        x_data, x_node = x._array, x.node
         try:
             out = function(x_data)
         except Exception as error:
@@ -48,7 +48,7 @@ def unary(self: Op) -> Record:
         if type(out) is not ndarray:
             out = as_array(self, out)
         result = Tensor()
-        result._data = out
+        result._array = out
         result.node = node = Node()
         node.op = self
         node.parents = (x_node,)
@@ -70,11 +70,11 @@ def binary(self: Op) -> Record:
 
     def record(x: Any, y: Any) -> Tensor:
         if isinstance(x, Tensor):
-            x_data, x_node = x._data, x.node
+            x_data, x_node = x._array, x.node
         else:
             x_data, x_node = (x, None) if type(x) in _NUMBERS else (_operand(x), None)
         if isinstance(y, Tensor):
-            y_data, y_node = y._data, y.node
+            y_data, y_node = y._array, y.node
         else:
             y_data, y_node = (y, None) if type(y) in _NUMBERS else (_operand(y), None)
         if type(x_node) is Node:
@@ -98,7 +98,7 @@ def binary(self: Op) -> Record:
             check_output(self, out, (x_data, y_data))
         keep_x, keep_y, keep_out = keep
         result = Tensor()
-        result._data = out
+        result._array = out
         result.node = node = Node()
         node.op = self
         node.parents = (x_node, y_node)
@@ -129,10 +129,10 @@ def general(self: Op) -> Record:
         parents: list[Any] = []
         for role, operand in zip(roles, operands):  # noqa: B905  # as many by construction; strict= costs time
             if role == 2:
-                data.append(tuple([item._data if isinstance(item, Tensor) else _operand(item) for item in operand]))
+                data.append(tuple([item._array if isinstance(item, Tensor) else _operand(item) for item in operand]))
                 parents += [parent_of(item) for item in operand]
             elif isinstance(operand, Tensor):
-                data.append(operand._data)
+                data.append(operand._array)
                 if role:
                     parents.append(operand.node or parent_of(operand))
                 elif type(operand.node) is Node and self.differentiable:
@@ -158,7 +158,7 @@ def general(self: Op) -> Record:
         if type(out) is not ndarray:
             out = as_array(self, out)
         result = Tensor()
-        result._data = out
+        result._array = out
         result.node = node = None
         needed = tuple([type(parent) is Node for parent in parents])
         mode = mode_get()
@@ -219,7 +219,7 @@ def parent_of(operand: Any) -> Any:
         return operand
     if isinstance(operand, Tensor):
         if operand.node is None:
-            operand.node = Constant(None, operand._data.shape, operand._data.dtype)
+            operand.node = Constant(None, operand._array.shape, operand._array.dtype)
         return operand.node
     array = np.asarray(operand)
     return Constant(None, array.shape, array.dtype)

@@ -28,8 +28,8 @@ class Tensor:
         The place on the tape: a `Node` when the tensor needs a gradient, else what is known for drawing.
     """
 
-    __slots__ = ("_data", "node", "__weakref__")
-    _data: np.ndarray
+    __slots__ = ("_array", "node", "__weakref__")
+    _array: np.ndarray  # not `_data`: that is what numpy.ma looks for, and takes without its gradient
     node: Node | Constant | None
 
     # ---- facts
@@ -41,32 +41,32 @@ class Tensor:
         Assigning (``p.data = v``, ``p.data -= step``) makes graphs that used the old values stale, and backward through
         them raises. Writing into the array by index is not seen: do it before the tensor is used, not after.
         """
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, value: npt.ArrayLike) -> None:
-        self._data = self._checked(value)
+        self._array = self._checked(value)
         self.touch_()
 
     def _checked(self, value: npt.ArrayLike) -> np.ndarray:
         """Return `value` as an array that may take this tensor's place, or raise."""
         label = f" {self.name!r}" if self.name else ""
         if isinstance(value, Tensor):
-            value = value._data
+            value = value._array
         if type(self.node) is Node and self.node.op is not None:
             raise TypeError(
                 f"data of tensor{label} cannot be assigned: it was computed by {self.node.op.name}, and the tape holds "
                 f"its value. Only leaves take new data. Wrong: h = x * 2; h.data = v. Right: h = tg.tensor(v)."
             )
         array = np.asarray(value)
-        if array.shape != self._data.shape:
+        if array.shape != self._array.shape:
             raise ValueError(
-                f"data of tensor{label}: given shape {array.shape}, expected {self._data.shape}: "
+                f"data of tensor{label}: given shape {array.shape}, expected {self._array.shape}: "
                 f"a tensor keeps its shape."
             )
-        if not np.can_cast(array.dtype, self._data.dtype, "same_kind"):
-            raise TypeError(f"data of tensor{label}: cannot cast {array.dtype} to {self._data.dtype} without loss.")
-        return array.astype(self._data.dtype, copy=False)
+        if not np.can_cast(array.dtype, self._array.dtype, "same_kind"):
+            raise TypeError(f"data of tensor{label}: cannot cast {array.dtype} to {self._array.dtype} without loss.")
+        return array.astype(self._array.dtype, copy=False)
 
     def touch_(self) -> None:
         """Note that the array of a leaf was overwritten: graphs that used the old values refuse to go backward."""
@@ -83,9 +83,9 @@ class Tensor:
         if type(self.node) is not Node:
             raise TypeError("grad cannot be set: the tensor needs no gradient (make it with requires_grad=True).")
         if value is not None:
-            value = np.array(value, dtype=self._data.dtype)
-            if value.shape != self._data.shape:
-                raise ValueError(f"grad: given shape {value.shape}, expected {self._data.shape}.")
+            value = np.array(value, dtype=self._array.dtype)
+            if value.shape != self._array.shape:
+                raise ValueError(f"grad: given shape {value.shape}, expected {self._array.shape}.")
         self.node.grad = value
 
     @property
@@ -100,7 +100,7 @@ class Tensor:
         elif isinstance(self.node, Constant):
             self.node.name = value
         else:
-            self.node = Constant(value, self._data.shape, self._data.dtype)
+            self.node = Constant(value, self._array.shape, self._array.dtype)
 
     @property
     def requires_grad(self) -> bool:
@@ -115,22 +115,22 @@ class Tensor:
     @property
     def shape(self) -> Shape:
         """The lengths of the axes."""
-        return self._data.shape
+        return self._array.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The element type."""
-        return self._data.dtype
+        return self._array.dtype
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self._data.ndim
+        return self._array.ndim
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._data.size
+        return self._array.size
 
     # ---- gradients
 
@@ -165,7 +165,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """Return a tensor of the same array that needs no gradient."""
-        return constant(self._data)
+        return constant(self._array)
 
     def numpy(self) -> np.ndarray:
         """Return the array; raise TypeError when the tensor needs a gradient (use ``t.data``)."""
@@ -173,11 +173,11 @@ class Tensor:
 
     def item(self) -> Any:
         """Return the one element as a Python number."""
-        return self._data.item()
+        return self._array.item()
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
-        return self._data.tolist()
+        return self._array.tolist()
 
     # ---- NumPy's protocols, and what would lose a gradient
 
@@ -193,18 +193,18 @@ class Tensor:
                 f"{self._label()} needs a gradient and cannot become a plain array in silence. For the numbers: "
                 f"t.data; for a constant: t.detach(); for an array of tensors: tg.stack([t, u])."
             )
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(self._array, dtype=dtype, copy=copy)
 
     def _scalar(self, kind: str) -> Any:
         if type(self.node) is Node:
             raise TypeError(f"{kind}({self._label()}) would lose its gradient: write t.item() for the number.")
-        return self._data.item()
+        return self._array.item()
 
     def __float__(self) -> float: return float(self._scalar("float"))
     def __int__(self) -> int: return int(self._scalar("int"))
     def __complex__(self) -> complex: return complex(self._scalar("complex"))
-    def __index__(self) -> int: return self._data.__index__()
-    def __bool__(self) -> bool: return bool(self._data)
+    def __index__(self) -> int: return self._array.__index__()
+    def __bool__(self) -> bool: return bool(self._array)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(
@@ -213,10 +213,12 @@ class Tensor:
         )
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self._data)))
+        if not self._array.ndim:
+            raise TypeError("a 0-d tensor, without axes, cannot be iterated over: t.item() is its number.")
+        return (self[i] for i in range(len(self._array)))
 
     # Tensors are keys by identity, as parameters of an optimizer must be; == compares elements, as in NumPy.
     __hash__ = object.__hash__
@@ -225,10 +227,10 @@ class Tensor:
         return f"tensor {self.name!r} {self.shape}" if self.name else f"tensor {self.shape}"
 
     def __repr__(self) -> str:
-        body = np.array2string(self._data, separator=", ", prefix="tensor(")
+        body = np.array2string(self._array, separator=", ", prefix="tensor(")
         facts = [body]
-        if self._data.dtype not in (np.float64, np.bool_, np.int64) or not self._data.size:
-            facts.append(f"dtype={self._data.dtype}")
+        if self._array.dtype not in (np.float64, np.bool_, np.int64) or not self._array.size:
+            facts.append(f"dtype={self._array.dtype}")
         if self.name:
             facts.append(f"name={self.name!r}")
         if type(self.node) is Node:
@@ -236,12 +238,12 @@ class Tensor:
         return f"tensor({', '.join(facts)})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._data.item() if self._data.ndim == 0 else self._data, spec) if spec else repr(self)
+        return format(self._array.item() if self._array.ndim == 0 else self._array, spec) if spec else repr(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if type(self.node) is Node and self.node.op is not None:
             raise TypeError(f"{self._label()} was computed and holds its graph: copy or pickle t.detach().")
-        return tensor, (self._data, None, self.requires_grad, self.name)
+        return tensor, (self._array, None, self.requires_grad, self.name)
 
     def _repr_svg_(self) -> str | None:
         """Show the graph in a notebook; None (the text) for a tensor without one, or where nothing can render it."""
@@ -315,7 +317,7 @@ class Tensor:
 def constant(data: np.ndarray, name: str | None = None) -> Tensor:
     """Return a tensor of `data` (not copied) that needs no gradient."""
     result = Tensor()
-    result._data = data
+    result._array = data
     result.node = Constant(name, data.shape, data.dtype) if name else None
     return result
 
@@ -355,6 +357,8 @@ def tensor(
     >>> x.grad
     array([2., 4., 6.])
     """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"tensor: name is {name!r}, expected a string.")
     if isinstance(data, Tensor):
         data = data.numpy()
     try:

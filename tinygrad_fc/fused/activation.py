@@ -28,7 +28,7 @@ relu = fused_op(
 )  # fmt: skip
 relu.__doc__ = """Return ``max(x, 0)`` elementwise.
 
-NaN passes through, in both directions. The gradient at 0 is 0 (`maximum`, in contrast, would share it), as in the
+NaN stays NaN, with gradient 1. The gradient at 0 is 0 (`maximum`, in contrast, would share it), as in the
 course CS231n and in PyTorch.
 
 Parameters

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine.tensor import Tensor
+import numpy as np
+
+from ..engine.tensor import Tensor, constant
 from ..fused import softmax_loss, svm_loss
 from .module import Module
 
@@ -37,7 +39,7 @@ def _run(operation: Any, fused: bool, x: Any, y: Any) -> Tensor:
     from ..fused.arguments import check_labels
 
     check_labels(operation.__name__, x.data if isinstance(x, Tensor) else x, y)
-    return operation.op.compose(x, y)
+    return operation.op.compose(x if isinstance(x, Tensor) else constant(np.asarray(x)), y)
 
 
 LOSSES = {"softmax": SoftmaxLoss, "svm": SVMLoss}

@@ -41,13 +41,13 @@ class Parameter(Tensor):
             raise TypeError(
                 f"Parameter: dtype {array.dtype} is not floating point: give dtype=np.float32 or np.float64."
             )
-        self._data = array
+        self._array = array
         self.node = leaf(array)
 
     @property
     def data(self) -> np.ndarray:
         """The values, an ndarray, without a copy."""
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, value: npt.ArrayLike) -> None:
@@ -56,8 +56,8 @@ class Parameter(Tensor):
     def write_(self, value: npt.ArrayLike) -> None:
         """Copy `value`, of the same shape, into the storage; graphs that used the old values turn stale."""
         array = self._checked(value)
-        if array is not self._data:
-            np.copyto(self._data, array)
+        if array is not self._array:
+            np.copyto(self._array, array)
         self.touch_()
 
     def move_(self, storage: np.ndarray) -> None:
@@ -67,11 +67,11 @@ class Parameter(Tensor):
                 f"move_: storage is {storage.shape} {storage.dtype}, "
                 f"expected {self.shape} {self.dtype} as {self._label()}."
             )
-        np.copyto(storage, self._data)
-        self._data = storage
+        np.copyto(storage, self._array)
+        self._array = storage
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._data, self.name)
+        return _rebuild, (self._array, self.name)
 
 
 def _rebuild(data: np.ndarray, name: str | None) -> Parameter:
@@ -115,6 +115,13 @@ class Module:
         return out
 
     def __setattr__(self, key: str, value: Any) -> None:
+        if isinstance(self.__dict__.get(key), Parameter) and not (value is None or isinstance(value, Parameter)):
+            raise TypeError(
+                f"{key} is a parameter, which {type(value).__name__} cannot replace: it would train no more. Write "
+                f"its values, {key}.write_(value), or give a new one, nn.Parameter(value)."
+            )
+        if isinstance(value, Tensor) and not isinstance(value, Parameter) and value.requires_grad and value.is_leaf:
+            raise TypeError(f"{key}: a plain tensor in a module is not trained: make it nn.Parameter(data).")
         object.__setattr__(self, key, value)
         for path, item in _walk(key, value):
             if isinstance(item, Parameter):
@@ -125,13 +132,17 @@ class Module:
                 for inner, parameter in item.named_parameters():
                     parameter.name = f"{path}.{inner}"
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Yield this module (path "") and every module inside, with its path."""
+    def named_modules(self, prefix: str = "", _seen: set[Module] | None = None) -> Iterator[tuple[str, Module]]:
+        """Yield this module (path "") and every module inside, each once, with its path."""
+        seen = set() if _seen is None else _seen
+        if self in seen:
+            return
+        seen.add(self)
         yield prefix, self
         for key, value in vars(self).items():
             for path, item in _walk(key, value):
                 if isinstance(item, Module):
-                    yield from item.named_modules(f"{prefix}.{path}" if prefix else path)
+                    yield from item.named_modules(f"{prefix}.{path}" if prefix else path, seen)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield every parameter with its path, in the order of assignment; a shared one once."""

@@ -81,6 +81,7 @@ def _set_values_rule(g: Any, key: Any, a_shape: tuple[int, ...]) -> Any:
     return np.where(last[key] == turn, read, 0.0)
 
 
+CURE = "The values must broadcast to what the key picks."
 _rows = np.array([0, 2, 0])
 _mask = np.array([True, False, True])
 
@@ -100,12 +101,12 @@ _index = op(
     ),
 )  # fmt: skip
 index_set = op(
-    _index_set, broadcasts=True, a=_set_rule, values=_set_values_rule,
+    _index_set, broadcasts=True, cure=CURE, a=_set_rule, values=_set_values_rule,
     samples=several(calls((3, 4), 1, (4,)), calls((3, 4), _rows, (3, 4)), calls((3, 4), slice(0, 2), ()),
                     calls((3, 4), _mask, 1.5)),
 )  # fmt: skip
 index_add = op(
-    _index_add, broadcasts=True, a=lambda g: g, values=lambda g, key: g[key],
+    _index_add, broadcasts=True, cure=CURE, a=lambda g: g, values=lambda g, key: g[key],
     samples=several(calls((3, 4), 1, (4,)), calls((3, 4), _rows, (3, 4)), calls((3, 4), slice(0, 2), (1, 4))),
 )  # fmt: skip
 
@@ -138,14 +139,20 @@ class _At:
         self._tensor, self._key = tensor, key
 
     def __getitem__(self, key: Any) -> _At:
-        return _At(self._tensor, _plain(key))
+        return _At(self._tensor, (_plain(key),) if key is None else _plain(key))
+
+    def _check(self, method: str) -> None:
+        if self._key is None:
+            raise TypeError(f"at.{method}: no index is given. Wrong: t.at.{method}(v). Right: t.at[i].{method}(v).")
 
     def set(self, values: Any) -> Tensor:
         """Return a copy with `values` written at the key (broadcast to it)."""
+        self._check("set")
         return index_set(self._tensor, self._key, values)
 
     def add(self, values: Any) -> Tensor:
         """Return a copy with `values` added at the key; an index that repeats adds each time."""
+        self._check("add")
         return index_add(self._tensor, self._key, values)
 
 

@@ -111,7 +111,8 @@ def _einsum_rule(g: Any, subscripts: str, operands: Any, index: int) -> Any:
 
 
 _einsum_op = op(
-    _einsum, numpy=(), operands=_einsum_rule, broadcasts=True,
+    _einsum, operands=_einsum_rule, broadcasts=True,
+    cure="Each axis of an operand needs a letter, and a letter has one length.",
     samples=several(
         calls("ij,jk->ik", (2, 3), (3, 4)), calls("ij->", (2, 3)), calls("ii->i", (3, 3)), calls("ii", (3, 3)),
         calls("i,i", (3,), (3,)), calls("...ij,...jk->...ik", (4, 2, 3), (3, 2)),

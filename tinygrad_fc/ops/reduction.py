@@ -79,6 +79,7 @@ def _std(a: Any, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) ->
 def _logsumexp(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """Return log(sum(exp(a))), shifted by the largest element so that nothing overflows."""
     a = np.asarray(a)
+    a = a if a.dtype.kind == "f" else a.astype(np.float64)
     top = np.maximum.reduce(a, axis=axis, keepdims=True, initial=-math.inf)
     top = np.where(np.isfinite(top), top, 0.0)
     total = np.add.reduce(np.exp(a - top), axis=axis, keepdims=True)

@@ -109,7 +109,7 @@ class Optimizer:
         ):
             if type(array) is not np.ndarray or array.shape != shape or array.dtype is not dtype:
                 self._refuse_gradient(index, array)
-            if tensor._data is not views[index]:
+            if tensor._array is not views[index]:
                 moved.append(index)  # another array was assigned; a tensor sees to it that shape and dtype stay
         for index in moved:
             self._adopt(index)
