@@ -251,3 +251,14 @@ def test_small_things() -> None:
         leaf([1.0]).at.set(2.0)
     with pytest.raises(TypeError, match="tensor: name is 3, expected a string"):
         tg.tensor([1.0], name=3)  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("exponent", [np.int8(2), np.array(2, np.int8), np.array([2, 0, 1], np.int8), np.array([True])])
+def test_an_integer_array_as_exponent_widens_no_gradient(dtype: Any, exponent: Any) -> None:
+    x = tg.tensor([1.0, 2.0, 3.0], dtype=dtype, requires_grad=True)
+    for f in (np.power, np.multiply, np.divide):
+        out = f(x, np.where(exponent == 0, 1, exponent).astype(np.asarray(exponent).dtype))
+        for create_graph in (False, True):
+            (d,) = tg.gradients(out.sum(), x, create_graph=create_graph, retain_graph=True)
+            assert d.dtype == dtype

@@ -64,12 +64,12 @@ def pull(
             if not retain:
                 node.saved = None
             if everything and self.paired:
-                # The commonest nodes, unrolled: a ufunc of two arguments whose rules read one thing each.
                 x, y = node.parents
-                pull_x, pull_y = self.pulls
-                pick_x, pick_y = self.picks
-                shape, dtype = node.shape, node.dtype
-                if type(x) is Node:
+                if type(x) is Node and type(y) is Node:
+                    # The commonest nodes, unrolled: a ufunc of two tensors whose rules read one thing each.
+                    pull_x, pull_y = self.pulls
+                    pick_x, pick_y = self.picks
+                    shape, dtype = node.shape, node.dtype
                     d = pull_x(g, saved[pick_x])
                     if x.shape is not shape or x.dtype is not dtype:
                         d = _fit(d, x, node, 0)
@@ -80,7 +80,6 @@ def pull(
                         pending[x] = d
                     else:
                         meet(x, d, node, g, saved)
-                if type(y) is Node:
                     d = pull_y(g, saved[pick_y])
                     if y.shape is not shape or y.dtype is not dtype:
                         d = _fit(d, y, node, 1)
@@ -91,13 +90,14 @@ def pull(
                         pending[y] = d
                     else:
                         meet(y, d, node, g, saved)
-                continue
+                    continue
             pulls, picks = self.pulls, self.picks
             if not self.plain:
                 pulls, picks = self.pulls_of(node)
                 if self.pull_via is not None:
                     g = self.pull_via(g, saved)
-            trusted = self.trusted
+            # Of a ufunc of one tensor all is known; beside a constant, of integers say, a gradient may come out wider.
+            trusted = self.trusted and len(node.parents) == 1
             position = 0
             for parent in node.parents:
                 if type(parent) is Node and (everything or parent in pending):

@@ -32,7 +32,7 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
     # At y == 0 the function is constant, so the gradient is 0 even at x == 0, where x ** -1 is infinite.
     if isinstance(y, (bool, int, float)):
         return g * (np.power(x, y - 1.0) * float(y)) if y else np.zeros_like(g)
-    return np.where(y == 0, 0.0, g * y * np.power(x, np.where(y == 0, y + 1.0, y - 1.0)))
+    return np.where(y == 0, 0.0, g * y * np.power(x, np.where(y == 0, 1.0, y - 1.0)))
 
 
 def _power_y(g: Any, x: Any, y: Any, out: Any) -> Any:
