@@ -58,9 +58,9 @@ def test_a_ufunc_needs_every_argument_named() -> None:
 
 
 def test_what_is_no_function() -> None:
-    with pytest.raises(TypeError, match="the rule for 'x' must be a function of g"):
+    with pytest.raises(TypeError, match="the rule for 'x' must be a plain function of g"):
         tg.op(lambda x: x, name="wrong", x=lambda: 1.0)
-    with pytest.raises(TypeError, match="the rule for 'x' must be a function of g"):
+    with pytest.raises(TypeError, match="the rule for 'x' must be a plain function of g"):
         tg.op(lambda x: x, name="wrong", x=3)
     with pytest.raises(TypeError, match="op wrong: the arguments of .*str.*have no names that can be read"):
         tg.op(str, name="wrong", x=lambda g: g)

@@ -215,7 +215,7 @@ def test_masked_arrays_do_not_drop_the_gradient() -> None:
 def test_a_parameter_is_not_replaced_by_what_is_not_trained() -> None:
     layer = tg.nn.Linear(3, 4, seed=0)
     before = layer.W
-    with pytest.raises(TypeError, match=r"W is a parameter, which ndarray cannot replace.*W\.write_\(value\)"):
+    with pytest.raises(TypeError, match=r"W holds what is trained, which ndarray cannot replace.*W\.write_\(value\)"):
         layer.W = np.ones((3, 4))  # type: ignore[assignment]  # the wrong assignment is what is tested
     assert layer.W is before
     layer.W = tg.nn.Parameter(np.ones((3, 4)), np.float32)
@@ -223,6 +223,14 @@ def test_a_parameter_is_not_replaced_by_what_is_not_trained() -> None:
     with pytest.raises(TypeError, match=r"extra: a plain tensor in a module is not trained: make it nn\.Parameter"):
         layer.extra = leaf([1.0])
     layer.last = leaf([1.0]) * 2.0  # a result is kept as it is
+    layer.more = [tg.nn.Parameter(np.ones(1))]
+    for bad in ([np.ones(1)], np.ones(2)):
+        with pytest.raises(TypeError, match="more holds what is trained"):
+            layer.more = bad  # type: ignore[assignment]  # as above
+    with pytest.raises(TypeError, match="others: a plain tensor in a module is not trained"):
+        layer.others = {"a": leaf([1.0])}
+    with pytest.raises(ValueError, match="a dot separates the names of a path"):
+        setattr(layer, "a.b", 1)
 
 
 def test_modules_that_know_each_other() -> None:
@@ -262,3 +270,57 @@ def test_an_integer_array_as_exponent_widens_no_gradient(dtype: Any, exponent: A
         for create_graph in (False, True):
             (d,) = tg.gradients(out.sum(), x, create_graph=create_graph, retain_graph=True)
             assert d.dtype == dtype
+
+
+@pytest.mark.parametrize("policy", ["auto", "numba"])
+def test_big_endian_arrays_go_to_numpys_kernels(policy: str) -> None:
+    w = leaf(np.ones((60, 50), ">f8"))
+    tg.use_kernels(policy)
+    try:
+        optimizer = tg.optim.Optimizer({"w": w}, "adam", learning_rate=0.1)
+        w.sum().backward()
+        optimizer.step()
+        np.testing.assert_allclose(w.data, 0.9, rtol=1e-6)
+        loss = tg.softmax_loss(np.zeros((600, 4), ">f4"), np.zeros(600, np.uint64))
+        assert loss.item() == pytest.approx(np.log(4), rel=1e-6)
+    finally:
+        tg.use_kernels("auto")
+
+
+@pytest.mark.parametrize(
+    ("f", "rule", "at"),
+    [
+        (lambda x: x * x, lambda g, x: -g * 2.0 * x, 3e-7),
+        (lambda x: x * x, lambda g, x: g * 0.0 * x, 5e-7),
+        (lambda x: 0.5 * x * x, lambda g, x: g * x * 1.02, 1e-5),
+        (lambda x: 0.5 * x * x, lambda g, x: g * x * 1.0009, 1e-3),
+    ],
+)
+def test_a_bend_is_no_kink_that_excuses_a_wrong_rule(f: Any, rule: Any, at: float) -> None:
+    assert not tg.gradcheck(tg.op(f, name="bent", x=rule), np.full(3, at))
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda a: a * np.abs(a), np.array([0.0, 1e-9, 1e-7])),
+        (lambda a: tg.relu(a) ** 2 - tg.relu(-a) ** 2, np.zeros(3)),
+        (lambda a: np.log(a), np.array([1e-7, 1e-5])),
+        (lambda a: a * np.log(a), np.array([1e-7])),
+        (lambda a: 1.0 / a, np.array([1e-6])),
+        (lambda a: np.sqrt(a), np.array([1e-12])),
+    ],
+)
+def test_gradcheck_of_bends_and_of_small_numbers(f: Any, x: np.ndarray) -> None:
+    report = tg.gradcheck(f, x)
+    assert report, report
+
+
+def test_rules_take_what_they_read_by_position() -> None:
+    class Rules:
+        def x(self, g: Any) -> Any:
+            return g
+
+    for rule in (lambda g, *, out: g * out, Rules().x):
+        with pytest.raises(TypeError, match="must be a plain function of g"):
+            tg.op(lambda x: x * 1.0, name="odd", x=rule)

@@ -235,24 +235,31 @@ def _difference(
 
     Steps shrink while the two differences of a step disagree; `rounding` is the error of the function's values.
     """
-    best, trust, first, step = math.nan, math.inf, h, h
-    for _ in range(4):
+    best, trust, first, step, worst = math.nan, math.inf, h, h, 0.0
+    smallest = 1e-3 * abs(float(x[index])) or h
+    for attempt in range(12):
+        if attempt >= 4 and h < smallest:
+            break
         wide, narrow = _central(value, x, index, h), _central(value, x, index, h / 2)
         doubt = abs(wide - narrow)
-        if doubt < trust:
+        if doubt + rounding / h < trust + rounding / step or not math.isfinite(trust):
             best, trust, step = (4 * narrow - wide) / 3, doubt, h
+        worst = max(worst, doubt) if math.isfinite(doubt) else math.inf
         if doubt <= 10 * bound * max(abs(narrow), abs(expected)):
             break
         h /= 8
-    # Steps that disagree by more than a thousandth say nothing about how far the best of them is off.
-    noise = min(trust, 1e-3 * abs(best)) + rounding / step
+    # Doubts that shrink with the step bound the error; those that do not say nothing about it.
+    noise = (trust if trust < worst / 50 else min(trust, 1e-3 * abs(best))) + rounding / step
     if abs(best - expected) <= bound * max(abs(best), abs(expected)) + noise:
         return best, noise
-    # On a kink each side has a slope of its own, whose mean the central difference is; a rule may return any between.
+    # On a kink each side has a slope of its own, whose mean the central difference is; a rule may return any between. A
+    # bend looks like a kink at one step, but its jump shrinks with the step.
     base = value()
     down, up = ((_shifted(value, x, index, shift) - base) / shift for shift in (-first / 64, first / 64))
+    low, high = ((_shifted(value, x, index, shift) - base) / shift for shift in (-first / 512, first / 512))
     slack = 1e-3 * max(abs(down), abs(up))
-    if slack < abs(up - down) and min(down, up) - slack <= expected <= max(down, up) + slack:
+    kink = slack < abs(up - down) and abs(high - low) > 0.5 * abs(up - down)
+    if kink and min(down, up) - slack <= expected <= max(down, up) + slack:
         return expected, noise
     return best, noise
 

@@ -156,8 +156,10 @@ class Op:
 
     def _reads(self, label: str, rule: Rule) -> tuple[str, ...]:
         code = getattr(rule, "__code__", None)
-        if code is None or code.co_argcount < 1:
-            raise TypeError(f"op {self.name}: the rule for {label!r} must be a function of g and of what it reads.")
+        if code is None or code.co_argcount < 1 or code.co_kwonlyargcount or hasattr(rule, "__self__"):
+            raise TypeError(
+                f"op {self.name}: the rule for {label!r} must be a plain function of g and of what it reads, by position."
+            )
         keys = code.co_varnames[1 : code.co_argcount]
         for key in keys:
             if key not in self._readable():

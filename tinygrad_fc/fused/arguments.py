@@ -51,7 +51,7 @@ def check_labels(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
             f"{name}: y (the labels) has {worst} at row {int(np.argmax(y == worst))}, expected 0 to {x.shape[1] - 1} "
             f"for the {x.shape[1]} columns of x."
         )
-    return x, y
+    return x, y.astype(np.intp, copy=False)
 
 
 def samples(generator: np.random.Generator) -> list[Any]:

@@ -56,7 +56,8 @@ def use_kernels(policy: str) -> None:
 
 def kernels(array: np.ndarray) -> ModuleType:
     """Return the module of kernels to use on arrays like `array`: contiguous float32 or float64 may be compiled."""
-    if array.size < _least or not array.flags.c_contiguous or array.dtype.char not in "fd":
+    dtype = array.dtype
+    if array.size < _least or not array.flags.c_contiguous or dtype.char not in "fd" or not dtype.isnative:
         return numpy_
     return compiled() or numpy_
 

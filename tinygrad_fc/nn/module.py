@@ -115,12 +115,15 @@ class Module:
         return out
 
     def __setattr__(self, key: str, value: Any) -> None:
-        if isinstance(self.__dict__.get(key), Parameter) and not (value is None or isinstance(value, Parameter)):
+        if "." in key:
+            raise ValueError(f"attribute {key!r}: a dot separates the names of a path, so none may hold one.")
+        if value is not None and any(_walk(key, self.__dict__.get(key))) and not any(_walk(key, value)):
             raise TypeError(
-                f"{key} is a parameter, which {type(value).__name__} cannot replace: it would train no more. Write "
-                f"its values, {key}.write_(value), or give a new one, nn.Parameter(value)."
+                f"{key} holds what is trained, which {type(value).__name__} cannot replace: it would train no more. "
+                f"Write a parameter's values, {key}.write_(value), or give a new one, nn.Parameter(value)."
             )
-        if isinstance(value, Tensor) and not isinstance(value, Parameter) and value.requires_grad and value.is_leaf:
+        items = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else (value,)
+        if any(isinstance(t, Tensor) and not isinstance(t, Parameter) and t.requires_grad and t.is_leaf for t in items):
             raise TypeError(f"{key}: a plain tensor in a module is not trained: make it nn.Parameter(data).")
         object.__setattr__(self, key, value)
         for path, item in _walk(key, value):
