@@ -158,7 +158,7 @@ class Op:
         code = getattr(rule, "__code__", None)
         if code is None or code.co_argcount < 1 or code.co_kwonlyargcount or hasattr(rule, "__self__"):
             raise TypeError(
-                f"op {self.name}: the rule for {label!r} must be a plain function of g and of what it reads, by position."
+                f"op {self.name}: the rule for {label!r} must be a plain function of g and of what it reads."
             )
         keys = code.co_varnames[1 : code.co_argcount]
         for key in keys:
