@@ -249,7 +249,7 @@ def test_one_seed_gives_one_report() -> None:
 
 def test_nothing_is_drawn_from_the_global_generator() -> None:
     np.random.seed(5)  # noqa: NPY002  # the global generator is what the test is about
-    expected = np.random.random()  # noqa: NPY002
-    np.random.seed(5)  # noqa: NPY002
+    expected = np.random.random()  # noqa: NPY002  # as above
+    np.random.seed(5)  # noqa: NPY002  # as above
     tg.gradcheck(np.exp, M, samples=3)
-    assert np.random.random() == expected  # noqa: NPY002
+    assert np.random.random() == expected  # noqa: NPY002  # as above

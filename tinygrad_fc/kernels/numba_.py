@@ -52,7 +52,7 @@ def _adam(w, dw, m, v, beta1, rest1, beta2, rest2, rate, epsilon):  # type: igno
 
 
 @_compile
-def bias(out, b):  # type: ignore[no-untyped-def]
+def bias(out, b):  # type: ignore[no-untyped-def]  # as above
     """``out += b``, for each row."""
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
@@ -60,7 +60,7 @@ def bias(out, b):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def bias_relu(out, b):  # type: ignore[no-untyped-def]
+def bias_relu(out, b):  # type: ignore[no-untyped-def]  # as above
     """``out = max(out + b, 0)``, for each row; NaN stays."""
     zero = out.dtype.type(0)
     for i in range(out.shape[0]):
@@ -70,7 +70,7 @@ def bias_relu(out, b):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _relu_gradient(g, out, d):  # type: ignore[no-untyped-def]
+def _relu_gradient(g, out, d):  # type: ignore[no-untyped-def]  # as above
     zero = g.dtype.type(0)
     for i in range(g.shape[0]):
         for j in range(g.shape[1]):
@@ -85,7 +85,7 @@ def relu_gradient(g: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 @_compile
-def _shift(x, y, shifted):  # type: ignore[no-untyped-def]
+def _shift(x, y, shifted):  # type: ignore[no-untyped-def]  # as above
     right = x.dtype.type(0)
     for i in range(x.shape[0]):
         top = x[i, 0]
@@ -99,7 +99,7 @@ def _shift(x, y, shifted):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _normalise(slope, y, right):  # type: ignore[no-untyped-def]
+def _normalise(slope, y, right):  # type: ignore[no-untyped-def]  # as above
     count = slope.dtype.type(slope.shape[0])
     one = slope.dtype.type(1)
     logs = slope.dtype.type(0)
