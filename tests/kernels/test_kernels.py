@@ -106,3 +106,11 @@ def test_a_numba_that_refuses_is_said_and_replaced(monkeypatch, forget):
     monkeypatch.setattr(kernels.importlib, "import_module", refuse)
     with pytest.warns(UserWarning, match="NumPy does its work: Numba needs NumPy 2.9"):
         assert kernels.kernels(np.zeros(kernels.LARGE)) is numpy_
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64, np.uint64, ">i4"])
+def test_labels_outside_are_found_by_both(compiled, dtype):
+    for labels, found in [([0, 2, 1], False), ([0, 3, 1], True), ([0, 1, -1], True), ([0], False), ([99, 0], True)]:
+        y = np.array(labels).astype(dtype)
+        assert numpy_.outside(y, 3) is found
+        assert compiled.outside(y, 3) is found

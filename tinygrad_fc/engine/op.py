@@ -21,7 +21,7 @@ import numpy as np
 
 from .dispatch import FUNCTIONS, UFUNCS, functions
 from .node import Node
-from .record import Operation, binary, general, nearest, unary
+from .record import Operation, binary, general, nearest, ternary, unary
 
 Rule = Callable[..., Any]
 Pull = Callable[..., Any]
@@ -66,7 +66,7 @@ class Op:
     __slots__ = (
         "name", "function", "arguments", "defaults", "variadic", "keyword_only", "rules", "differentiable", "via",
         "leaves", "compose", "environment", "pulls", "picks", "pull_via", "recordable", "elementwise", "broadcasts",
-        "proved", "trusted", "samples", "cure", "module", "plain", "paired", "record",
+        "proved", "trusted", "samples", "cure", "module", "paired", "record",
     )  # fmt: skip
 
     record: Operation
@@ -116,7 +116,6 @@ class Op:
         self.pulls, self.picks = tuple([pull for pull, _ in ways]), tuple([pick for _, pick in ways])
         self.paired = self.trusted and len(self.picks) == 2 and None not in self.picks
         self.pull_via = self._feed(self._reads("via", via), via) if via is not None else None
-        self.plain = self.variadic is None and via is None  # its pulls are the same for every node, and take g as it is
 
     # ---- declaration
 
@@ -178,6 +177,12 @@ class Op:
             and self.differentiable == self.arguments
             and self.via is None
             and set(self.environment) <= {*self.arguments, "out"}
+        )
+
+    def is_layer(self) -> bool:
+        """Whether the record function of layers serves: a kernel of three arrays that all take gradients."""
+        return len(self.arguments) == 3 and self.differentiable == self.arguments and not (
+            self.broadcasts or self.leaves or self.variadic or self.keyword_only
         )
 
     def _way(self, key: str) -> tuple[Pull, int | None]:
@@ -345,8 +350,12 @@ def _declare(declared: Op, numpy: tuple[Function, ...] = ()) -> Operation:
     if known is not None and known.module != declared.module or known is None and hasattr(functions, name):
         where = known.module if known is not None else "this package"
         raise ValueError(f"op {name!r} is already declared in {where}: give another name=.")
-    by_arity = unary if len(declared.arguments) == 1 else binary
-    record: Any = (by_arity if declared.is_simple() else general)(declared)
+    by_arity: Any = general
+    if declared.is_simple():
+        by_arity = unary if len(declared.arguments) == 1 else binary
+    elif declared.is_layer():
+        by_arity = ternary
+    record = by_arity(declared)
     record.__name__ = record.__qualname__ = name
     record.__doc__ = function.__doc__
     record.op, declared.record = declared, record  # from the public function to its declaration, and back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from .dispatch import functions
 from .node import Node
 from .op import Op, op
 from .tensor import Tensor, constant
+
+_PLACES = range(sys.maxsize)
 
 # The identity, by which `compose` gets inputs of its own: the derivative of an operation is taken with respect to its
 # arguments, even where one argument was computed from another.
@@ -32,7 +35,9 @@ def pull(
     arrays of `owned`; any other may be a saved value, a view or another's gradient.
     """
     pending: dict[Node, Any] = dict.fromkeys(order)
-    pending.update((node, seed) for node, seed in seeds.items() if node in pending)
+    for node, seed in seeds.items():
+        if node in pending:
+            pending[node] = seed
     owned: set[Node] = set()
     plus, everything = np.add, not targets
 
@@ -91,23 +96,19 @@ def pull(
                     else:
                         meet(y, d, node, g, saved)
                     continue
-            pulls, picks = self.pulls, self.picks
-            if not self.plain:
-                pulls, picks = self.pulls_of(node)
-                if self.pull_via is not None:
-                    g = self.pull_via(g, saved)
+            pulls, picks = (self.pulls, self.picks) if self.variadic is None else self.pulls_of(node)
+            if self.pull_via is not None:
+                g = self.pull_via(g, saved)
             # Of a ufunc of one tensor all is known; beside a constant, of integers say, a gradient may come out wider.
             trusted = self.trusted and len(node.parents) == 1
-            position = 0
-            for parent in node.parents:
+            for parent, rule, pick, place in zip(node.parents, pulls, picks, _PLACES):  # noqa: B905  # _PLACES has no end
                 if type(parent) is Node and (everything or parent in pending):
-                    pick = picks[position]
-                    d = pulls[position](g, saved if pick is None else saved[pick])
+                    d = rule(g, saved if pick is None else saved[pick])
                     if trusted:
                         if parent.shape is not node.shape or parent.dtype is not node.dtype:
-                            d = _fit(d, parent, node, position)
+                            d = _fit(d, parent, node, place)
                     elif type(d) is not ndarray or d.shape != parent.shape or d.dtype is not parent.dtype:
-                        d = _fit(d, parent, node, position)
+                        d = _fit(d, parent, node, place)
                     if everything and parent.op is not None and pending[parent] is None:
                         pending[parent] = d
                     elif parent in owned:
@@ -115,7 +116,6 @@ def pull(
                         plus(prior, d, prior)
                     else:
                         meet(parent, d, node, g, saved)
-                position += 1
     except Exception as error:
         if type(node) is Node and node.op is not None and f"{node.op.name}:" not in str(error):
             error.add_note(f"{node.op.name}: raised while backward ran its rules, on a gradient of shape {node.shape}.")

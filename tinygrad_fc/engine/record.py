@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .op import Op
 
 Record = Callable[..., Any]
+_Plan = tuple[tuple[int, ...], Callable[[list[Any]], tuple[Any, ...]]]
 
 
 class Operation(Protocol):
@@ -113,6 +115,52 @@ def binary(self: Op) -> Record:
     return record
 
 
+def ternary(self: Op) -> Record:
+    """Return the record function of a kernel of three arrays, and no more: a layer, whose weights need gradients."""
+    function, slow = self.function, general(self)
+    every, without_x = _plan(self, (True, True, True)), _plan(self, (False, True, True))
+
+    def record(*args: Any, **kwargs: Any) -> Tensor:
+        if len(args) != 3 or kwargs:
+            return slow(*args, **kwargs)
+        x, y, z = args
+        if not (isinstance(x, Tensor) and isinstance(y, Tensor) and isinstance(z, Tensor)) or mode_get() is not None:
+            return slow(x, y, z)
+        x_node, y_node, z_node = x.node, y.node, z.node
+        if type(y_node) is not Node or type(z_node) is not Node:
+            return slow(x, y, z)
+        x_data, y_data, z_data = x._array, y._array, z._array
+        try:
+            out = function(x_data, y_data, z_data)
+        except Exception as error:
+            raise explain(self, error, (x_data, y_data, z_data)) from error
+        if type(out) is not ndarray:
+            out = as_array(self, out)
+        if out.dtype.kind != "f":
+            check_output(self, out, (x_data, y_data, z_data))
+        pool = [x_data, y_data, z_data, out, None]
+        if type(x_node) is Node:
+            shaped, chosen = every
+        else:
+            shaped, chosen = without_x
+            x_node = x_node or parent_of(x)
+        for n in shaped:
+            pool.append(pool[n].shape)
+        result = Tensor()
+        result._array = out
+        result.node = node = Node()
+        node.op = self
+        node.parents = (x_node, y_node, z_node)
+        node.saved = chosen(pool)
+        node.shape = intern(out.shape)
+        node.dtype = out.dtype
+        node.grad = node.info = None
+        node.number = tick()
+        return result
+
+    return record
+
+
 def general(self: Op) -> Record:
     """Return the record function for everything: any arity, static arguments, kernels with leaves, any mode."""
     roles = tuple([(key in self.differentiable) + (key == self.variadic) for key in self.arguments])  # 2: many tensors
@@ -121,7 +169,7 @@ def general(self: Op) -> Record:
     placed = -1 if self.variadic or self.keyword_only else len(self.arguments)
     # Python numbers stay as they are where arguments are broadcast; a kernel gets arrays.
     plain = _operand if self.broadcasts else _array
-    function, leaves, plans = self.function, bool(self.leaves), dict[tuple[bool, ...], tuple[int | None, ...]]()
+    function, leaves, plans = self.function, bool(self.leaves), dict[tuple[bool, ...], _Plan]()
 
     def record(*args: Any, **kwargs: Any) -> Tensor:
         operands = args if len(args) == placed and not kwargs else self.bind(args, kwargs)
@@ -168,13 +216,14 @@ def general(self: Op) -> Record:
             plan = plans.get(needed)
             if plan is None:
                 plan = plans[needed] = _plan(self, needed)
-            pool = [*data, out, *rest]
+            pool = [*data, out, *rest, None]
+            shaped, chosen = plan
+            for n in shaped:
+                pool.append(_shape(data[n]))
             result.node = node = Node()
             node.op = self
             node.parents = tuple(parents)
-            node.saved = tuple([
-                None if place is None else pool[place] if place >= 0 else _shape(pool[~place]) for place in plan
-            ])
+            node.saved = chosen(pool)
             node.shape = intern(out.shape)
             node.dtype = out.dtype
             node.grad = None
@@ -189,19 +238,29 @@ def general(self: Op) -> Record:
     return record
 
 
-def _plan(self: Op, needed: tuple[bool, ...]) -> tuple[int | None, ...]:
-    """Return where each entry of the environment stands in a call's pool, given which parents need a gradient.
+def _plan(self: Op, needed: tuple[bool, ...]) -> _Plan:
+    """Return what a node keeps of a call's pool, given which parents need a gradient.
 
-    The pool is the arguments, the result, and what the kernel left; ``~n`` stands for the shape of argument n, None for
-    what is not kept.
+    The pool is the arguments, the result, what the kernel left, None (for what is not kept), and the shapes of the
+    arguments whose places are returned first. The second result takes from it what the environment lists, in order.
     """
     if self.variadic is not None:
         single = len(self.differentiable) - 1
         needed = (*needed[:single], True in needed[single:])
-    where = {f"{key}_shape": ~n for n, key in enumerate(self.arguments)}
-    where |= {key: n for n, key in enumerate((*self.arguments, "out", *self.leaves))}
-    kept = zip(self.environment, self.keeps(needed), strict=True)
-    return tuple([where[key] if keep else None for key, keep in kept])
+    where = {key: n for n, key in enumerate((*self.arguments, "out", *self.leaves))}
+    nothing = len(where)
+    shapes = {f"{key}_shape": n for n, key in enumerate(self.arguments)}
+    shaped: list[int] = []
+    places = []
+    for key, keep in zip(self.environment, self.keeps(needed), strict=True):
+        if keep and key in shapes:
+            shaped.append(shapes[key])
+            places.append(nothing + len(shaped))
+        else:
+            places.append(where[key] if keep else nothing)
+    if len(places) > 1:
+        return tuple(shaped), itemgetter(*places)
+    return tuple(shaped), lambda pool: tuple([pool[place] for place in places])
 
 
 def _operand(value: Any) -> Any:

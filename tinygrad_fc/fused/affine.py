@@ -51,13 +51,16 @@ def _affine_relu(x: Any, w: Any, b: Any) -> Any:
     return out
 
 
+# What the rules receive as g went through `dense` (or `relu_rule`, whose results are dense).
+
+
 def _x_rule(g: Any, w: Any, x_shape: tuple[int, ...]) -> Any:
-    d = product(dense(g), w.T)
+    d = product(g, w.T)
     return d if d.shape == x_shape else d.reshape(x_shape)
 
 
 def _w_rule(g: Any, x: Any) -> Any:
-    return product(rows(x).T, dense(g))
+    return product(rows(x).T, g)
 
 
 def _b_rule(g: Any) -> Any:
@@ -80,7 +83,11 @@ def _compose(x: Any, w: Any, b: Any) -> Any:
 
 samples: Samples = _samples
 
-affine = fused_op(_affine, name="affine", x=_x_rule, w=_w_rule, b=_b_rule, compose=_compose, samples=samples, cure=CURE)
+affine = fused_op(
+    _affine, name="affine",
+    via=dense, x=_x_rule, w=_w_rule, b=_b_rule,
+    compose=_compose, samples=samples, cure=CURE,
+)  # fmt: skip
 
 _relu: Any = relu.op.compose  # relu, written with primitives
 

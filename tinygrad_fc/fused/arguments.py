@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels import kernels
+
 
 def check_labels(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels as arrays, or raise what is wrong with them.
@@ -43,8 +45,7 @@ def check_labels(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         x = x.astype(np.float64)
     if not x.size:
         raise ValueError(f"{name}: x has shape {x.shape}: the mean over an empty batch is not defined.")
-    # As unsigned numbers, negative labels are huge: one pass finds both faults.
-    if np.maximum.reduce(y.view(f"{y.dtype.byteorder}u{y.itemsize}")) >= x.shape[1]:
+    if kernels(x).outside(y, x.shape[1]):
         low, high = y.min(), y.max()
         worst = low if low < 0 else high
         raise ValueError(

@@ -20,6 +20,7 @@ from . import numpy_
 # From here on one compiled pass over the arrays is several times as fast as NumPy's handful. Importing Numba takes half
 # a second, once; whoever installs it means to train, and toys with smaller arrays never spend it.
 LARGE = 2_048
+_COMPILED = frozenset((np.dtype(np.float32), np.dtype(np.float64)))  # of this machine's byte order
 
 _least: float = LARGE  # the smallest size that is compiled
 
@@ -56,8 +57,7 @@ def use_kernels(policy: str) -> None:
 
 def kernels(array: np.ndarray) -> ModuleType:
     """Return the module of kernels to use on arrays like `array`: contiguous float32 or float64 may be compiled."""
-    dtype = array.dtype
-    if array.size < _least or not array.flags.c_contiguous or dtype.char not in "fd" or not dtype.isnative:
+    if array.size < _least or array.dtype not in _COMPILED or not array.flags.c_contiguous:
         return numpy_
     return compiled() or numpy_
 

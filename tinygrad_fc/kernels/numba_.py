@@ -21,12 +21,14 @@ _compile: Any = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_
 
 @_compile
 def _sgd(w, dw, rate):  # type: ignore[no-untyped-def]  # Numba infers the types
+    rate = w.dtype.type(rate)
     for i in range(w.size):
         w[i] -= rate * dw[i]
 
 
 @_compile
 def _sgd_momentum(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]  # as above
+    momentum, rate = w.dtype.type(momentum), w.dtype.type(rate)
     for i in range(w.size):
         step = momentum * velocity[i] - rate * dw[i]
         velocity[i] = step
@@ -34,7 +36,9 @@ def _sgd_momentum(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-d
 
 
 @_compile
-def _rmsprop(w, dw, cache, decay, rest, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+def _rmsprop(w, dw, cache, decay, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    decay, rest, rate, epsilon = kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
     for i in range(w.size):
         mean = decay * cache[i] + rest * (dw[i] * dw[i])
         cache[i] = mean
@@ -42,7 +46,10 @@ def _rmsprop(w, dw, cache, decay, rest, rate, epsilon):  # type: ignore[no-untyp
 
 
 @_compile
-def _adam(w, dw, m, v, beta1, rest1, beta2, rest2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+def _adam(w, dw, m, v, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    rest1, rest2 = kind(1.0 - beta1), kind(1.0 - beta2)
+    beta1, beta2, rate, epsilon = kind(beta1), kind(beta2), kind(rate), kind(epsilon)
     for i in range(w.size):
         first = beta1 * m[i] + rest1 * dw[i]
         second = beta2 * v[i] + rest2 * (dw[i] * dw[i])
@@ -85,6 +92,19 @@ def relu_gradient(g: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 @_compile
+def _outside(y, count):  # type: ignore[no-untyped-def]  # as above
+    for label in y:
+        if label < 0 or label >= count:
+            return True
+    return False
+
+
+def outside(y: np.ndarray, count: int) -> bool:
+    """Whether any of the labels y, integers and at least one, is not in 0 to count - 1."""
+    return bool(_outside(y.astype(np.intp, copy=False), count))
+
+
+@_compile
 def _shift(x, y, shifted):  # type: ignore[no-untyped-def]  # as above
     right = x.dtype.type(0)
     for i in range(x.shape[0]):
@@ -117,12 +137,11 @@ def _normalise(slope, y, right):  # type: ignore[no-untyped-def]  # as above
 
 def softmax_loss(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean cross-entropy of the softmax of each row of x against labels y, and its slope in x."""
-    y = y.astype(np.intp, copy=False)
     slope = np.empty_like(x)
     right = _shift(x, y, slope)
     np.exp(slope, slope)
     loss = _normalise(slope, y, right)
-    return x.dtype.type(loss), slope
+    return np.array(loss, x.dtype), slope
 
 
 def _flat(array: np.ndarray) -> np.ndarray:
@@ -131,25 +150,21 @@ def _flat(array: np.ndarray) -> np.ndarray:
 
 def sgd(w: np.ndarray, dw: np.ndarray, rate: float, scratch: np.ndarray) -> None:
     """``w -= rate * dw``."""
-    _sgd(_flat(w), _flat(dw), w.dtype.type(rate))
+    _sgd(_flat(w), _flat(dw), rate)
 
 
 def sgd_momentum(
     w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``velocity = momentum * velocity - rate * dw; w += velocity``."""
-    kind = w.dtype.type
-    _sgd_momentum(_flat(w), _flat(dw), _flat(velocity), kind(momentum), kind(rate))
+    _sgd_momentum(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
 
 
 def rmsprop(
     w: np.ndarray, dw: np.ndarray, cache: np.ndarray, decay: float, rate: float, epsilon: float, scratch: np.ndarray
 ) -> None:
     """``cache = decay * cache + (1 - decay) * dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    kind = w.dtype.type
-    _rmsprop(
-        _flat(w), _flat(dw), _flat(cache), kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
-    )
+    _rmsprop(_flat(w), _flat(dw), _flat(cache), decay, rate, epsilon)
 
 
 def adam(
@@ -160,8 +175,4 @@ def adam(
 
     ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2``.
     """
-    kind = w.dtype.type
-    _adam(
-        _flat(w), _flat(dw), _flat(m), _flat(v), kind(beta1), kind(1.0 - beta1), kind(beta2),
-        kind(1.0 - beta2), kind(rate), kind(epsilon),
-    )  # fmt: skip
+    _adam(_flat(w), _flat(dw), _flat(m), _flat(v), beta1, beta2, rate, epsilon)

@@ -23,12 +23,12 @@ def ones(count: int, dtype: np.dtype) -> np.ndarray:
 
 def bias(out: np.ndarray, b: np.ndarray) -> None:
     """``out += b``, for each row."""
-    np.add(out, b, out=out)
+    np.add(out, b, out)
 
 
 def bias_relu(out: np.ndarray, b: np.ndarray) -> None:
     """``out = max(out + b, 0)``, for each row."""
-    np.add(out, b, out=out)
+    np.add(out, b, out)
     np.maximum(out, 0.0, out=out)
 
 
@@ -37,11 +37,25 @@ def relu_gradient(g: np.ndarray, out: np.ndarray) -> np.ndarray:
     return g * (out != 0)
 
 
+def outside(y: np.ndarray, count: int) -> bool:
+    """Whether any of the labels y, integers and at least one, is not in 0 to count - 1."""
+    # As unsigned numbers, negative labels are huge: one pass finds both faults.
+    return bool(np.maximum.reduce(y.view(f"{y.dtype.byteorder}u{y.itemsize}")) >= count)
+
+
+@functools.lru_cache(maxsize=64)
+def starts(count: int, length: int) -> np.ndarray:
+    """Return where each of `count` rows of `length` starts in the flat array, read-only and shared."""
+    first = np.arange(0, count * length, length)
+    first.flags.writeable = False
+    return first
+
+
 def softmax_loss(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean cross-entropy of the softmax of each row of x against labels y, and its slope in x."""
     count, classes = x.shape
     slope = np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True), order="C")
-    flat, labelled = slope.reshape(-1), np.arange(count) * classes + y
+    flat, labelled = slope.reshape(-1), starts(count, classes) + y
     right = flat[labelled]
     np.exp(slope, out=slope)
     total = slope.dot(ones(classes, slope.dtype))

@@ -70,7 +70,7 @@ class Optimizer:
         self._views: list[np.ndarray] = [tensor.data for tensor in self._tensors]
         self._states: list[tuple[np.ndarray, ...]] = [() for _ in self._tensors]
         # One entry per gradient to read: the indices of the parameters it is gathered from (mostly one), the buffer to
-        # gather in, and the blocks to update with it.
+        # gather in and its parts, and the blocks to update with it.
         self._pieces: list[_Piece] = []
         for dtype in dict.fromkeys(self._dtypes):
             self._build(dtype)
@@ -103,35 +103,36 @@ class Optimizer:
             arrays = [tensor.node.grad for tensor in tensors]
         else:
             arrays = self._by_name(gradients)
-        moved = []
-        for index, (tensor, array, shape, dtype) in enumerate(
-            zip(tensors, arrays, self._shapes, self._dtypes, strict=True)
-        ):
-            if type(array) is not np.ndarray or array.shape != shape or array.dtype is not dtype:
-                self._refuse_gradient(index, array)
-            if tensor._array is not views[index]:
-                moved.append(index)  # another array was assigned; a tensor sees to it that shape and dtype stay
-        for index in moved:
-            self._adopt(index)
+        moved = False
+        for tensor, array, view in zip(tensors, arrays, views, strict=True):
+            if type(array) is not np.ndarray or array.shape != view.shape or array.dtype is not view.dtype:
+                self._refuse_gradient(array, view)
+            moved |= tensor._array is not view  # another array was assigned; a tensor sees to it that its shape stays
+        if moved:
+            for index, tensor in enumerate(tensors):
+                if tensor._array is not views[index]:
+                    self._adopt(index)
 
         config = self._config
         if self.rule.counted:
             config["t"] += 1
         update = self.rule.update
-        for members, buffer, blocks in self._pieces:
+        for members, buffer, parts, blocks in self._pieces:
             if buffer is None:
                 gradient = arrays[members[0]].reshape(-1)
             else:
-                gradient = np.concatenate([arrays[index] for index in members], axis=None, out=buffer)
-            for part, w, state, scratch in blocks:
-                update(w, gradient[part], state, config, scratch)
+                gradient = buffer
+                for index, part in zip(members, parts, strict=True):  # in a third of the time of np.concatenate
+                    part[...] = arrays[index]
+            for block, w, state, scratch in blocks:
+                update(w, gradient[block], state, config, scratch)
         for tensor in tensors:
             tensor.node.number = tick()  # what `touch_` does
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter (set it to None)."""
         for tensor in self._tensors:
-            tensor.grad = None
+            tensor.node.grad = None
 
     @property
     def learning_rate(self) -> float:
@@ -218,18 +219,22 @@ class Optimizer:
         start = 0
         for members in _runs(sizes):
             first = start
+            length = sum(sizes[index] for index in members)
+            buffer = np.empty(length, dtype) if len(members) > 1 else None
+            parts = []
             for index in members:
                 part = slice(start, start + sizes[index])
                 view, *state = (flat[part].reshape(self._shapes[index]) for flat in arena)
                 self._views[index], self._states[index] = view, tuple(state)
                 start = part.stop
+                if buffer is not None:
+                    parts.append(buffer[part.start - first : part.stop - first].reshape(self._shapes[index]))
             blocks = []
             for low in range(first, start, BLOCK):
                 high = min(low + BLOCK, start)
                 w, *state = (flat[low:high] for flat in arena)
                 blocks.append((slice(low - first, high - first), w, tuple(state), scratch[: high - low]))
-            buffer = np.empty(start - first, dtype) if len(members) > 1 else None
-            self._pieces.append((members, buffer, blocks))
+            self._pieces.append((members, buffer, parts, blocks))
 
     def _adopt(self, index: int) -> None:
         """Copy a parameter's values into its view of the arena, and make that view the parameter's array."""
@@ -251,9 +256,10 @@ class Optimizer:
                 raise ValueError(f"step: gradient {name!r} has no parameter; there are {', '.join(self._names)}")
         return [gradients.get(name) for name in self._names]
 
-    def _refuse_gradient(self, index: int, gradient: Any) -> None:
+    def _refuse_gradient(self, gradient: Any, view: np.ndarray) -> None:
         """Raise the error that says what is wrong with a gradient; return when it only is of a subclass of ndarray."""
-        name, shape, dtype = self._names[index], self._shapes[index], self._dtypes[index]
+        name = next(name for name, own in zip(self._names, self._views, strict=True) if own is view)
+        shape, dtype = view.shape, view.dtype
         if gradient is None:
             raise ValueError(
                 f"step: parameter {name} has no gradient, and no parameter was changed; call backward() on a loss that "
@@ -268,7 +274,7 @@ class Optimizer:
 
 
 _Block = tuple[slice, np.ndarray, tuple[np.ndarray, ...], np.ndarray]
-_Piece = tuple[list[int], np.ndarray | None, list[_Block]]
+_Piece = tuple[list[int], np.ndarray | None, list[np.ndarray], list[_Block]]
 
 
 def _rebuild(named: dict[str, Any], rule: Rule, state_dict: dict[str, Any]) -> Optimizer:
