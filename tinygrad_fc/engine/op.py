@@ -21,7 +21,7 @@ import numpy as np
 
 from .dispatch import FUNCTIONS, UFUNCS, functions
 from .node import Node
-from .record import Operation, binary, general, nearest, ternary, unary
+from .record import Operation, nearest, recorder
 
 Rule = Callable[..., Any]
 Pull = Callable[..., Any]
@@ -177,12 +177,6 @@ class Op:
             and self.differentiable == self.arguments
             and self.via is None
             and set(self.environment) <= {*self.arguments, "out"}
-        )
-
-    def is_layer(self) -> bool:
-        """Whether the record function of layers serves: a kernel of three arrays that all take gradients."""
-        return len(self.arguments) == 3 and self.differentiable == self.arguments and not (
-            self.broadcasts or self.leaves or self.variadic or self.keyword_only
         )
 
     def _way(self, key: str) -> tuple[Pull, int | None]:
@@ -350,12 +344,7 @@ def _declare(declared: Op, numpy: tuple[Function, ...] = ()) -> Operation:
     if known is not None and known.module != declared.module or known is None and hasattr(functions, name):
         where = known.module if known is not None else "this package"
         raise ValueError(f"op {name!r} is already declared in {where}: give another name=.")
-    by_arity: Any = general
-    if declared.is_simple():
-        by_arity = unary if len(declared.arguments) == 1 else binary
-    elif declared.is_layer():
-        by_arity = ternary
-    record = by_arity(declared)
+    record: Any = recorder(declared)
     record.__name__ = record.__qualname__ = name
     record.__doc__ = function.__doc__
     record.op, declared.record = declared, record  # from the public function to its declaration, and back

@@ -34,6 +34,15 @@ mode_get = MODE.get
 _NUMBERS = frozenset((bool, int, float, type(None)))
 
 
+def recorder(self: Op) -> Record:
+    """Return the record function of an operation: the quickest that serves."""
+    if self.is_simple():
+        return unary(self) if len(self.arguments) == 1 else binary(self)
+    special = self.broadcasts or self.leaves or self.variadic or self.keyword_only
+    layer = len(self.arguments) == 3 and self.differentiable == self.arguments and not special
+    return ternary(self) if layer else general(self)
+
+
 def unary(self: Op) -> Record:
     """Return the record function of a ufunc of one argument."""
     function, keep_x, keep_out = self.function, *self.keeps((True,))
