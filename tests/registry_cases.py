@@ -55,7 +55,8 @@ class Case:
     def run(self, arrays: list[Any]) -> tg.Tensor:
         """Call the recorded operation."""
         args, kwargs = self._spread(arrays)
-        return self.op.record(*args, **kwargs)
+        out = self.op.record(*args, **kwargs)
+        return out[0] if self.op.beside else out
 
     def raw(self, arrays: list[Any]) -> np.ndarray:
         """Call the array function."""

@@ -94,7 +94,7 @@ def watched(op: Op) -> Iterator[list[tuple[str, Any]]]:
     def watch(label: str, pull: Any) -> Any:
         def wrapped(*args: Any) -> Any:
             d = pull(*args)
-            returns.append((label, d))
+            returns.extend((label, each) for each in (d if isinstance(d, tuple) else (d,)))
             return d
 
         return wrapped

@@ -128,7 +128,11 @@ BIG: dict[str, tuple[Any, ...]] = {
     "relu": ((600, 300),),
     "affine": ((200, 10, 30), (300, 100), (100,)),
     "affine_relu": ((200, 10, 30), (300, 100), (100,)),
+    "batch_norm": ((600, 300), (300,), (300,)),
+    "batch_norm_inference": ((600, 300), (300,), (300,), np.linspace(-1.0, 1.0, 300), np.linspace(0.5, 2.0, 300)),
+    "dropout": ((600, 300), np.arange(180_000).reshape(600, 300) % 3 > 0, 2 / 3),
     "l2_penalty": ((600, 300), 0.5),
+    "layer_norm": ((600, 300), (300,), (300,)),
     "softmax_loss": ((500, 100), np.arange(500) % 100),
     "svm_loss": ((500, 100), np.arange(500) % 100),
 }

@@ -66,7 +66,7 @@ class Op:
     __slots__ = (
         "name", "function", "arguments", "defaults", "variadic", "keyword_only", "rules", "differentiable", "via",
         "leaves", "compose", "environment", "pulls", "picks", "pull_via", "recordable", "elementwise", "broadcasts",
-        "proved", "trusted", "samples", "cure", "module", "paired", "record",
+        "proved", "trusted", "samples", "cure", "module", "paired", "record", "beside",
     )  # fmt: skip
 
     record: Operation
@@ -80,9 +80,10 @@ class Op:
     def __init__(
         self, function: Function, name: str, rules: dict[str, Rule | None], via: Rule | None,
         leaves: tuple[str, ...], compose: Function | None, broadcasts: bool, samples: Any, cure: str, module: str,
+        beside: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self.name, self.function, self.via, self.leaves, self.compose = name, function, via, leaves, compose
-        self.samples, self.module = samples, module
+        self.samples, self.module, self.beside = samples, module, beside
         self.proved = module.startswith(_HOUSE)
         self.elementwise = isinstance(function, np.ufunc) and function.signature is None
         self.broadcasts = broadcasts or isinstance(function, np.ufunc)
@@ -362,13 +363,15 @@ def _declare(declared: Op, numpy: tuple[Function, ...] = ()) -> Operation:
 
 def fused_op(
     kernel: Callable[..., Any], *, compose: Callable[..., Any], name: str, leaves: tuple[str, ...] = (),
-    via: Rule | None = None, samples: Any = None, cure: str = "", **rules: Rule | None,
+    via: Rule | None = None, samples: Any = None, cure: str = "", beside: tuple[str, ...] = (), **rules: Rule | None,
 ) -> Operation:  # fmt: skip
     """Declare a fused operation: a kernel, its rules, and `compose`, the same function written with primitives.
 
-    As `op`, but `compose` and `name` are required. The engine differentiates through `compose` at higher orders where
-    the rules read what the kernel left over, the tests compare the two, and ``Graph.expand`` opens a fused node into
-    it. A gradient of a wrong number, shape or dtype raises and names the operation and the argument.
+    As `op`, but `compose` and `name` are required, and of the `leaves` those named in `beside` are returned to the
+    caller too, as arrays after the result (statistics of a batch, say): they take no gradient. The engine goes
+    through `compose` at higher orders where the rules read what the kernel left over, the tests compare the two, and
+    ``Graph.expand`` opens a fused node into it. A gradient of a wrong number, shape or dtype raises and names the
+    operation and the argument.
 
     Returns
     -------
@@ -391,4 +394,4 @@ def fused_op(
     0.7616
     """
     module = sys._getframe(1).f_globals.get("__name__", "?")
-    return _declare(Op(kernel, name, rules, via, leaves, compose, False, samples, cure, module))
+    return _declare(Op(kernel, name, rules, via, leaves, compose, False, samples, cure, module, beside))

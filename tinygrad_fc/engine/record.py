@@ -176,11 +176,12 @@ def general(self: Op) -> Record:
     static = tuple([(n, key) for n, key in enumerate(self.arguments) if not roles[n]])
     # A call that names every argument by its place needs no binding.
     placed = -1 if self.variadic or self.keyword_only else len(self.arguments)
+    beside = [self.leaves.index(key) for key in self.beside]
     # Python numbers stay as they are where arguments are broadcast; a kernel gets arrays.
     plain = _operand if self.broadcasts else _array
     function, leaves, plans = self.function, bool(self.leaves), dict[tuple[bool, ...], _Plan]()
 
-    def record(*args: Any, **kwargs: Any) -> Tensor:
+    def record(*args: Any, **kwargs: Any) -> Any:
         operands = args if len(args) == placed and not kwargs else self.bind(args, kwargs)
         data: list[Any] = []
         parents: list[Any] = []
@@ -242,7 +243,7 @@ def general(self: Op) -> Record:
             check_output(self, out, data)
         if mode is not None and isinstance(mode, Observer):
             mode.saw(self, node, out)
-        return result
+        return (result, *[rest[n] for n in beside]) if beside else result
 
     return record
 

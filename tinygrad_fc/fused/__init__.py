@@ -2,8 +2,14 @@
 
 from .activation import relu
 from .affine import affine, affine_relu
+from .batch_norm import batch_norm, batch_norm_inference
+from .dropout import dropout
 from .l2_penalty import l2_penalty
+from .layer_norm import layer_norm
 from .softmax_loss import softmax_loss
 from .svm_loss import svm_loss
 
-__all__ = ["affine", "affine_relu", "l2_penalty", "relu", "softmax_loss", "svm_loss"]
+__all__ = [
+    "affine", "affine_relu", "batch_norm", "batch_norm_inference", "dropout", "l2_penalty", "layer_norm", "relu",
+    "softmax_loss", "svm_loss",
+]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import string
 from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
 from ..fused import l2_penalty
 from ..fused.arguments import finite
+from ..nn.layers import BatchNorm1d, Dropout
 from ..nn.losses import LOSSES
 from ..nn.module import Module, Parameter
 
@@ -59,29 +62,37 @@ class Params(MutableMapping[str, np.ndarray]):
 
 
 class Classifier(Module):
-    """A network of fully-connected layers with a classification loss. Subclasses make the layers ``fc1``, ``fc2``, ....
+    """A network of layers in a row with a classification loss. Subclasses make the layers.
 
     Attributes
     ----------
     params : Params
-        W1, b1, W2, b2, ... as live arrays.
+        W1, b1, gamma1, beta1, W2, b2, ... as live arrays.
     reg : float
         Strength of the L2 regularization: 0.5 * reg * sum(W ** 2) over the weights is added to the loss.
     dtype : numpy.dtype
         Of the parameters; inputs are cast to it.
+
+    Parameters
+    ----------
+    layers : dict of str to Module
+        In order, under names that end with the number of their block: ``fc1``, ``norm1``, ``dropout1``, ``fc2``, ....
     """
 
-    def __init__(self, layers: list[Module], reg: float, loss: str, fused: bool, dtype: npt.DTypeLike) -> None:
+    def __init__(self, layers: dict[str, Module], reg: float, loss: str, fused: bool, dtype: npt.DTypeLike) -> None:
         if loss not in LOSSES:
             raise ValueError(f"loss: given {loss!r}, expected one of {', '.join(map(repr, LOSSES))}.")
         self.dtype = np.dtype(dtype)
         self.reg = reg
         tensors = {}
-        for n, layer in enumerate(layers, 1):
-            setattr(self, f"fc{n}", layer)
-            for letter in ("W", "b"):
-                tensors[f"{letter}{n}"] = getattr(layer, letter)
-        self._layers = tuple(f"fc{n}" for n in range(1, len(layers) + 1))
+        for name, layer in layers.items():
+            number = name.lstrip(string.ascii_letters)
+            setattr(self, name, layer)
+            for key, parameter in layer.named_parameters():
+                tensors[f"{key}{number}"] = parameter
+        self._layers = tuple(layers)
+        # Whether training and evaluation differ.
+        self._has_modes = any(isinstance(layer, (BatchNorm1d, Dropout)) for layer in layers.values())
         self.criterion = LOSSES[loss](fused=fused)
         self._fused = fused
         self.params = Params(tensors)
@@ -137,13 +148,36 @@ class Classifier(Module):
         Returns
         -------
         scores : ndarray, shape (N, num_classes)
-            Without `y`.
+            Without `y`, in evaluation mode.
         loss, grads : float, dict of str to ndarray
-            With `y`; the gradients stand under the names of `params`.
+            With `y`, in training mode; the gradients stand under the names of `params`.
         """
-        if y is None:
-            with no_grad():
-                return self(X).data
-        loss = self.loss_tensor(X, y)
-        found = gradients(loss, list(self.params.tensors.values()))
-        return loss.item(), {name: d.data for name, d in zip(self.params.tensors, found, strict=True)}
+        with self._mode(training=y is not None):
+            if y is None:
+                with no_grad():
+                    return self(X).data
+            loss = self.loss_tensor(X, y)
+            found = gradients(loss, list(self.params.tensors.values()))
+            return loss.item(), {name: d.data for name, d in zip(self.params.tensors, found, strict=True)}
+
+    @contextlib.contextmanager
+    def _mode(self, training: bool) -> Iterator[None]:
+        """Put the network into training or evaluation mode for a block, where there is a difference."""
+        before = self.training
+        change = self._has_modes and before is not training
+        if change:
+            self.train(training)
+        try:
+            yield
+        finally:
+            if change:
+                self.train(before)
+
+    @property
+    def bn_params(self) -> list[dict[str, Any]]:
+        """For each batch normalization the course's dictionary: ``mode`` and the live running statistics."""
+        layers = [layer for layer in map(self.__dict__.get, self._layers) if isinstance(layer, BatchNorm1d)]
+        mode = "train" if self.training else "test"
+        return [
+            {"mode": mode, "running_mean": layer.running_mean, "running_var": layer.running_var} for layer in layers
+        ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..fused.arguments import finite
+from ..fused.dropout import check_keep_ratio
 from ..nn import init
-from ..nn.layers import Linear, positive_integer
+from ..nn.layers import BatchNorm1d, Dropout, LayerNorm, Linear, ReLU, positive_integer
 from ..nn.module import Module
 from .classifier import Classifier
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+_NORMS: dict[str, Any] = {"batchnorm": BatchNorm1d, "layernorm": LayerNorm}
+
+
 class FullyConnectedNet(Classifier):
-    """{affine - relu} x (L - 1) - affine - loss, the network of the course CS231n.
+    """{affine - [norm] - relu - [dropout]} x (L - 1) - affine - loss, the network of the course CS231n.
 
     Parameters
     ----------
@@ -40,6 +44,10 @@ class FullyConnectedNet(Classifier):
         Fused operations, or the same network composed from primitives.
     loss : {"softmax", "svm"}
         The loss.
+    normalization : {None, "batchnorm", "layernorm"}
+        What stands between each hidden layer and its relu; its parameters are gamma1, beta1, ....
+    dropout_keep_ratio : float
+        Probability, in (0, 1], that a hidden unit stays; 1 makes no dropout.
 
     Raises
     ------
@@ -57,7 +65,7 @@ class FullyConnectedNet(Classifier):
     def __init__(
         self, hidden_dims: Sequence[int], input_dim: int = 3 * 32 * 32, num_classes: int = 10, *, reg: float = 0.0,
         weight_scale: float | None = 1e-2, dtype: npt.DTypeLike = np.float32, seed: init.Seed = None,
-        fused: bool = True, loss: str = "softmax",
+        fused: bool = True, loss: str = "softmax", normalization: str | None = None, dropout_keep_ratio: float = 1.0,
     ) -> None:  # fmt: skip
         given: object = hidden_dims  # it may be anything, whatever the annotation says
         if isinstance(given, (int, np.integer)):
@@ -73,10 +81,21 @@ class FullyConnectedNet(Classifier):
             finite("weight_scale", weight_scale)
         finite("reg", reg)
         generator = init.generator(seed)
-        layers: list[Module] = []
-        for n, (into, out) in enumerate(zip(sizes, sizes[1:], strict=False)):
-            activation = "relu" if n < len(sizes) - 2 else None
-            layers.append(
-                Linear(into, out, activation, weight_scale=weight_scale, dtype=dtype, seed=generator, fused=fused)
+        if normalization is not None and normalization not in _NORMS:
+            raise ValueError(
+                f"normalization: given {normalization!r}, expected None, {' or '.join(map(repr, _NORMS))}."
             )
+        check_keep_ratio("dropout_keep_ratio", dropout_keep_ratio)
+        layers: dict[str, Module] = {}
+        for n, (into, out) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+            hidden = n < len(sizes) - 1
+            activation = "relu" if hidden and normalization is None else None
+            layers[f"fc{n}"] = Linear(
+                into, out, activation, weight_scale=weight_scale, dtype=dtype, seed=generator, fused=fused
+            )
+            if hidden and normalization is not None:
+                layers[f"norm{n}"] = _NORMS[normalization](out, dtype=dtype, fused=fused)
+                layers[f"relu{n}"] = ReLU(fused=fused)
+            if hidden and dropout_keep_ratio < 1.0:
+                layers[f"dropout{n}"] = Dropout(dropout_keep_ratio, seed=generator, fused=fused)
         super().__init__(layers, reg, loss, fused, dtype)

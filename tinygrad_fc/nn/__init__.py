@@ -1,8 +1,11 @@
 """Layers, losses and initialisers, and the modules that hold their state."""
 
 from . import functional, init
-from .layers import Linear, ReLU, Sequential
+from .layers import BatchNorm1d, Dropout, LayerNorm, Linear, ReLU, Sequential
 from .losses import SoftmaxLoss, SVMLoss
 from .module import Module, Parameter
 
-__all__ = ["Linear", "Module", "Parameter", "ReLU", "SVMLoss", "Sequential", "SoftmaxLoss", "functional", "init"]
+__all__ = [
+    "BatchNorm1d", "Dropout", "LayerNorm", "Linear", "Module", "Parameter", "ReLU", "SVMLoss", "Sequential",
+    "SoftmaxLoss", "functional", "init",
+]  # fmt: skip

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.tensor import Tensor
-from ..fused import affine, affine_relu, relu
+from ..engine.record import Operation
+from ..engine.tensor import Tensor, constant
+from ..fused import affine, affine_relu, batch_norm, batch_norm_inference, dropout, layer_norm, relu
 from ..fused.arguments import finite
+from ..fused.dropout import check_keep_ratio
 from . import init
 from .module import Module, Parameter
 
@@ -24,6 +26,11 @@ def positive_integer(name: str, value: Any) -> int:
     if value < 1:
         raise ValueError(f"{name}: given {value}, expected a positive integer.")
     return int(value)
+
+
+def form(operation: Operation, fused: bool) -> Any:
+    """Return an operation as one node with hand-written rules, or as its composition from primitives."""
+    return operation if fused else operation.op.compose
 
 
 class Linear(Module):
@@ -84,17 +91,159 @@ class Linear(Module):
 
 
 _OPERATIONS: dict[tuple[str | None, bool], Any] = {
-    (None, True): affine, (None, False): affine.op.compose,
-    ("relu", True): affine_relu, ("relu", False): affine_relu.op.compose,
-}  # fmt: skip
+    (name, fused): form(operation, fused)
+    for name, operation in ((None, affine), ("relu", affine_relu))
+    for fused in (True, False)
+}
 
 
 class ReLU(Module):
     """The rectifier, ``max(x, 0)``, as a layer."""
 
+    def __init__(self, *, fused: bool = True) -> None:
+        self.fused = bool(fused)
+
     def forward(self, x: Any) -> Tensor:
         """Return ``max(x, 0)``."""
-        return relu(x)
+        return form(relu, self.fused)(x)
+
+
+class _Norm(Module):
+    """What the normalizing layers share: scale and shift of each feature."""
+
+    def __init__(self, num_features: int, *, eps: float, dtype: npt.DTypeLike, fused: bool) -> None:
+        self._features = positive_integer("num_features", num_features)
+        self.gamma = Parameter(np.ones(self._features), dtype)
+        self.beta = Parameter(np.zeros(self._features), dtype)
+        self.eps, self.fused = finite("eps", eps), bool(fused)
+
+    def _checked(self, x: Any) -> Any:
+        shape = np.shape(x)
+        if len(shape) != 2 or shape[1] != self._features:
+            raise ValueError(
+                f"{self._label or type(self).__name__}: expected (N, {self._features}), got {shape}: the layer has one "
+                f"scale and one shift for each feature."
+            )
+        if isinstance(x, Tensor):
+            return x
+        x = np.asarray(x)
+        return constant(x.astype(self.gamma.dtype, copy=False) if x.dtype.kind in "biuf" else x)
+
+
+class BatchNorm1d(_Norm):
+    """Batch normalization of each feature; see `tinygrad_fc.batch_norm`.
+
+    In training mode a batch is normalized by its own statistics, which also move the running ones:
+    ``running = momentum * running + (1 - momentum) * batch's``, as in the course CS231n (PyTorch's momentum is 1 minus
+    this one, and it divides the running variance by N - 1). In evaluation mode the running statistics are used.
+
+    Parameters
+    ----------
+    num_features : int
+        Features of an example.
+    momentum : float
+        Share of the running statistics that stays at a step, in [0, 1].
+    eps : float
+        Added to the variance.
+    dtype : dtype
+        Of the parameters and of the running statistics.
+    fused : bool
+        One operation with hand-written rules, or the same composed from primitives.
+
+    Attributes
+    ----------
+    gamma, beta : Parameter, shape (num_features,)
+        Scale, 1 at the start, and shift, 0.
+    running_mean, running_var : ndarray, shape (num_features,)
+        0 and 1 at the start. They belong to the state.
+    """
+
+    buffers = ("running_mean", "running_var")
+
+    def __init__(
+        self, num_features: int, *, momentum: float = 0.9, eps: float = 1e-5, dtype: npt.DTypeLike = np.float32,
+        fused: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(num_features, eps=eps, dtype=dtype, fused=fused)
+        if finite("momentum", momentum) > 1.0:
+            raise ValueError(f"momentum: given {momentum}, expected a number in [0, 1].")
+        self.momentum = float(momentum)
+        self.running_mean = np.zeros(self._features, self.gamma.dtype)
+        self.running_var = np.ones(self._features, self.gamma.dtype)
+
+    def forward(self, x: Any) -> Tensor:
+        """Return the normalized batch, shape (N, num_features)."""
+        x = self._checked(x)
+        arguments = (x, self.gamma, self.beta)
+        if not self.training:
+            return form(batch_norm_inference, self.fused)(*arguments, self.running_mean, self.running_var, self.eps)
+        if self.fused:
+            out, mean, variance = batch_norm(*arguments, self.eps)
+        else:
+            out = form(batch_norm, False)(*arguments, self.eps)
+            mean, variance = np.mean(x.data, axis=0), np.var(x.data, axis=0)
+        for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
+            running *= self.momentum
+            running += (1.0 - self.momentum) * batch
+        return out
+
+
+class LayerNorm(_Norm):
+    """Layer normalization of each example over its features; see `tinygrad_fc.layer_norm`.
+
+    Parameters
+    ----------
+    num_features : int
+        Features of an example.
+    eps, dtype, fused
+        As in `BatchNorm1d`.
+
+    Attributes
+    ----------
+    gamma, beta : Parameter, shape (num_features,)
+        Scale, 1 at the start, and shift, 0.
+    """
+
+    def __init__(
+        self, num_features: int, *, eps: float = 1e-5, dtype: npt.DTypeLike = np.float32, fused: bool = True
+    ) -> None:
+        super().__init__(num_features, eps=eps, dtype=dtype, fused=fused)
+
+    def forward(self, x: Any) -> Tensor:
+        """Return the normalized examples, shape (N, num_features)."""
+        return form(layer_norm, self.fused)(self._checked(x), self.gamma, self.beta, self.eps)
+
+
+class Dropout(Module):
+    """Inverted dropout: in training mode each unit stays with probability `keep_ratio`, scaled by 1 / `keep_ratio`.
+
+    See `tinygrad_fc.dropout`. In evaluation mode it returns what it is given.
+
+    Parameters
+    ----------
+    keep_ratio : float
+        In (0, 1]. (PyTorch's p is the probability to drop, 1 minus this.)
+    seed : int, numpy.random.Generator or None
+        Of the masks.
+    fused : bool
+        One operation with hand-written rules, or the same composed from primitives.
+    """
+
+    def __init__(self, keep_ratio: float, *, seed: init.Seed = None, fused: bool = True) -> None:
+        self.keep_ratio = check_keep_ratio("keep_ratio", keep_ratio)
+        self.fused = bool(fused)
+        self._generator = init.generator(seed)
+
+    def draw(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return a mask, bool, of which a share of `keep_ratio` is True. All randomness comes through here."""
+        mask: np.ndarray = self._generator.random(shape) < self.keep_ratio
+        return mask
+
+    def forward(self, x: Any) -> Any:
+        """Return `x` with units dropped, or, in evaluation mode, `x`."""
+        if not self.training or self.keep_ratio == 1.0:
+            return x
+        return form(dropout, self.fused)(x, self.draw(np.shape(x)), self.keep_ratio)
 
 
 class Sequential(Module):

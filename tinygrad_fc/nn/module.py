@@ -89,9 +89,13 @@ class Module:
     ----------
     training : bool
         Whether layers that behave differently in training do so; see `train` and `eval`.
+    buffers : tuple of str
+        Of a class: the attributes that hold arrays which are not trained and yet belong to the state, such as running
+        statistics. The class writes them in place.
     """
 
     training: bool = True
+    buffers: tuple[str, ...] = ()
     _label: str | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -161,6 +165,12 @@ class Module:
         """Yield every parameter."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield every array of `buffers` with its path."""
+        for prefix, module in self.named_modules():
+            for key in module.buffers:
+                yield (f"{prefix}.{key}" if prefix else key), getattr(module, key)
+
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
         for parameter in self.parameters():
@@ -177,11 +187,12 @@ class Module:
         return self.train(False)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return a copy of every parameter's values by path."""
-        return {path: parameter.data.copy() for path, parameter in self.named_parameters()}
+        """Return a copy of the values of every parameter and buffer by path."""
+        state = {path: parameter.data.copy() for path, parameter in self.named_parameters()}
+        return state | {path: buffer.copy() for path, buffer in self.named_buffers()}
 
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
-        """Write values by path into the parameters: all of them, or, when anything does not fit, none.
+        """Write values by path into the parameters and buffers: all, or, when anything does not fit, none.
 
         Raises
         ------
@@ -190,7 +201,10 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: given {type(state).__name__}, expected a mapping of paths to arrays.")
-        own = dict(self.named_parameters())
+        own: dict[str, Any] = dict(self.named_parameters())
+        for path, buffer in self.named_buffers():
+            own[path] = Parameter(buffer)  # it knows how to check a value
+            own[path].name, own[path]._array = path, buffer
         faults = [f"missing {path} {own[path].shape}" for path in own if path not in state]
         faults += [f"unexpected {path} {np.shape(state[path])}" for path in state if path not in own]
         values = {}

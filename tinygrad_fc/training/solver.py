@@ -143,6 +143,7 @@ class Solver:
         self.val_acc_history: list[float] = []
         self.best_val_acc = 0.0
         self.best_params: dict[str, np.ndarray] = {}
+        self._best_buffers: list[np.ndarray] = []
         self.epoch = 0
         # Last, because it moves the parameters: until here nothing has been touched.
         tensors = getattr(model.params, "tensors", None)
@@ -187,6 +188,8 @@ class Solver:
                     )
         for name, value in self.best_params.items():
             self.model.params[name] = value.copy()
+        for array, value in zip(self._buffers(), self._best_buffers, strict=True):
+            array[...] = value
 
     def check_accuracy(
         self, X: np.ndarray, y: np.ndarray, num_samples: int | None = None, batch_size: int = 100
@@ -253,6 +256,12 @@ class Solver:
         if not self.best_params or accuracy > self.best_val_acc:
             self.best_val_acc = accuracy
             self.best_params = {name: np.array(value) for name, value in self.model.params.items()}
+            self._best_buffers = [array.copy() for array in self._buffers()]
+
+    def _buffers(self) -> list[np.ndarray]:
+        """Return what belongs to the model's state beside its parameters: running statistics."""
+        named = getattr(self.model, "named_buffers", None)
+        return [array for _, array in named()] if named is not None else []
 
     def _bar(self, total: int, first: int) -> Any:
         """Return a context manager that gives a progress bar, or None when none is wanted."""

@@ -1,0 +1,84 @@
+"""layer_norm: each example normalized over its own features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..engine.op import fused_op
+from ..kernels.numpy_ import ones
+from .arguments import finite
+from .batch_norm import add, check_features
+
+
+def _mean(x: Any) -> Any:
+    return (x.dot(ones(x.shape[1], x.dtype)) / x.shape[1])[:, None]
+
+
+def _layer_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, ...]:
+    x, eps = check_features(x, gamma, beta), finite("layer_norm: eps", eps)
+    if not x.shape[1]:
+        raise ValueError("layer_norm: the examples have no features to normalize over.")
+    normal = x - _mean(x)
+    variance = _mean(normal * normal)
+    if (variance + eps == 0).any():
+        raise ValueError("layer_norm: all features of an example are equal and eps is 0, so 0 would divide: eps=1e-5.")
+    rate = 1.0 / np.sqrt(variance + eps)
+    normal *= rate
+    out = normal * gamma
+    return add(out, beta), normal, rate
+
+
+def _x_rule(g: Any, gamma: Any, normal: Any, rate: Any) -> Any:
+    g = g * gamma
+    along = _mean(g * normal)
+    g -= _mean(g)
+    g -= normal * along
+    g *= rate
+    return g
+
+
+def _compose(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Any:
+    centred = x - np.mean(x, axis=1, keepdims=True)
+    return centred / np.sqrt(np.mean(centred * centred, axis=1, keepdims=True) + eps) * gamma + beta
+
+
+def _samples(generator: np.random.Generator) -> list[Any]:
+    draw = generator.normal
+    return [
+        (draw(size=(4, 3)), draw(size=3), draw(size=3)),
+        ((draw(size=(1, 5)), draw(size=5), draw(size=5)), {"eps": 0.1}),
+        (draw(size=(0, 2)), draw(size=2), draw(size=2)),
+    ]
+
+
+layer_norm = fused_op(
+    _layer_norm, name="layer_norm", leaves=("normal", "rate"),
+    x=_x_rule,
+    gamma=lambda g, normal: ones(len(g), g.dtype).dot(g * normal),
+    beta=lambda g: np.add.reduce(g, axis=0),
+    compose=_compose, samples=_samples, cure="layer_norm takes x (N, D), gamma (D,) and beta (D,).",
+)  # fmt: skip
+layer_norm.__doc__ = """Normalize each example over its features: ``(x - mean) / sqrt(variance + eps) * gamma + beta``.
+
+Ba, Kiros and Hinton, Layer Normalization (2016), equation 4. Mean and variance are those of the example's own features,
+so a batch of 1 is as good as any, and training and evaluation are the same.
+
+Parameters
+----------
+x : Tensor or array, shape (N, D)
+gamma, beta : Tensor or array, shape (D,)
+    Scale and shift.
+eps : float
+    Added to the variance, at least 0.
+
+Returns
+-------
+Tensor, shape (N, D)
+
+Raises
+------
+ValueError
+    If the shapes do not fit, or a variance is 0 and so is `eps`.
+"""
