@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .NOTPARALLEL:
-.PHONY: help demo test coverage docs lint bench clean
+.PHONY: help demo test coverage docs lint bench reproduce clean
 
 help:
 	@echo "make demo      train a network on handwritten digits, check its gradients, draw its graph (into out/)"
@@ -15,6 +15,7 @@ help:
 	@echo "make docs      build the documentation into docs/_build/html"
 	@echo "make lint      run ruff, and mypy on the package"
 	@echo "make bench     time training steps (beside the peers that are installed in $(VENV))"
+	@echo "make reproduce train the networks of the two course documents on CIFAR-10, and print the table (minutes)"
 	@echo "make clean     remove $(VENV) and everything that was made"
 	@echo "Another Python: make demo PYTHON=python3.12"
 
@@ -38,8 +39,11 @@ lint: $(VENV)/.lint-stamp
 bench: $(VENV)/.viz-stamp $(VENV)/.fast-stamp
 	$(BIN)/python -m tinygrad_fc bench
 
+reproduce: $(VENV)/.viz-stamp $(VENV)/.fast-stamp $(VENV)/.data-stamp
+	$(BIN)/python examples/reproduce.py
+
 clean:
-	rm -rf $(VENV) out docs/_build build dist *.egg-info
+	rm -rf $(VENV) out docs/_build docs/notebooks build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	find tinygrad_fc tests docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 

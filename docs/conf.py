@@ -1,5 +1,8 @@
 """Sphinx configuration. `make docs` builds with warnings as errors, and runs every page's code while it does."""
 
+import shutil
+from pathlib import Path
+
 import tinygrad_fc
 
 project = "tinygrad_fc"
@@ -28,6 +31,14 @@ autodoc_typehints = "none"
 autosummary_generate = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
+
+# The notebooks of examples/ are pages as well, with the results that they were committed with: they need CIFAR-10.
+nb_execution_excludepatterns = ["notebooks/*"]
+_here = Path(__file__).parent
+shutil.rmtree(_here / "notebooks", ignore_errors=True)
+(_here / "notebooks").mkdir()
+for _path in sorted((_here.parent / "examples").glob("*.ipynb")):
+    shutil.copy(_path, _here / "notebooks")
 
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]

@@ -1,0 +1,234 @@
+"""Run the CIFAR-10 experiments of the two course documents, and print what they published beside what comes out here.
+
+    python examples/reproduce.py [--data FOLDER] [--seeds 3] [--quick]
+
+The documents are the notebook FullyConnectedNets of Stanford's CS231n (assignment 2) and the workbook of UCLA's
+ECE 239AS (assignment 3). Networks, solvers and settings are theirs, through `tinygrad_fc.cs231n`. The data is read from
+--data, else from where `tinygrad_fc.data.load_cifar10` looks; where nothing is found it is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import numpy as np
+
+from tinygrad_fc.cs231n.classifiers.fc_net import FullyConnectedNet, TwoLayerNet
+from tinygrad_fc.cs231n.neural_net import TwoLayerNet as WorkbookNet
+from tinygrad_fc.cs231n.solver import Solver
+from tinygrad_fc.data import fetch_cifar10, load_cifar10
+
+Data = dict[str, np.ndarray]
+Figures = dict[str, float]
+
+# The mean over the seeds may fall this far short: it is what the choice of seeds, and copies of the pictures that were
+# compressed again, move an accuracy by.
+ALLOWED = 0.01
+DEEP = [100] * 5
+
+
+@dataclass
+class Experiment:
+    """One experiment: the figures that were published, and how to get them.
+
+    Parameters
+    ----------
+    title : str
+        What is trained.
+    published : dict of str to float
+        The document's figures by name.
+    run : callable
+        Takes the data and the scale of the run, 1 for the document's; returns the same figures.
+    bars : dict of str to float
+        Least values of the mean over the seeds; the others are there to compare.
+    """
+
+    title: str
+    published: Figures
+    run: Callable[[Data, float], Figures]
+    bars: Figures = field(default_factory=dict)
+
+
+def epochs(number: int, scale: float) -> int:
+    """Return how many epochs a run has: all, or with --quick at least one."""
+    return max(1, round(number * scale))
+
+
+def accuracy(model: FullyConnectedNet | TwoLayerNet, X: np.ndarray, y: np.ndarray) -> float:
+    """Return the share of right answers."""
+    return float((np.argmax(model.loss(X), axis=1) == y).mean())
+
+
+def two_layer_sgd(data: Data, scale: float) -> Figures:
+    """CS231n: TwoLayerNet with its defaults, SGD."""
+    solver = Solver(
+        TwoLayerNet(), data, update_rule="sgd", optim_config={"learning_rate": 1e-3}, lr_decay=0.95,
+        num_epochs=epochs(10, scale), batch_size=100, verbose=False,
+    )  # fmt: skip
+    solver.train()
+    return {"best validation": solver.best_val_acc}
+
+
+def overfit(hidden: list[int], weight_scale: float, learning_rate: float) -> Callable[[Data, float], Figures]:
+    """CS231n: a network that learns 50 images by heart within 20 epochs."""
+
+    def run(data: Data, scale: float) -> Figures:
+        few = data | {"X_train": data["X_train"][:50], "y_train": data["y_train"][:50]}
+        model = FullyConnectedNet(hidden, weight_scale=weight_scale, dtype=np.float64)
+        solver = Solver(
+            model, few, update_rule="sgd", optim_config={"learning_rate": learning_rate},
+            num_epochs=epochs(20, scale), batch_size=25, verbose=False,
+        )  # fmt: skip
+        solver.train()
+        return {"best training": max(solver.train_acc_history)}
+
+    return run
+
+
+def update_rules(data: Data, scale: float) -> Figures:
+    """CS231n: six layers on 4,000 images, five epochs, by each of the four rules."""
+    few = data | {"X_train": data["X_train"][:4000], "y_train": data["y_train"][:4000]}
+    figures = {}
+    for rule, rate in {"sgd": 5e-3, "sgd_momentum": 5e-3, "rmsprop": 1e-4, "adam": 1e-3}.items():
+        solver = Solver(
+            FullyConnectedNet(DEEP, weight_scale=5e-2), few, update_rule=rule, optim_config={"learning_rate": rate},
+            num_epochs=epochs(5, scale), batch_size=100, verbose=False,
+        )  # fmt: skip
+        solver.train()
+        figures[f"{rule}: last training"] = solver.train_acc_history[-1]
+        figures[f"{rule}: best validation"] = solver.best_val_acc
+        if rule != "sgd":
+            figures[f"{rule}: lead over sgd"] = figures[f"{rule}: last training"] - figures["sgd: last training"]
+    return figures
+
+
+def search(data: Data, scale: float) -> Figures:
+    """CS231n: six runs of Adam over learning rate and regularization; the best on the validation set is tested."""
+    best, best_model = -1.0, None
+    for rate in (1e-3, 2e-3):
+        for reg in (1e-2, 1e-3, 1e-4):
+            model = FullyConnectedNet(DEEP, weight_scale=5e-2, reg=reg)
+            solver = Solver(
+                model, data, update_rule="adam", optim_config={"learning_rate": rate},
+                num_epochs=epochs(10, scale), batch_size=200, verbose=False,
+            )  # fmt: skip
+            solver.train()
+            if solver.best_val_acc > best:
+                best, best_model = solver.best_val_acc, model
+    assert best_model is not None
+    return {"best validation": best, "test": accuracy(best_model, data["X_test"], data["y_test"])}
+
+
+def workbook(num_iters: int, learning_rate: float, reg: float) -> Callable[[Data, float], Figures]:
+    """ECE 239AS: its two-layer network of 50 hidden units, trained by its own loop."""
+
+    def run(data: Data, scale: float) -> Figures:
+        X, y, X_val, y_val, X_test, y_test = (
+            array.reshape(len(array), -1) if name[0] == "X" else array for name, array in data.items()
+        )
+        net = WorkbookNet(X.shape[1], 50, 10)
+        net.train(
+            X, y, X_val, y_val, num_iters=max(2, round(num_iters * scale)), batch_size=200,
+            learning_rate=learning_rate, learning_rate_decay=0.95, reg=reg,
+        )  # fmt: skip
+        return {"validation": float((net.predict(X_val) == y_val).mean()),
+                "test": float((net.predict(X_test) == y_test).mean())}  # fmt: skip
+
+    return run
+
+
+EXPERIMENTS = (
+    Experiment("CS231n: TwoLayerNet, SGD", {"best validation": 0.512}, two_layer_sgd, {"best validation": 0.512}),
+    Experiment("CS231n: 50 images by heart, three layers", {"best training": 1.0}, overfit([100] * 2, 3e-2, 6e-4),
+               {"best training": 1.0}),
+    Experiment("CS231n: 50 images by heart, five layers", {"best training": 1.0}, overfit([100] * 4, 5e-2, 3e-3),
+               {"best training": 1.0}),
+    Experiment(
+        "CS231n: six layers, 4,000 images",
+        {"sgd: last training": 0.393, "sgd: best validation": 0.315,
+         "sgd_momentum: last training": 0.528, "sgd_momentum: best validation": 0.353,
+         "sgd_momentum: lead over sgd": 0.135,
+         "rmsprop: last training": 0.525, "rmsprop: best validation": 0.349, "rmsprop: lead over sgd": 0.132,
+         "adam: last training": 0.592, "adam: best validation": 0.367, "adam: lead over sgd": 0.199},
+        update_rules,
+        {"sgd_momentum: lead over sgd": ALLOWED, "rmsprop: lead over sgd": ALLOWED, "adam: lead over sgd": ALLOWED},
+    ),
+    Experiment("CS231n: six layers, search of six runs", {"best validation": 0.537, "test": 0.509}, search,
+               {"best validation": 0.537, "test": 0.509}),
+    Experiment("ECE 239AS: 1,000 steps, poor settings", {"validation": 0.28, "test": float("nan")},
+               workbook(1000, 1e-4, 0.25), {"validation": 0.28}),
+    Experiment("ECE 239AS: 12,000 steps, good settings", {"validation": 0.504, "test": 0.541},
+               workbook(12000, 4e-4, 0.3), {"validation": 0.504, "test": 0.541}),
+)  # fmt: skip
+
+
+def load(folder: str | None, quick: bool) -> Data:
+    """Return the split of the documents (with --quick a small one); download the data where there is none."""
+    sizes = {"num_training": 400, "num_validation": 50, "num_test": 50} if quick else {}
+    try:
+        return load_cifar10(folder, **sizes)
+    except FileNotFoundError:
+        if folder is not None:
+            raise
+        print("CIFAR-10 is not on this machine yet: downloading it.", flush=True)
+        return load_cifar10(fetch_cifar10(), **sizes)
+
+
+def rows(experiment: Experiment, found: list[Figures], seconds: float) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of the table for one experiment."""
+    for n, (name, published) in enumerate(experiment.published.items()):
+        values = [figures[name] for figures in found]
+        mean = fmean(values)
+        bar = experiment.bars.get(name)
+        verdict = ""
+        if bar is not None:
+            verdict = "reached" if mean >= bar else "within 0.01" if mean >= bar - ALLOWED else "SHORT"
+        yield (
+            experiment.title if n == 0 else "", name, "" if np.isnan(published) else f"{published:.3f}",
+            f"{mean:.3f}", f"{min(values):.3f}-{max(values):.3f}", verdict, f"{seconds:.0f}" if n == 0 else "",
+        )  # fmt: skip
+
+
+def main() -> int:
+    """Run everything; return 1 when a figure falls short."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", metavar="FOLDER", help="where cifar-10-batches-py is")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each experiment (3)")
+    parser.add_argument("--quick", action="store_true", help="one short run of each, to see that it works")
+    arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error(f"--seeds: given {arguments.seeds}, expected at least 1")
+    seeds, scale = (1, 0.01) if arguments.quick else (arguments.seeds, 1.0)
+    start = time.perf_counter()
+    data = load(arguments.data, arguments.quick)
+    print(f"CIFAR-10 loaded in {time.perf_counter() - start:.1f} s; {seeds} run(s) of each experiment.", flush=True)
+    table = [("experiment", "accuracy", "published", "ours", "range", "bar", "seconds")]
+    for experiment in EXPERIMENTS:
+        begun, found = time.perf_counter(), []
+        for seed in range(seeds):
+            np.random.seed(seed)  # noqa: NPY002  # the course draws everything from the global generator
+            found.append(experiment.run(data, scale))
+            figures = ", ".join(f"{name} {value:.3f}" for name, value in found[-1].items())
+            print(f"  {experiment.title}, seed {seed}: {figures}", flush=True)
+        table += rows(experiment, found, time.perf_counter() - begun)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    print()
+    for n, row in enumerate(table):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if n == 0:
+            print("  ".join("-" * width for width in widths))
+    print(
+        f"\nOurs is the mean over {seeds} seed(s), with the lowest and the highest beside it. Accuracies move with the seed, "
+        f"and with the\ncopy of the pictures: one that was compressed again carries noise. A mean may fall {ALLOWED} short "
+        f"of its bar. {time.perf_counter() - start:.0f} s in all."
+    )
+    return int(not arguments.quick and any(row[5] == "SHORT" for row in table))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
