@@ -179,7 +179,7 @@ def load(folder: str | None, quick: bool) -> Data:
         return load_cifar10(fetch_cifar10(), **sizes)
 
 
-def rows(experiment: Experiment, found: list[Figures], seconds: float) -> Iterator[tuple[str, ...]]:
+def rows(experiment: Experiment, found: list[Figures], seconds: float, quick: bool) -> Iterator[tuple[str, ...]]:
     """Yield the lines of the table for one experiment."""
     for n, (name, published) in enumerate(experiment.published.items()):
         values = [figures[name] for figures in found]
@@ -187,7 +187,7 @@ def rows(experiment: Experiment, found: list[Figures], seconds: float) -> Iterat
         bar = experiment.bars.get(name)
         verdict = ""
         if bar is not None:
-            verdict = "reached" if mean >= bar else "within 0.01" if mean >= bar - ALLOWED else "SHORT"
+            verdict = "" if quick else "reached" if mean >= bar else "within 0.01" if mean >= bar - ALLOWED else "SHORT"
         yield (
             experiment.title if n == 0 else "", name, "" if np.isnan(published) else f"{published:.3f}",
             f"{mean:.3f}", f"{min(values):.3f}-{max(values):.3f}", verdict, f"{seconds:.0f}" if n == 0 else "",
@@ -215,7 +215,7 @@ def main() -> int:
             found.append(experiment.run(data, scale))
             figures = ", ".join(f"{name} {value:.3f}" for name, value in found[-1].items())
             print(f"  {experiment.title}, seed {seed}: {figures}", flush=True)
-        table += rows(experiment, found, time.perf_counter() - begun)
+        table += rows(experiment, found, time.perf_counter() - begun, arguments.quick)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     print()
     for n, row in enumerate(table):
@@ -223,11 +223,12 @@ def main() -> int:
         if n == 0:
             print("  ".join("-" * width for width in widths))
     print(
-        f"\nOurs is the mean over {seeds} seed(s), with the lowest and the highest beside it. Accuracies move with the seed, "
-        f"and with the\ncopy of the pictures: one that was compressed again carries noise. A mean may fall {ALLOWED} short "
-        f"of its bar. {time.perf_counter() - start:.0f} s in all."
+        f"\nOurs is the mean over {seeds} seed(s), with the lowest and the highest beside it. Accuracies move with the "
+        f"seed, and with\nthe copy of the pictures: one that was compressed again carries noise, and may have another "
+        f"order, so other pictures to\nvalidate and to test with. A mean may fall {ALLOWED} short of its bar. "
+        f"{time.perf_counter() - start:.0f} s in all."
     )
-    return int(not arguments.quick and any(row[5] == "SHORT" for row in table))
+    return int(any(row[5] == "SHORT" for row in table))
 
 
 if __name__ == "__main__":

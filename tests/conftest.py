@@ -1,4 +1,4 @@
-"""What holds for every test: floating-point faults raise, the recording mode is left as it was, randomness is named."""
+"""What holds for every test: floating-point faults raise, modes and kernels stay as they were, randomness is named."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from tinygrad_fc import kernels
 from tinygrad_fc.engine import dispatch, node
 from tinygrad_fc.engine.op import REGISTRY
 
@@ -38,6 +39,12 @@ def recording_mode_is_restored() -> Iterator[None]:
     if after is not before:
         node.MODE.set(before)  # the tests after this one are not at fault
         pytest.fail(f"the test left the recording mode at {after!r}, it was {before!r}")
+
+
+@pytest.fixture(autouse=True)
+def kernel_policy_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test's choice of kernels reach another, whose last bits would then depend on who ran before."""
+    monkeypatch.setattr(kernels, "_least", kernels._least)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_fc"
 ENGINE = PACKAGE / "engine"
 MAY_WALK_PARENTS = {ENGINE / "graph.py", ENGINE / "backward.py", ENGINE / "pull.py"}
-OPTIONAL = {"graphviz", "matplotlib", "numba", "scipy", "sklearn", "tqdm"}
+OPTIONAL = {"graphviz", "matplotlib", "numba", "pooch", "requests", "scipy", "sklearn", "tqdm"}
 
 
 def modules(folder: Path) -> list[Path]:
@@ -163,7 +163,7 @@ def test_the_reference_is_complete() -> None:
     """docs/api.md has every public name of the package and of its rooms; operations have a table there."""
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     rooms = {name: getattr(tg, name) for name in tg.__all__ if isinstance(getattr(tg, name), ModuleType)}
-    assert {"nn", "models", "optim", "training", "data", "check", "viz"} <= set(rooms)
+    assert {"nn", "models", "optim", "training", "data", "check", "viz", "cs231n"} <= set(rooms)
     operations = {id(record) for record in vars(functions).values()}  # docs/api.md makes a table of the registry
     public = {name for name in tg.__all__ if name not in rooms and id(getattr(tg, name)) not in operations}
     names = {f"{room}.{name}" for room, module in rooms.items() for name in module.__all__}

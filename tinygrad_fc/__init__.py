@@ -21,10 +21,13 @@ from .engine.node import no_grad
 from .engine.op import REGISTRY as _REGISTRY
 from .engine.op import fused_op, op
 from .engine.tensor import Tensor, tensor
-from .fused import affine, affine_relu, l2_penalty, relu, softmax_loss, svm_loss
 
 # Kept together by hand: sorted, each name would have a line.
 # isort: off
+from .fused import (
+    affine, affine_relu, batch_norm, batch_norm_inference, dropout, l2_penalty, layer_norm, relu, softmax_loss,
+    svm_loss,
+)
 from .kernels import use_kernels
 from .ops.elementwise import (
     absolute, add, astype, clip, copy, cos, divide, exp, exp2, expm1, log, log1p, log2, log10, maximum, minimum,
@@ -45,18 +48,19 @@ concat = concatenate
 
 # What a script may not need is imported when it is first asked for, so that `import tinygrad_fc` costs little more than
 # NumPy's own import.
-_ROOMS = ("check", "data", "models", "nn", "optim", "training", "viz")
+_ROOMS = ("check", "cs231n", "data", "models", "nn", "optim", "training", "viz")
 _LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck"}
 
 __all__ = [
     "Graph", "Tensor", "abs", "absolute", "add", "affine", "affine_relu", "all", "any", "argmax", "argmin",
-    "astype", "broadcast_to", "check", "clip", "concat", "concatenate", "copy", "cos", "data", "divide", "dot",
-    "draw", "einsum", "exp", "exp2", "expand_dims", "expm1", "fused_op", "getitem", "gradcheck", "gradients",
-    "l2_penalty", "log", "log10", "log1p", "log2", "logsumexp", "matmul", "max", "maximum", "mean", "min",
-    "minimum", "models", "multiply", "negative", "nn", "no_grad", "op", "optim", "positive", "power", "prod",
-    "ravel", "reciprocal", "relu", "reshape", "sigmoid", "sign", "sin", "softmax_loss", "sqrt", "square", "squeeze",
-    "stack", "std", "subtract", "sum", "svm_loss", "swapaxes", "take_along_axis", "tanh", "tensor", "training",
-    "transpose", "use_kernels", "var", "viz", "where",
+    "astype", "batch_norm", "batch_norm_inference", "broadcast_to", "check", "clip", "concat", "concatenate",
+    "copy", "cos", "cs231n", "data", "divide", "dot", "draw", "dropout", "einsum", "exp", "exp2", "expand_dims",
+    "expm1", "fused_op", "getitem", "gradcheck", "gradients", "l2_penalty", "layer_norm", "log", "log10", "log1p",
+    "log2", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "models", "multiply", "negative",
+    "nn", "no_grad", "op", "optim", "positive", "power", "prod", "ravel", "reciprocal", "relu", "reshape",
+    "sigmoid", "sign", "sin", "softmax_loss", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum",
+    "svm_loss", "swapaxes", "take_along_axis", "tanh", "tensor", "training", "transpose", "use_kernels", "var",
+    "viz", "where",
 ]  # fmt: skip
 
 

@@ -279,7 +279,7 @@ def test_a_fault_of_floating_point_names_the_operation() -> None:
     with pytest.raises(FloatingPointError, match=r"^divide: divide by zero.* Given x=1.0, y \(1,\) float64"):
         1.0 / leaf(0.0)
     with pytest.raises(FloatingPointError, match=r"^softmax_loss: "):
-        tg.softmax_loss(tg.tensor([[0.0, 2000.0]], requires_grad=True), np.array([0]))
+        tg.softmax_loss(tg.tensor([[0.0, np.inf]], requires_grad=True), np.array([0]))
 
 
 def test_shapes_that_do_not_fit_are_named_with_the_cure() -> None:

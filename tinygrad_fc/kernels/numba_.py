@@ -135,6 +135,7 @@ def _normalise(slope, y, right):  # type: ignore[no-untyped-def]  # as above
     return (logs - right) / count
 
 
+@np.errstate(under="ignore")
 def softmax_loss(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean cross-entropy of the softmax of each row of x against labels y, and its slope in x."""
     slope = np.empty_like(x)

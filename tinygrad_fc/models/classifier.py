@@ -129,7 +129,8 @@ class Classifier(Module):
         finite("reg", self.reg)
         loss = self.criterion(self(X), y)
         if self.reg:
-            for name, tensor in self.params.tensors.items():
+            # The last layer's first, the order in which the course adds them: sums round by their order.
+            for name, tensor in reversed(self.params.tensors.items()):
                 if name[0] == "W":
                     penalty: Any = l2_penalty if self._fused else l2_penalty.op.compose
                     loss = loss + penalty(tensor, float(self.reg))
