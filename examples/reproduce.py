@@ -10,7 +10,6 @@ ECE 239AS (assignment 3). Networks, solvers and settings are theirs, through `ti
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ Figures = dict[str, float]
 # compressed again, move an accuracy by.
 ALLOWED = 0.01
 DEEP = [100] * 5
+UNPUBLISHED = {"test, all 10,000": float("nan")}
 
 
 @dataclass
@@ -59,9 +59,10 @@ def epochs(number: int, scale: float) -> int:
     return max(1, round(number * scale))
 
 
-def accuracy(model: FullyConnectedNet | TwoLayerNet, X: np.ndarray, y: np.ndarray) -> float:
-    """Return the share of right answers."""
-    return float((np.argmax(model.loss(X), axis=1) == y).mean())
+def tested(predictions: np.ndarray, data: Data) -> Figures:
+    """Return the test accuracy as the documents have it, on the first 1,000 test images, and on all of them."""
+    right = predictions == data["y_test"]
+    return {"test": float(right[:1000].mean()), "test, all 10,000": float(right.mean())}
 
 
 def two_layer_sgd(data: Data, scale: float) -> Figures:
@@ -121,23 +122,21 @@ def search(data: Data, scale: float) -> Figures:
             if solver.best_val_acc > best:
                 best, best_model = solver.best_val_acc, model
     assert best_model is not None
-    return {"best validation": best, "test": accuracy(best_model, data["X_test"], data["y_test"])}
+    return {"best validation": best} | tested(np.argmax(best_model.loss(data["X_test"]), axis=1), data)
 
 
 def workbook(num_iters: int, learning_rate: float, reg: float) -> Callable[[Data, float], Figures]:
     """ECE 239AS: its two-layer network of 50 hidden units, trained by its own loop."""
 
     def run(data: Data, scale: float) -> Figures:
-        X, y, X_val, y_val, X_test, y_test = (
-            array.reshape(len(array), -1) if name[0] == "X" else array for name, array in data.items()
-        )
+        X, X_val, X_test = (data[f"X_{part}"].reshape(len(data[f"X_{part}"]), -1) for part in ("train", "val", "test"))
+        y, y_val = data["y_train"], data["y_val"]
         net = WorkbookNet(X.shape[1], 50, 10)
         net.train(
             X, y, X_val, y_val, num_iters=max(2, round(num_iters * scale)), batch_size=200,
             learning_rate=learning_rate, learning_rate_decay=0.95, reg=reg,
         )  # fmt: skip
-        return {"validation": float((net.predict(X_val) == y_val).mean()),
-                "test": float((net.predict(X_test) == y_test).mean())}  # fmt: skip
+        return {"validation": float((net.predict(X_val) == y_val).mean())} | tested(net.predict(X_test), data)
 
     return run
 
@@ -158,18 +157,18 @@ EXPERIMENTS = (
         update_rules,
         {"sgd_momentum: lead over sgd": ALLOWED, "rmsprop: lead over sgd": ALLOWED, "adam: lead over sgd": ALLOWED},
     ),
-    Experiment("CS231n: six layers, search of six runs", {"best validation": 0.537, "test": 0.509}, search,
-               {"best validation": 0.537, "test": 0.509}),
-    Experiment("ECE 239AS: 1,000 steps, poor settings", {"validation": 0.28, "test": float("nan")},
+    Experiment("CS231n: six layers, search of six runs", {"best validation": 0.537, "test": 0.509} | UNPUBLISHED,
+               search, {"best validation": 0.537, "test": 0.509}),
+    Experiment("ECE 239AS: 1,000 steps, poor settings", {"validation": 0.28} | UNPUBLISHED,
                workbook(1000, 1e-4, 0.25), {"validation": 0.28}),
-    Experiment("ECE 239AS: 12,000 steps, good settings", {"validation": 0.504, "test": 0.541},
+    Experiment("ECE 239AS: 12,000 steps, good settings", {"validation": 0.504, "test": 0.541} | UNPUBLISHED,
                workbook(12000, 4e-4, 0.3), {"validation": 0.504, "test": 0.541}),
 )  # fmt: skip
 
 
 def load(folder: str | None, quick: bool) -> Data:
     """Return the split of the documents (with --quick a small one); download the data where there is none."""
-    sizes = {"num_training": 400, "num_validation": 50, "num_test": 50} if quick else {}
+    sizes = {"num_training": 400, "num_validation": 50, "num_test": 50} if quick else {"num_test": 10_000}
     try:
         return load_cifar10(folder, **sizes)
     except FileNotFoundError:
@@ -186,16 +185,16 @@ def rows(experiment: Experiment, found: list[Figures], seconds: float, quick: bo
         mean = fmean(values)
         bar = experiment.bars.get(name)
         verdict = ""
-        if bar is not None:
-            verdict = "" if quick else "reached" if mean >= bar else "within 0.01" if mean >= bar - ALLOWED else "SHORT"
+        if bar is not None and not quick:
+            verdict = "reached" if mean >= bar else f"within {ALLOWED}" if mean >= bar - ALLOWED else "short"
         yield (
             experiment.title if n == 0 else "", name, "" if np.isnan(published) else f"{published:.3f}",
             f"{mean:.3f}", f"{min(values):.3f}-{max(values):.3f}", verdict, f"{seconds:.0f}" if n == 0 else "",
         )  # fmt: skip
 
 
-def main() -> int:
-    """Run everything; return 1 when a figure falls short."""
+def main() -> None:
+    """Run everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", metavar="FOLDER", help="where cifar-10-batches-py is")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each experiment (3)")
@@ -223,13 +222,12 @@ def main() -> int:
         if n == 0:
             print("  ".join("-" * width for width in widths))
     print(
-        f"\nOurs is the mean over {seeds} seed(s), with the lowest and the highest beside it. Accuracies move with the "
-        f"seed, and with\nthe copy of the pictures: one that was compressed again carries noise, and may have another "
-        f"order, so other pictures to\nvalidate and to test with. A mean may fall {ALLOWED} short of its bar. "
-        f"{time.perf_counter() - start:.0f} s in all."
+        f"\nOurs is the mean over {seeds} seed(s), with the lowest and the highest beside it; what was published is one run "
+        f"each.\n1,000 pictures tell an accuracy of 0.5 to within a standard error of 0.016. A copy that was compressed "
+        f"again carries\nnoise, and may have another order, so other pictures to validate and to test with. A mean may "
+        f"fall {ALLOWED} short.\n{time.perf_counter() - start:.0f} s in all."
     )
-    return int(any(row[5] == "SHORT" for row in table))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -68,4 +68,4 @@ def test_the_course_is_reproduced_from_any_copy_of_the_pictures(tmp_path: Path, 
     table = printed.split("\n\n")[1]
     assert published <= set(table.split())
     assert len(re.findall(r"\d\.\d{3}-\d\.\d{3}", table)) >= 18
-    assert "SHORT" not in table
+    assert "short" not in table
