@@ -109,6 +109,14 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "affine": naive_affine,
     "affine_relu": lambda x, w, b: np.maximum(naive_affine(x, w, b), 0),
     "l2_penalty": lambda w, reg: 0.5 * reg * np.sum(w**2),
+    "batch_norm": lambda x, gamma, beta, eps=1e-5: (x - x.mean(0)) / (x.var(0) + eps) ** 0.5 * gamma + beta,
+    "batch_norm_inference": lambda x, gamma, beta, mean, variance, eps=1e-5: (
+        gamma * (x - mean) / (variance + eps) ** 0.5 + beta
+    ),
+    "layer_norm": lambda x, gamma, beta, eps=1e-5: np.array(
+        [gamma * (row - row.mean()) / (row.var() + eps) ** 0.5 + beta for row in x]
+    ).reshape(x.shape),
+    "dropout": lambda x, mask, keep_ratio=1.0: np.where(mask, x / keep_ratio, 0.0),
     "softmax_loss": naive_softmax_loss,
     "svm_loss": naive_svm_loss,
 }

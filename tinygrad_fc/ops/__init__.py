@@ -1,5 +1,8 @@
 """The primitives, in tables: importing this package declares them."""
 
-from . import elementwise, indexing, linalg, reduction, shaping
+from . import creation, decompositions, elementwise, indexing, joining, linalg, order, reduction, scans, shaping
 
-__all__ = ["elementwise", "indexing", "linalg", "reduction", "shaping"]
+__all__ = [
+    "creation", "decompositions", "elementwise", "indexing", "joining", "linalg", "order", "reduction", "scans",
+    "shaping",
+]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.dispatch import FUNCTIONS, functions
+from ..engine.dispatch import FUNCTIONS, derived, functions
 from ..engine.op import op
 from .samples import calls, several
 
@@ -88,6 +88,10 @@ _stacked      = op(_stack,       arrays=_stack_rule,
                    samples=several(calls((2, 3), (2, 3)), calls((3,), (3,), axis=-1)))
 
 
+@derived(np.concatenate, np.concat, samples=lambda generator: [
+    ([generator.normal(size=(2, 3)), generator.normal(size=(1, 3))],),
+    (([generator.normal(size=(2, 3)), generator.normal(size=2)],), {"axis": None}),
+])  # fmt: skip
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     """Join tensors or arrays along an existing axis (None: each one flattened first), as ``np.concatenate``."""
     if axis is None:
@@ -95,13 +99,11 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     return _concatenated(*arrays, axis=axis)
 
 
+@derived(np.stack, samples=lambda generator: [(list(generator.normal(size=(3, 2, 2))), 1)])
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join tensors or arrays of one shape along a new axis, as ``np.stack``."""
     return _stacked(*arrays, axis=axis)
 
-
-functions.concatenate = FUNCTIONS[np.concatenate] = FUNCTIONS[np.concat] = concatenate
-functions.stack = FUNCTIONS[np.stack] = stack
 
 # Facts, and no operations: what NumPy answers for the array.
 FUNCTIONS[np.shape] = lambda a: a.shape

@@ -1,0 +1,1 @@
+"""Decompositions and what is built on them: solving, determinants, norms."""
