@@ -22,7 +22,7 @@ nb_execution_timeout = 120
 nb_execution_show_tb = True
 nb_merge_streams = True
 nb_render_markdown_format = "myst"
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 # Signatures carry the annotations as written; types are explained in the docstrings.
