@@ -13,9 +13,11 @@ Write models with tensor expressions, see the computation graph, check gradients
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from .engine.backward import gradients
+from .engine.dispatch import UFUNCS as _UFUNCS
 from .engine.dispatch import functions as _functions
 from .engine.node import no_grad
 from .engine.op import REGISTRY as _REGISTRY
@@ -48,7 +50,7 @@ concat = concatenate
 
 # What a script may not need is imported when it is first asked for, so that `import tinygrad_fc` costs little more than
 # NumPy's own import.
-_ROOMS = ("check", "cs231n", "data", "models", "nn", "optim", "training", "viz")
+_ROOMS = ("check", "cs231n", "data", "models", "nn", "optim", "special", "training", "viz")
 _LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck"}
 
 __all__ = [
@@ -58,15 +60,15 @@ __all__ = [
     "expm1", "fused_op", "getitem", "gradcheck", "gradients", "l2_penalty", "layer_norm", "log", "log10", "log1p",
     "log2", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "models", "multiply", "negative",
     "nn", "no_grad", "op", "optim", "positive", "power", "prod", "ravel", "reciprocal", "relu", "reshape",
-    "sigmoid", "sign", "sin", "softmax_loss", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum",
-    "svm_loss", "swapaxes", "take_along_axis", "tanh", "tensor", "training", "transpose", "use_kernels", "var",
-    "viz", "where",
+    "sigmoid", "sign", "sin", "softmax_loss", "special", "sqrt", "square", "squeeze", "stack", "std", "subtract",
+    "sum", "svm_loss", "swapaxes", "take_along_axis", "tanh", "tensor", "training", "transpose", "use_kernels",
+    "var", "viz", "where",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(f"{__name__}.{'ops.' if name == 'special' else ''}{name}")
     if name in _LATE:
         return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
     if hasattr(_functions, name) and name in _REGISTRY:
@@ -83,7 +85,16 @@ def _notebook_svg(target: Any) -> str | None:
     return notebook_svg(target)
 
 
-_functions.notebook_svg = _notebook_svg  # the engine shows a tensor in a notebook without knowing who draws
+def _late_ufunc(ufunc: Any) -> Any:
+    scipys: Any = vars(sys.modules.get("scipy.special", sys)).get(ufunc.__name__)
+    if scipys is ufunc:
+        importlib.import_module(f"{__name__}.ops.special")
+    return _UFUNCS.get(ufunc)
+
+
+# The engine shows a tensor in a notebook without knowing who draws, and meets SciPy's ufuncs without knowing SciPy.
+_functions.notebook_svg = _notebook_svg
+_functions.late_ufunc = _late_ufunc
 
 
 def __dir__() -> list[str]:

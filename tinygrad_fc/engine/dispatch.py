@@ -15,6 +15,8 @@ class Functions:
 
 
 functions: Any = Functions()
+# Finds the operation of a ufunc that is declared only when it is met (SciPy's): the package puts a finder here.
+functions.late_ufunc = lambda ufunc: None
 
 UFUNCS: dict[np.ufunc, Record] = {}
 REDUCTIONS: dict[np.ufunc, Record] = {}
@@ -102,7 +104,7 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: M
             f"the gradient would be lost. Write `array = array + t` for a new tensor, or use `t.data` for the numbers."
         )
     if method == "__call__":
-        record = UFUNCS.get(ufunc)
+        record = UFUNCS.get(ufunc) or functions.late_ufunc(ufunc)
         if record is None:
             raise _unsupported(f"np.{name}", (f.__name__ for f in UFUNCS))
         for key in kwargs:
