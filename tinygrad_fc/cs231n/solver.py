@@ -18,7 +18,8 @@ class Solver(training.Solver):
     """Trains a model as the Solver of the course CS231n does: its arguments, its printed lines, its random numbers.
 
     Batches and the samples that accuracies are measured on are drawn from NumPy's global generator, as in the course:
-    ``np.random.seed`` makes a run repeat. All else, the attributes too, is as in `tinygrad_fc.training.Solver`.
+    ``np.random.seed`` makes a run repeat. All else, the attributes too, is as in `tinygrad_fc.training.Solver`: a run
+    whose loss is not finite raises instead of going on; the rule's state is in ``optimizer``, not ``optim_configs``.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ class Solver(training.Solver):
     lr_decay : float
         The learning rate is multiplied by it after each epoch.
     batch_size : int
-        Samples in a step.
+        Samples in a step; it may exceed the training set, since batches are drawn with replacement.
     num_epochs : int
         How many epochs ``train()`` runs.
     num_train_samples, num_val_samples : int or None
@@ -51,6 +52,8 @@ class Solver(training.Solver):
     ValueError, TypeError
         For anything that does not fit, before the model is touched.
     """
+
+    _larger_batches = True
 
     def __init__(
         self,
@@ -74,10 +77,15 @@ class Solver(training.Solver):
                 f"course's file holds is in solver.best_params, loss_history, train_acc_history, val_acc_history, "
                 f"epoch and optimizer.state_dict(); np.savez('best.npz', **solver.best_params) keeps the parameters."
             )
-        super().__init__(
-            model, data, update_rule, optim_config, lr_decay, batch_size, num_epochs, num_train_samples,
-            num_val_samples, print_every, verbose,
-        )  # fmt: skip
+        # One sample goes through the model to see that it fits; a network whose dropout has a seed reseeds then.
+        state = np.random.get_state()  # noqa: NPY002  # the course's users seed the global generator
+        try:
+            super().__init__(
+                model, data, update_rule, optim_config, lr_decay, batch_size, num_epochs, num_train_samples,
+                num_val_samples, print_every, verbose,
+            )  # fmt: skip
+        finally:
+            np.random.set_state(state)  # noqa: NPY002  # as above
 
     def _draw(self, n: int, size: int) -> np.ndarray:
         """Draw as the course does, so that its seeds give its batches."""

@@ -65,9 +65,16 @@ def pull_back_composed(layer: str, dout: npt.ArrayLike, cache: Cache) -> tuple[n
     return _gradients(out, dout, cache.inputs)
 
 
+def options(label: str, param: Any) -> Mapping[str, Any]:
+    """Return a parameter dictionary, or raise TypeError when it is none."""
+    if not isinstance(param, Mapping):
+        raise TypeError(f"{label}: given {type(param).__name__}, expected a dict such as {{'mode': 'train'}}.")
+    return param
+
+
 def mode_of(label: str, param: Mapping[str, Any]) -> str:
     """Return the mode that a parameter dictionary asks for, or raise ValueError."""
-    mode = param.get("mode")
+    mode = options(label, param).get("mode")
     if mode not in ("train", "test"):
         raise ValueError(f"{label}: mode is {mode!r}, expected 'train' or 'test': {{'mode': 'train'}}.")
     return str(mode)
@@ -91,6 +98,8 @@ def normalize_batch(x: Tensor, gamma: Tensor, beta: Tensor, bn_param: MutableMap
     running = {}
     for name in ("running_mean", "running_var"):
         running[name] = np.asarray(bn_param.get(name, np.zeros(x.shape[1:], x.dtype)))
+        if running[name].dtype.kind not in "biuf":
+            raise TypeError(f"bn_param: {name} has dtype {running[name].dtype}, expected real numbers.")
         if running[name].shape != x.shape[1:]:
             raise ValueError(
                 f"bn_param: {name} has shape {running[name].shape}, expected {x.shape[1:]}: one number a feature."
@@ -100,14 +109,15 @@ def normalize_batch(x: Tensor, gamma: Tensor, beta: Tensor, bn_param: MutableMap
         for (name, old), new in zip(running.items(), batch, strict=True):
             running[name] = momentum * old + (1.0 - momentum) * new
     else:
-        out = fused.batch_norm_inference(x, gamma, beta, *running.values(), eps)
+        # Copied, so that what is written into them between the passes does not reach the gradient.
+        out = fused.batch_norm_inference(x, gamma, beta, *[value.copy() for value in running.values()], eps)
     bn_param.update(running)
     return out
 
 
 def normalize_layer(x: Tensor, gamma: Tensor, beta: Tensor, ln_param: Mapping[str, Any]) -> Tensor:
     """Record layer normalization."""
-    return fused.layer_norm(x, gamma, beta, finite("ln_param: eps", ln_param.get("eps", 1e-5)))
+    return fused.layer_norm(x, gamma, beta, finite("ln_param: eps", options("ln_param", ln_param).get("eps", 1e-5)))
 
 
 def _gradients(out: Tensor, dout: npt.ArrayLike, inputs: list[Tensor]) -> tuple[np.ndarray, ...]:

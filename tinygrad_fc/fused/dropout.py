@@ -24,8 +24,7 @@ def _dropout(x: Any, mask: Any, keep_ratio: float = 1.0) -> Any:
         raise TypeError(f"dropout: mask has dtype {np.asarray(mask).dtype}, expected bool: True where a unit stays.")
     if np.shape(mask) != x.shape:
         raise ValueError("shapes do not fit")
-    out = x * mask
-    return np.multiply(out, 1.0 / keep_ratio, out=out) if out.dtype.kind == "f" else out * (1.0 / keep_ratio)
+    return x * mask * (1.0 / keep_ratio)
 
 
 dropout = fused_op(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import string
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,18 @@ class Params(MutableMapping[str, np.ndarray]):
         if name not in self.tensors:
             raise KeyError(f"no parameter {name!r}; the network has {', '.join(self.tensors)}.")
         return self.tensors[name]
+
+    def write(self, values: Mapping[str, npt.ArrayLike]) -> None:
+        """Write the values of all parameters, or, when a name, a shape or a dtype does not fit, of none."""
+        if not isinstance(values, Mapping):
+            raise TypeError(f"params: given {type(values).__name__}, expected a mapping of names to arrays.")
+        if set(values) != set(self.tensors):
+            raise ValueError(
+                f"params: given {', '.join(map(str, values)) or 'nothing'}, expected all of {', '.join(self.tensors)}."
+            )
+        checked = {name: np.array(self.tensors[name]._checked(values[name])) for name in self.tensors}
+        for name, value in checked.items():
+            self.tensors[name].write_(value)
 
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted: the parameters are the network's.")
@@ -95,8 +108,17 @@ class Classifier(Module):
         self._has_modes = any(isinstance(layer, (BatchNorm1d, Dropout)) for layer in layers.values())
         self.criterion = LOSSES[loss](fused=fused)
         self._fused = fused
-        self.params = Params(tensors)
+        self._params = Params(tensors)
         finite("reg", reg)
+
+    @property
+    def params(self) -> Params:
+        """The parameters under the course's names, live. Assigning a mapping writes its values, all or none."""
+        return self._params
+
+    @params.setter
+    def params(self, values: Mapping[str, npt.ArrayLike]) -> None:
+        self._params.write(values)
 
     def forward(self, x: Any) -> Tensor:
         """Return the scores, shape (N, num_classes), of a batch (N, d1, ..., dk)."""
@@ -129,7 +151,7 @@ class Classifier(Module):
         finite("reg", self.reg)
         loss = self.criterion(self(X), y)
         if self.reg:
-            # The last layer's first, the order in which the course adds them: sums round by their order.
+            # The last layer's first, the order in which the course's FullyConnectedNet adds them: sums round by order.
             for name, tensor in reversed(self.params.tensors.items()):
                 if name[0] == "W":
                     penalty: Any = l2_penalty if self._fused else l2_penalty.op.compose
@@ -175,10 +197,11 @@ class Classifier(Module):
                 self.train(before)
 
     @property
-    def bn_params(self) -> list[dict[str, Any]]:
-        """For each batch normalization the course's dictionary: ``mode`` and the live running statistics."""
+    def bn_params(self) -> list[Mapping[str, Any]]:
+        """For each batch normalization ``mode`` and the running statistics: live arrays, in read-only mappings."""
         layers = [layer for layer in map(self.__dict__.get, self._layers) if isinstance(layer, BatchNorm1d)]
         mode = "train" if self.training else "test"
         return [
-            {"mode": mode, "running_mean": layer.running_mean, "running_var": layer.running_var} for layer in layers
+            MappingProxyType({"mode": mode, "running_mean": layer.running_mean, "running_var": layer.running_var})
+            for layer in layers
         ]

@@ -83,6 +83,8 @@ class Solver:
     (24, 2)
     """
 
+    _larger_batches = False  # whether a batch may have more samples than there are
+
     def __init__(
         self,
         model: Any,
@@ -107,7 +109,7 @@ class Solver:
                 f"data: samples of X_val have shape {self.X_val.shape[1:]}, of X_train {self.X_train.shape[1:]}"
             )
         self.batch_size = _count("batch_size", batch_size)
-        if self.batch_size > len(self.X_train):
+        if self.batch_size > len(self.X_train) and not self._larger_batches:
             raise ValueError(
                 f"batch_size is {batch_size}, but X_train has {len(self.X_train)} samples; give at most that many"
             )
@@ -155,9 +157,11 @@ class Solver:
         Raises
         ------
         ValueError, TypeError
-            When the model's gradients do not fit its parameters; the parameters are those of the step before.
+            When the model's loss or its gradients do not fit; the parameters are those of the step before.
+        FloatingPointError
+            When a loss is not finite. The best parameters so far are in ``best_params``.
         """
-        per_epoch = len(self.X_train) // self.batch_size
+        per_epoch = max(len(self.X_train) // self.batch_size, 1)
         first = len(self.loss_history)
         total = first + self.num_epochs * per_epoch
         epochs = self.epoch + self.num_epochs
@@ -234,11 +238,21 @@ class Solver:
         """Draw a batch and update the parameters once."""
         batch = self._draw(len(self.X_train), self.batch_size)
         # take is the faster gather: it knows that it selects along one axis.
-        loss, gradients = self.model.loss(self.X_train.take(batch, axis=0), self.y_train.take(batch))
+        result = self.model.loss(self.X_train.take(batch, axis=0), self.y_train.take(batch))
+        fits = isinstance(result, tuple) and len(result) == 2
+        if not fits or np.ndim(result[0]) or not isinstance(result[1], Mapping):
+            raise TypeError(
+                f"model: loss(X, y) returned {type(result).__name__}, expected a tuple of the loss, a number, and a "
+                f"dict of gradients by name"
+            )
+        loss, gradients = result
         if not math.isfinite(loss):
+            sound = all(np.isfinite(value).all() for value in self.model.params.values())
+            cause = "" if sound else ", and hold NaN or infinity: a gradient was not finite"
             raise FloatingPointError(
                 f"the loss of iteration {len(self.loss_history) + 1} is {loss}; the parameters are those of the step "
-                f"before. Try a learning rate below {self.optimizer.learning_rate:g}, or look for NaN in the data"
+                f"before{cause}. best_params has the best so far. Try a learning rate below "
+                f"{self.optimizer.learning_rate:g}, or look for NaN in the data"
             )
         self.optimizer.step(gradients)
         self.loss_history.append(float(loss))
@@ -323,6 +337,8 @@ def _check_model(model: Any) -> None:
     for attribute in ("params", "loss"):
         if not hasattr(model, attribute):
             raise TypeError(f"model must have params and loss, but {kind} has no {attribute}")
+    if isinstance(model, type):
+        raise TypeError(f"model: given the class {model.__name__}, expected an instance: {model.__name__}(...)")
     if model.params is not model.params:
         raise TypeError(
             f"model: {kind}.params makes a new object at each access, so what is written there is lost; "
@@ -338,6 +354,8 @@ def _check_model(model: Any) -> None:
 def _part(data: Mapping[str, Any], part: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the samples and labels of one part of the data, checked."""
     names = (f"X_{part}", f"y_{part}")
+    if not isinstance(data, Mapping):
+        raise TypeError(f"data: given {type(data).__name__}, expected a dict of X_train, y_train, X_val and y_val")
     for name in names:
         if name not in data:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,9 +84,20 @@ class TwoLayerNet:
         self.model = models.TwoLayerNet(D, H, C, weight_scale=0.0, seed=0)
         # It stays for good, so that arrays which were read from `params` stay the network's.
         self._optimizer = Optimizer(self.model.params.tensors, "sgd")
-        self.params = Rows(self.model.params)
+        self._params = Rows(self.model.params)
         self.params["W1"] = std * np.random.randn(H, D)  # noqa: NPY002  # the workbook's seeds are the global one's
         self.params["W2"] = std * np.random.randn(C, H)  # noqa: NPY002  # as above
+
+    @property
+    def params(self) -> Rows:
+        """The parameters, live. Assigning a mapping writes its values, all or none."""
+        return self._params
+
+    @params.setter
+    def params(self, values: Mapping[str, npt.ArrayLike]) -> None:
+        if not isinstance(values, Mapping):
+            raise TypeError(f"params: given {type(values).__name__}, expected a mapping of names to arrays.")
+        self.model.params.write({name: np.asarray(value).T for name, value in values.items()})
 
     def loss(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None, reg: float = 0.0) -> Any:
         """Return scores, or the loss and its gradients.
