@@ -16,11 +16,13 @@ import importlib
 import sys
 from typing import Any
 
+import numpy as _np
+
+from . import ops as _ops  # noqa: F401  # declares the operations
 from .engine.backward import gradients
 from .engine.dispatch import UFUNCS as _UFUNCS
 from .engine.dispatch import functions as _functions
 from .engine.node import no_grad
-from .engine.op import REGISTRY as _REGISTRY
 from .engine.op import fused_op, op
 from .engine.tensor import Tensor, tensor
 
@@ -31,39 +33,31 @@ from .fused import (
     svm_loss,
 )
 from .kernels import use_kernels
-from .ops.elementwise import (
-    absolute, add, astype, clip, copy, cos, divide, exp, exp2, expm1, log, log1p, log2, log10, maximum, minimum,
-    multiply, negative, positive, power, reciprocal, sigmoid, sign, sin, sqrt, square, subtract, tanh, where,
-)
-from .ops.indexing import getitem, take_along_axis
-from .ops.linalg import dot, einsum, matmul
-from .ops.reduction import all, any, argmax, argmin, logsumexp, max, mean, min, prod, std, sum, var
-from .ops.shaping import (
-    broadcast_to, concatenate, expand_dims, ravel, reshape, squeeze, stack, swapaxes, transpose,
-)
+from .ops.creation import arange, asarray, empty, eye, from_dlpack, full, identity, ones, tri, zeros
 # isort: on
 
 __version__ = "0.1.0"
 
-abs = absolute
-concat = concatenate
-
-# What a script may not need is imported when it is first asked for, so that `import tinygrad_fc` costs little more than
-# NumPy's own import.
-_ROOMS = ("check", "cs231n", "data", "models", "nn", "optim", "special", "training", "viz")
+# What a script may not need is imported when it is first asked for, so that `import tinygrad_fc` costs little more
+# than NumPy's own import.
+_ROOMS = ("check", "cs231n", "data", "linalg", "models", "nn", "optim", "special", "training", "transforms", "viz")
 _LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck"}
+_TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
+_LATE |= dict.fromkeys(_TRANSFORMS, "transforms")
+_OTHER_NAMES = {"abs": "absolute", "concat": "concatenate", "permute_dims": "transpose"} | {
+    name: name for name in ("cummax", "cummin", "logcumsumexp", "logsumexp", "sigmoid", "getitem")
+}
+
+# The operations: those with NumPy's names, and some that NumPy has not. Others' are reached by name as well.
+_HOOKS = ("at", "late_ufunc", "notebook_svg")
+_NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS)
 
 __all__ = [
-    "Graph", "Tensor", "abs", "absolute", "add", "affine", "affine_relu", "all", "any", "argmax", "argmin",
-    "astype", "batch_norm", "batch_norm_inference", "broadcast_to", "check", "clip", "concat", "concatenate",
-    "copy", "cos", "cs231n", "data", "divide", "dot", "draw", "dropout", "einsum", "exp", "exp2", "expand_dims",
-    "expm1", "fused_op", "getitem", "gradcheck", "gradients", "l2_penalty", "layer_norm", "log", "log10", "log1p",
-    "log2", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "models", "multiply", "negative",
-    "nn", "no_grad", "op", "optim", "positive", "power", "prod", "ravel", "reciprocal", "relu", "reshape",
-    "sigmoid", "sign", "sin", "softmax_loss", "special", "sqrt", "square", "squeeze", "stack", "std", "subtract",
-    "sum", "svm_loss", "swapaxes", "take_along_axis", "tanh", "tensor", "training", "transpose", "use_kernels",
-    "var", "viz", "where",
+    "Tensor", "affine", "affine_relu", "arange", "asarray", "batch_norm", "batch_norm_inference", "dropout", "empty",
+    "eye", "from_dlpack", "full", "fused_op", "gradients", "identity", "l2_penalty", "layer_norm", "no_grad", "ones",
+    "op", "relu", "softmax_loss", "svm_loss", "tensor", "tri", "use_kernels", "zeros",
 ]  # fmt: skip
+__all__ += sorted({*_ROOMS, *_LATE, *_OTHER_NAMES, *_NUMPYS} - {*__all__})
 
 
 def __getattr__(name: str) -> Any:
@@ -71,7 +65,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{'ops.' if name == 'special' else ''}{name}")
     if name in _LATE:
         return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
-    if hasattr(_functions, name) and name in _REGISTRY:
+    name = _OTHER_NAMES.get(name, name)
+    if name not in _HOOKS and hasattr(_functions, name):
         return getattr(_functions, name)
     raise AttributeError(
         f"tinygrad_fc has no {name!r}. NumPy's functions work on tensors as they are (np.{name}(t)) where a derivative "

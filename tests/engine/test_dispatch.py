@@ -83,20 +83,19 @@ def test_dot_of_any_dimensions(dims: Any, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (np.cumsum, r"np\.cumsum has no derivative rule for tensors\. The nearest supported function is np\.sum"),
-        (np.arctan, r"np\.arctan has no derivative rule.*nearest supported function is np\.tanh.*tg\.op\(np\.arctan"),
-        (lambda t: np.floor_divide(t, 2), r"np\.floor_divide has no derivative rule.*np\.divide"),
-        (lambda t: np.ones((2, 3)) // t, r"np\.floor_divide has no derivative rule"),
-        (lambda t: np.ones((2, 3)) % t, r"np\.(remainder|mod) has no derivative rule"),
-        (lambda t: divmod(np.ones((2, 3)), t), r"np\.divmod has no derivative rule"),
-        (np.linalg.inv, r"np\.linalg\.inv has no derivative rule"),
+        (
+            lambda t: np.convolve(t, t),
+            r"np\.convolve has no derivative rule for tensors\.( The nearest supported function is np\.\w+)?",
+        ),
+        (np.spacing, r"np\.spacing has no derivative rule.*tg\.op\(np\.spacing, x=rule"),
+        (lambda t: np.nextafter(t, 2), r"np\.nextafter has no derivative rule"),
+        (lambda t: np.left_shift(np.ones((2, 3), int), t), r"np\.left_shift has no derivative rule"),
+        (np.linalg.eig, r"np\.linalg\.eig has no derivative rule"),
+        (lambda t: np.frexp(t), r"np\.frexp has no derivative rule.*np\.exp"),
         (np.fft.fft, r"np\.fft\.?\w*\.fft has no derivative rule"),
-        (np.median, r"np\.median has no derivative rule.*np\.mean"),
-        (lambda t: np.copyto(np.ones((2, 3)), t), r"np\.copyto has no derivative rule.*np\.copy"),
+        (np.corrcoef, r"np\.corrcoef has no derivative rule"),
+        (lambda t: np.copyto(np.ones((2, 3)), t), r"np\.copyto writes in place"),
         (lambda t: np.put(np.ones(6), [0], t), "np.put|needs a gradient"),
-        (lambda t: np.nonzero(t), r"np\.nonzero has no derivative rule"),
-        (lambda t: np.array_equal(t, t), r"np\.array_equal has no derivative rule"),
-        (lambda t: np.allclose(t, 1.0), r"np\.allclose has no derivative rule"),
     ],
 )
 def test_unsupported_functions_name_the_nearest_and_the_way_out(call: Any, message: str, t: tg.Tensor) -> None:
@@ -118,15 +117,8 @@ def test_unsupported_functions_name_the_nearest_and_the_way_out(call: Any, messa
         ),
         (lambda t: np.multiply(t, 1, casting="unsafe"), r"np\.multiply: casting= is not supported"),
         (lambda t: np.matmul(t, np.ones((3, 2)), axes=[(0, 1), (0, 1), (0, 1)]), r"np\.matmul: axes= is not supported"),
-        (lambda t: np.sum(t, where=np.ones((2, 3), bool)), r"sum: keyword 'where' is not supported on tensors"),
-        (lambda t: np.sum(t, initial=1.0), r"sum: keyword 'initial' is not supported"),
         (lambda t: np.sum(t, out=np.zeros(())), r"sum: keyword 'out' is not supported|cannot be written into"),
-        (lambda t: np.mean(t, dtype=np.float32), r"mean: keyword 'dtype' is not supported"),
-        (lambda t: np.reshape(t, (3, 2), order="F"), r"reshape: keyword 'order' is not supported"),
-        (lambda t: np.concatenate([t, t], dtype=np.float32), r"concatenate\(?\)?.*dtype"),
         (lambda t: np.clip(t, 0, 1, out=np.zeros((2, 3))), r"clip: keyword 'out' is not supported"),
-        (lambda t: np.add.reduce(t, where=np.ones((2, 3), bool)), r"sum: keyword 'where' is not supported"),
-        (lambda t: np.einsum(t, [0, 1]), r"einsum: the first argument must be a string"),
         (
             lambda t: t.sum(ax=1),
             r"sum: keyword 'ax' is not supported on tensors; expected a, axis.* Did you mean 'a(xis)?'",
@@ -141,7 +133,7 @@ def test_unsupported_keywords_are_named(call: Any, message: str, t: tg.Tensor) -
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda t: np.add.accumulate(t), r"np\.add\.accumulate has no gradient on tensors: use a loop"),
+        (lambda t: np.hypot.accumulate(t), r"np\.hypot\.accumulate has no gradient on tensors: use tg\.cumsum"),
         (lambda t: np.add.outer(t, t), r"np\.add\.outer has no gradient on tensors: use broadcasting"),
         (lambda t: np.add.at(np.zeros(3), [0], t), r"np\.add\.at has no gradient on tensors: use t\.at\[i\]\.add\(v\)"),
         (lambda t: np.add.reduceat(t, [0, 1]), r"np\.add\.reduceat has no gradient on tensors: use slices"),
@@ -169,6 +161,6 @@ def test_matmul_of_a_number_is_refused(t: tg.Tensor) -> None:
 
 
 def test_a_missing_name_points_to_numpy_and_op() -> None:
-    with pytest.raises(AttributeError, match=r"tinygrad_fc has no 'arctan'\. .*np\.arctan\(t\).*tg\.op"):
-        tg.arctan  # noqa: B018  # the attribute itself is what is asked for
+    with pytest.raises(AttributeError, match=r"tinygrad_fc has no 'spacing'\. .*np\.spacing\(t\).*tg\.op"):
+        tg.spacing  # noqa: B018  # the attribute itself is what is asked for
     assert "exp" in dir(tg)

@@ -99,7 +99,7 @@ def test_what_is_kept_follows_from_the_rules() -> None:
     e = np.exp(x)
     assert e.node.saved[1] is e.data
     assert e.node.saved[0] is None
-    assert x.sum().node.saved == (None, (2,))
+    assert x.sum().node.saved == (None, True, (2,))
 
 
 def test_every_operation_is_declared_once_and_names_itself() -> None:
@@ -129,10 +129,10 @@ def test_a_shared_step() -> None:
 
 def test_a_declared_ufunc_answers_to_numpy() -> None:
     with pytest.raises(TypeError, match="no derivative rule"):
-        np.arctan(leaf(1.0))
-    tg.op(np.arctan, x=lambda g, x: g / (1.0 + x * x))
+        np.conjugate(leaf(1.0))
+    tg.op(np.conjugate, x=lambda g: g * 0.5)
     x = leaf(1.0)
-    np.arctan(x).sum().backward()
+    np.conjugate(x).sum().backward()
     assert x.grad.tolist() == [0.5]
 
 

@@ -11,7 +11,7 @@ import pytest
 from registry_cases import close, differences
 
 import tinygrad_fc as tg
-import tinygrad_fc.ops.special  # noqa: F401  # declared when it is first used
+import tinygrad_fc.ops.special  # declared when it is first used
 from tinygrad_fc.engine.dispatch import DERIVED, Derived
 
 NAMES = sorted(DERIVED)

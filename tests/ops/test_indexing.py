@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from registry_cases import differences
 
 import tinygrad_fc as tg
 
@@ -131,6 +132,120 @@ def test_writing(name: str, rng: np.random.Generator) -> None:
             )
 
 
+COMBINE = {"multiply": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+@pytest.mark.parametrize("method", COMBINE)
+@pytest.mark.parametrize("name", KEYS)
+def test_combining(name: str, method: str, rng: np.random.Generator) -> None:
+    """``np.multiply.at`` and so on, and gradients against numbers: elements and values stand clear of each other."""
+    key = KEYS[name]
+    shape = np.empty((3, 4, 2))[key].shape
+    for values_shape in {shape, shape[-1:]}:
+        size = int(np.prod(values_shape))
+        grid = rng.permutation(24 + size) * 0.06 - 0.9
+        a, v = grid[:24].reshape(3, 4, 2), grid[24:].reshape(values_shape)
+
+        def combined(a: np.ndarray, v: np.ndarray) -> np.ndarray:
+            out = a.copy()
+            COMBINE[method].at(out, key, v)
+            return out
+
+        t, u = tg.tensor(a, requires_grad=True), tg.tensor(v, requires_grad=True)
+        out = getattr(t.at[key], method)(u)
+        np.testing.assert_array_equal(out.data, combined(a, v), strict=True)
+        np.testing.assert_array_equal(t.data, a)
+        g = rng.normal(size=a.shape)
+        out.backward(g)
+        for n, found in enumerate((t.grad, u.grad)):
+            expected = differences(lambda both, g=g, f=combined: np.sum(g * f(*both)), [a, v], n)
+            np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-9, strict=True)
+
+
+def both_gradients(method: str, a: Any, key: Any, v: Any, g: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return the result of writing, and the gradients of the array and of the values, as lists."""
+    t, u = tg.tensor(np.array(a, float), requires_grad=True), tg.tensor(np.array(v, float), requires_grad=True)
+    with np.errstate(all="ignore"):
+        out = getattr(t.at[key], method)(u)
+        out.backward(np.array(g, float))
+    assert t.grad is not None
+    assert u.grad is not None
+    return out.tolist(), t.grad.tolist(), u.grad.tolist()
+
+
+def test_extremes_share_ties_with_all_that_attain_them() -> None:
+    assert both_gradients("max", [1, 5], [0, 0, 0], [1, 1, 0], [6, 7]) == ([1, 5], [2, 7], [2, 2, 0])
+    assert both_gradients("min", [1, 5], [0, 0, 1], [1, 2, 3], [6, 7]) == ([1, 3], [3, 0], [3, 0, 7])
+    assert both_gradients("max", [0.0], 0, -0.0, [4]) == ([0], [2], 2)
+    assert both_gradients("max", [1, 2, 3], np.array([True, False, True]), 3.0, [4, 5, 6]) == ([3, 2, 3], [0, 5, 3], 7)
+    inf, nan = np.inf, np.nan
+    assert both_gradients("max", [inf, -inf], slice(None), inf, [4, 6]) == ([inf, inf], [2, 0], 8)
+    out, d, u = both_gradients("max", [nan, 1, 1], [0, 1], [2, nan], [4, 6, 8])  # a NaN attains its place
+    assert (np.isnan(out).tolist(), d, u) == ([True, True, False], [4, 0, 8], [0, 6])
+    out, d, u = both_gradients("min", [nan], [0, 0, 0], [1, nan, nan], [6])
+    assert (d, u) == ([2], [0, 2, 2])
+
+
+def test_an_extreme_of_another_precision_is_compared_as_it_was_written() -> None:
+    t = tg.tensor(np.zeros(2, np.float32), requires_grad=True)
+    u = tg.tensor(np.array([0.1, 0.1]), requires_grad=True)  # not the float32 that is written, but what it came from
+    out = t.at[[0, 0]].max(u)
+    out.backward(np.array([2.0, 3.0], np.float32))
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(t.grad, np.array([0.0, 3.0], np.float32), strict=True)
+    np.testing.assert_array_equal(u.grad, [1.0, 1.0], strict=True)
+
+
+def test_products_with_zeros() -> None:
+    """The gradient is the product of the others: nothing is divided by."""
+    key = [0, 0, 0, 1, 1]
+    assert both_gradients("multiply", [2, 3], key, [0, 5, 7, 0, 0], [1, 10]) == ([0, 0], [0, 0], [70, 0, 0, 0, 0])
+    assert both_gradients("multiply", [0, 3], key, [2, 5, 7, 4, 6], [1, 1]) == ([0, 72], [70, 24], [0] * 3 + [18, 12])
+    out, d, u = both_gradients("multiply", [1e-300], [0, 0], [1e200, 1e200], [1])  # in the order of NumPy
+    assert (out, u) == ([1e100], [1e-100, 1e-100])
+    assert d == [np.inf]
+
+
+def test_second_order_of_combining() -> None:
+    t = tg.tensor([2.0, 3.0], requires_grad=True)
+    u = tg.tensor([5.0, 0.0, 7.0], requires_grad=True)
+    (d,) = tg.gradients(t.at[[0, 0, 0]].multiply(u)[0], u, create_graph=True)  # t0 times the product of the others
+    np.testing.assert_array_equal(d.data, [0.0, 70.0, 0.0])
+    np.testing.assert_array_equal(tg.gradients(d[0], u, retain_graph=True)[0].data, [0.0, 14.0, 0.0])
+    np.testing.assert_array_equal(tg.gradients(d[1], t, create_graph=True)[0].data, [35.0, 0.0])
+    (e,) = tg.gradients(np.square(t.at[[0, 0, 0]].max(u)).sum(), u, create_graph=True)
+    np.testing.assert_array_equal(e.data, [0.0, 0.0, 14.0])
+    np.testing.assert_array_equal(tg.gradients(e.sum(), u)[0].data, [0.0, 0.0, 2.0])
+
+
+def test_integers_refuse_fractions() -> None:
+    """As ``array[key] += 1.5`` does; ``np.add.at(array, key, 1.5)`` drops the fraction in silence."""
+    t = tg.tensor([1, 2])
+    for method in ("add", *COMBINE):
+        for key in (0, [0, 0], slice(None), np.array([True, False])):
+            for values in (1.5, np.array(1.5), tg.tensor(1.5)):
+                with pytest.raises(TypeError, match=rf"index_{method}: .* cannot become int64 without loss"):
+                    getattr(t.at[key], method)(values)
+    assert t.at[[0, 0, 1]].multiply(3).tolist() == [9, 6]
+    assert t.at[[0, 0, 1]].max(tg.tensor([0, 5, 1])).tolist() == [5, 2]
+
+
+def test_writing_needs_an_index() -> None:
+    t = tg.tensor([1.0, 2.0], requires_grad=True)
+    for method in ("set", "add", *COMBINE):
+        with pytest.raises(TypeError, match=rf"at\.{method}: no index is given.* Right: t\.at\[i\]\.{method}\(v\)"):
+            getattr(t.at, method)(1.0)
+
+
+def test_what_happens_to_a_key_afterwards_changes_nothing() -> None:
+    index, bound = np.array([0, 1]), np.array(1)
+    t = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    out = t[index].sum() + t[bound:].sum() + t.at[index].multiply(2.0).sum() + t[: tg.tensor(1)].sum()
+    index[:], bound[...] = 2, 2
+    out.backward()
+    np.testing.assert_array_equal(t.grad, [4.0, 4.0, 2.0])
+
+
 def test_writing_takes_values_with_leading_ones(rng: np.random.Generator) -> None:
     a, v = rng.normal(size=(3, 4)), rng.normal(size=(1, 4))
     t, u = tg.tensor(a, requires_grad=True), tg.tensor(v, requires_grad=True)
@@ -183,8 +298,13 @@ def test_tensors_in_the_key(rng: np.random.Generator) -> None:
 
 def test_a_key_that_needs_a_gradient_is_refused() -> None:
     t = tg.tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(TypeError, match="needs a gradient"):
-        t[t]
+    for key in (t, (t,), (slice(None), t), [t[0], t[0]], t[0]):
+        for use in (lambda key=key: t[key], lambda key=key: t.at[key].set(0.0)):
+            with pytest.raises(TypeError, match=r"needs a gradient, so it holds floats, and no index does: .*t > 0"):
+                use()
+    for refused in (lambda: np.arange(3)[t], lambda: [1, 2][t[0]], lambda: t[t[0] :]):
+        with pytest.raises(TypeError):
+            refused()
 
 
 @pytest.mark.parametrize(
@@ -204,8 +324,8 @@ def test_wrong_keys_raise_as_in_numpy_and_name_the_operation(key: Any, error: ty
 
 def test_values_that_do_not_fit_raise() -> None:
     t = tg.tensor(np.ones((3, 4)), requires_grad=True)
-    for f in (t.at[0].set, t.at[0].add):
-        with pytest.raises(ValueError, match=r"index_(set|add): .*\(3, 4\).*\(3,\)"):
+    for f in (t.at[0].set, t.at[0].add, t.at[0].multiply, t.at[[0]].max, t.at[0].min):
+        with pytest.raises(ValueError, match=r"index_(set|add|multiply|max|min): .*\(3, 4\).*\(3,\)"):
             f(np.ones(3))
 
 

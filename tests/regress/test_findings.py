@@ -61,20 +61,20 @@ def test_no_operation_of_ours_can_be_replaced(name: str) -> None:
 
 def test_array_functions_of_numpy_can_be_declared_as_the_message_says() -> None:
     x = leaf([1.0, 2.0, 3.0])
-    with pytest.raises(TypeError, match=r"np\.cumsum has no derivative rule.*tg\.op\(np\.cumsum, a=rule\)"):
-        np.cumsum(x)
-    tg.op(np.cumsum, a=lambda g: np.flip(np.cumsum(np.flip(g))))
-    np.cumsum(x)[1].backward()
-    np.testing.assert_array_equal(x.grad, [1.0, 1.0, 0.0])
+    with pytest.raises(TypeError, match=r"np\.real has no derivative rule.*tg\.op\(np\.real, a=rule\)"):
+        np.real(x)
+    tg.op(lambda val: np.array(val.real), name="real", numpy=np.real, val=lambda g: g * 1.0)
+    np.real(x)[1].backward()
+    np.testing.assert_array_equal(x.grad, [0.0, 1.0, 0.0])
 
 
 def test_a_users_ufunc_rule_of_a_wrong_shape_or_dtype_is_refused() -> None:
     x = leaf(np.full((2, 3), 0.5))
-    wide = tg.op(np.arcsin, x=lambda g: np.stack([g, g]))
-    with pytest.raises(ValueError, match=r"arcsin: the gradient .* for argument 'x' has shape \(2, 2, 3\)"):
+    wide = tg.op(np.arcsin, name="wide", x=lambda g: np.stack([g, g]))
+    with pytest.raises(ValueError, match=r"wide: the gradient .* for argument 'x' has shape \(2, 2, 3\)"):
         wide(x).sum().backward()
-    complex_rule = tg.op(np.arctan, x=lambda g: g * 1j)
-    with pytest.raises(TypeError, match="arctan: the gradient .* for argument 'x' has dtype complex128"):
+    complex_rule = tg.op(np.arctan, name="turned", x=lambda g: g * 1j)
+    with pytest.raises(TypeError, match="turned: the gradient .* for argument 'x' has dtype complex128"):
         complex_rule(x).sum().backward()
 
 
@@ -198,7 +198,7 @@ def test_gradcheck_of_float32_networks_is_taken_in_float64(seed: int) -> None:
 
 def test_gradcheck_at_the_edge_of_a_domain() -> None:
     assert tg.gradcheck(np.log, [1e-5, 1.0])
-    assert not tg.gradcheck(tg.op(np.arcsin, x=lambda g, x: np.full_like(x, np.inf)), [0.5])
+    assert not tg.gradcheck(tg.op(np.arcsin, name="steep", x=lambda g, x: np.full_like(x, np.inf)), [0.5])
 
 
 def test_drawing_names_with_backslashes_and_control_characters(tmp_path: Any) -> None:

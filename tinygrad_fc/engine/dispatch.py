@@ -87,8 +87,8 @@ def derived(
 
 # How to say it instead, for the methods of a ufunc that have no derivative rule.
 _INSTEAD = {
-    "reduce": "tg.sum, tg.prod, tg.max or tg.min",
-    "accumulate": "a loop, or tg.stack of partial results",
+    "reduce": "tg.sum, tg.prod, tg.max, tg.min or tg.logsumexp",
+    "accumulate": "tg.cumsum, tg.cumprod, tg.cummax or tg.cummin",
     "outer": "broadcasting: x[:, None] and y[None, :]",
     "at": "t.at[i].add(v), which returns a new tensor",
     "reduceat": "slices and tg.sum",

@@ -1,8 +1,23 @@
 """The primitives, in tables: importing this package declares them."""
 
-from . import creation, decompositions, elementwise, indexing, joining, linalg, order, reduction, scans, shaping
+from . import (
+    creation,
+    decompositions,
+    elementwise,
+    indexing,
+    inverses,
+    joining,
+    linalg,
+    norms,
+    order,
+    reduction,
+    rounding,
+    scans,
+    shaping,
+    statistics,
+)  # fmt: skip
 
 __all__ = [
-    "creation", "decompositions", "elementwise", "indexing", "joining", "linalg", "order", "reduction", "scans",
-    "shaping",
+    "creation", "decompositions", "elementwise", "indexing", "inverses", "joining", "linalg", "norms", "order",
+    "reduction", "rounding", "scans", "shaping", "statistics",
 ]  # fmt: skip

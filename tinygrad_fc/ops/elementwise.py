@@ -1,17 +1,23 @@
 """Elementwise operations: one line each. `g` is the incoming gradient; a rule's other parameters are what it reads.
 
-Ties and kinks: ``maximum`` and ``minimum`` share the gradient equally where their arguments tie; ``absolute`` and
-``sign`` have 0 at 0; ``clip`` passes the gradient at its bounds. docs/ties.md holds the whole table.
+Ties and kinks: ``maximum``, ``minimum``, ``fmax`` and ``fmin`` share the gradient equally where their arguments tie;
+``absolute`` and ``sign`` have 0 at 0, and so have ``hypot`` and ``arctan2`` at the origin; ``clip`` passes the gradient
+at its bounds; ``interp`` has at a knot the slope to its right. docs/ties.md holds the whole table. Rounding, remainders
+and tests stand in rounding.py.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ..engine.dispatch import UFUNCS, derived, functions
 from ..engine.op import op
+from ..engine.tensor import Tensor
+from .rounding import numbers, remainder
 from .samples import binary, calls, several, unary
 
 
@@ -26,6 +32,20 @@ def _larger(g: Any, x: Any, y: Any) -> Any:
 
 def _smaller(g: Any, x: Any, y: Any) -> Any:
     return _winner(g, x, np.less(x, y), y)
+
+
+def _present(g: Any, x: Any, wins: Any, y: Any) -> Any:
+    """As `_winner`, but a NaN loses to a number: what ``fmax`` and ``fmin`` return. Two of them tie."""
+    tie = np.equal(x, y) | (np.isnan(x) & np.isnan(y))
+    return np.where(tie, g * 0.5, np.where(wins | np.isnan(y), g, 0.0))
+
+
+def _present_larger(g: Any, x: Any, y: Any) -> Any:
+    return _present(g, x, np.greater(x, y), y)
+
+
+def _present_smaller(g: Any, x: Any, y: Any) -> Any:
+    return _present(g, x, np.less(x, y), y)
 
 
 def _power_x(g: Any, x: Any, y: Any) -> Any:
@@ -48,6 +68,51 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x >= 0, 1.0, small) / (1.0 + small)
 
 
+def _logistic(x: Any) -> Any:
+    # Recorded, it has to be the operation: the derivative of the function above does not exist at 0, piece by piece.
+    return sigmoid(x) if isinstance(x, Tensor) else _sigmoid(x)
+
+
+def _share(g: Any, x: Any, y: Any, out: Any, scale: float) -> Any:
+    """Return what of `g` goes to `x` in the logarithm of a sum of powers: its share, e^x / (e^x + e^y).
+
+    By the difference, which knows more digits than `out`. Where both are -inf each share is 0, as in ``logsumexp``.
+    """
+    none, zero = np.equal(out, -math.inf), np.zeros_like(out)
+    ahead = np.where(none, zero, x) - np.where(none, zero, y)
+    return np.where(none, 0.0, g * _logistic(ahead * scale))
+
+
+def _leg(g: Any, x: Any, out: Any) -> Any:
+    none = out == 0  # the origin, a kink: 0 there, and in the derivative of this too
+    return np.where(none, 0.0, g * (x / np.where(none, 1.0, out)))
+
+
+def _turn(g: Any, leg: Any, x: Any, y: Any) -> Any:
+    """Return g * leg / (x * x + y * y) without overflow; 0 at the origin, and at infinity."""
+    radius = np.hypot(x, y)
+    none = (radius == 0) | np.isinf(radius)
+    safe = np.where(none, 1.0, radius)
+    return np.where(none, 0.0, g * (leg / safe / safe))
+
+
+# The derivative of sin(y) / y is the sum over k of these numbers times y ** (2 k + 1).
+_SINC = tuple([(-1) ** k * 2 * k / math.factorial(2 * k + 1) for k in range(1, 12)])
+
+
+def _sinc_rule(g: Any, x: Any) -> Any:
+    # cos(y) / y - sin(y) / y**2 loses all digits near 0; the series has them, in every derivative.
+    y = x * math.pi
+    near = np.abs(y) < 1.0
+    small, large = np.where(near, y, 0.0), np.where(near, 1.0, y)
+    z = small * small
+    series = z * _SINC[-1] + _SINC[-2]
+    for factor in _SINC[-3::-1]:
+        series = series * z + factor
+    far = (np.cos(large) - np.sin(large) / large) / large
+    return g * (math.pi * np.where(near, series * small, far))
+
+
 def _where(condition: Any, x: Any, y: Any) -> Any:
     return np.where(condition, x, y)
 
@@ -67,6 +132,12 @@ def _clip_rule(g: Any, a: Any, a_min: Any, a_max: Any, min: Any, max: Any) -> An
     return np.where(inside, g, 0.0)
 
 
+def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    if not copy:
+        raise TypeError("nan_to_num: copy=False would write into a tensor. Leave it out, and take the result.")
+    return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
 def _astype(x: Any, dtype: Any) -> Any:
     return np.asarray(x).astype(dtype)
 
@@ -80,6 +151,7 @@ divide   = op(np.divide,   x=lambda g, y: g / y,  y=lambda g, y, out: -g * out /
 power    = op(np.power,    x=_power_x,            y=_power_y,                          samples=binary(x=(0.5, 2.0)))
 negative = op(np.negative, x=lambda g: -g,                                             samples=unary())
 positive = op(np.positive, x=lambda g: g,                                              samples=unary())
+functions.true_divide = true_divide = divide
 
 # ---- functions of one argument
 
@@ -92,19 +164,73 @@ log2       = op(np.log2,       x=lambda g, x: g / (x * math.log(2.0)),          
 log10      = op(np.log10,      x=lambda g, x: g / (x * math.log(10.0)),                samples=unary(0.5, 3.0))
 sqrt       = op(np.sqrt,       x=lambda g, out: g / (2.0 * out),                       samples=unary(0.5, 3.0))
 square     = op(np.square,     x=lambda g, x: g * (2.0 * x),                           samples=unary())
+cbrt       = op(np.cbrt,       x=lambda g, out: g / (3.0 * out * out),                 samples=unary(0.5, 3.0))
 reciprocal = op(np.reciprocal, x=lambda g, out: -g * out * out,                        samples=unary(0.5, 3.0))
 absolute   = op(np.absolute,   x=lambda g, x: g * np.sign(x),                          samples=unary(gap=0.1))
+fabs       = op(np.fabs,       x=lambda g, x: g * np.sign(x),                          samples=unary(gap=0.1))
 sign       = op(np.sign,       x=lambda g: np.zeros_like(g),                           samples=unary(gap=0.1))
-tanh       = op(np.tanh,       x=lambda g, out: g * (1.0 - out * out),                 samples=unary())
-sin        = op(np.sin,        x=lambda g, x: g * np.cos(x),                           samples=unary())
-cos        = op(np.cos,        x=lambda g, x: -g * np.sin(x),                          samples=unary())
 sigmoid    = op(_sigmoid,      x=lambda g, out: g * out * (1.0 - out),                 samples=unary(-4.0, 4.0))
 copy       = op(lambda x: np.array(x), name="copy", numpy=np.copy, x=lambda g: g,      samples=unary())
 
+# ---- circular and hyperbolic functions; angles
+
+_DEGREE = math.pi / 180.0
+
+sin     = op(np.sin,     x=lambda g, x: g * np.cos(x),                                 samples=unary())
+cos     = op(np.cos,     x=lambda g, x: -g * np.sin(x),                                samples=unary())
+tan     = op(np.tan,     x=lambda g, out: g * (1.0 + out * out),                       samples=unary(-1.2, 1.2))
+arcsin  = op(np.arcsin,  x=lambda g, x: g / np.sqrt((1.0 - x) * (1.0 + x)),            samples=unary(-0.9, 0.9))
+arccos  = op(np.arccos,  x=lambda g, x: -g / np.sqrt((1.0 - x) * (1.0 + x)),           samples=unary(-0.9, 0.9))
+arctan  = op(np.arctan,  x=lambda g, x: g / (x * x + 1.0),                             samples=unary())
+sinh    = op(np.sinh,    x=lambda g, x: g * np.cosh(x),                                samples=unary())
+cosh    = op(np.cosh,    x=lambda g, x: g * np.sinh(x),                                samples=unary())
+tanh    = op(np.tanh,    x=lambda g, out: g * (1.0 - out * out),                       samples=unary())
+arcsinh = op(np.arcsinh, x=lambda g, x: g / np.hypot(x, 1.0),                          samples=unary())
+arccosh = op(np.arccosh, x=lambda g, x: g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),     samples=unary(1.2, 3.0))
+arctanh = op(np.arctanh, x=lambda g, x: g / ((1.0 - x) * (1.0 + x)),                   samples=unary(-0.9, 0.9))
+sinc    = op(np.sinc,    x=_sinc_rule,                            samples=several(unary(), unary(-0.3, 0.3)))
+deg2rad = op(np.deg2rad, x=lambda g: g * _DEGREE,                                      samples=unary(-180.0, 180.0))
+radians = op(np.radians, x=lambda g: g * _DEGREE,                                      samples=unary(-180.0, 180.0))
+rad2deg = op(np.rad2deg, x=lambda g: g / _DEGREE,                                      samples=unary())
+degrees = op(np.degrees, x=lambda g: g / _DEGREE,                                      samples=unary())
+
+# ---- functions of two arguments
+
+hypot      = op(np.hypot,      x=_leg,   y=lambda g, y, out: _leg(g, y, out),          samples=binary(gap=0.2))
+arctan2    = op(np.arctan2,    y=lambda g, y, x: _turn(g, x, x, y),
+                               x=lambda g, y, x: -_turn(g, y, x, y),                   samples=binary(gap=0.2))
+logaddexp  = op(np.logaddexp,  x=lambda g, x, y, out: _share(g, x, y, out, 1.0),
+                               y=lambda g, x, y, out: _share(g, y, x, out, 1.0),       samples=binary())
+logaddexp2 = op(np.logaddexp2, x=lambda g, x, y, out: _share(g, x, y, out, math.log(2.0)),
+                               y=lambda g, x, y, out: _share(g, y, x, out, math.log(2.0)),  samples=binary())
+copysign   = op(np.copysign,   x=lambda g, x, out: g * (np.sign(x) * np.sign(out)),
+                               y=lambda g: np.zeros_like(g),                           samples=binary(gap=0.2))
+ldexp      = op(np.ldexp,      x1=lambda g, x2: np.ldexp(g, x2), x2=None,
+                samples=several(calls((3,), np.array([1, -2, 0])), calls((2, 1), np.array([3, 0])), calls((), 2)))
+
+
+def float_power(x1: Any, x2: Any) -> Tensor:
+    """Return ``x1 ** x2`` in float64, as ``np.float_power``, whatever the precision of the arguments.
+
+    Their gradients have their own.
+    """
+    out: Tensor = power(_widened(x1), _widened(x2))
+    return out
+
+
+def _widened(x: Any) -> Any:
+    x = x if isinstance(x, Tensor) else np.asarray(x)
+    return astype(x, np.result_type(x.dtype, np.float64))
+
+
+functions.float_power = UFUNCS[np.float_power] = float_power
+
 # ---- selection
 
-maximum = op(np.maximum, x=_larger,  y=lambda g, x, y: _larger(g, y, x),               samples=binary(gap=0.2))
-minimum = op(np.minimum, x=_smaller, y=lambda g, x, y: _smaller(g, y, x),              samples=binary(gap=0.2))
+maximum = op(np.maximum, x=_larger,          y=lambda g, x, y: _larger(g, y, x),          samples=binary(gap=0.2))
+minimum = op(np.minimum, x=_smaller,         y=lambda g, x, y: _smaller(g, y, x),         samples=binary(gap=0.2))
+fmax    = op(np.fmax,    x=_present_larger,  y=lambda g, x, y: _present_larger(g, y, x),  samples=binary(gap=0.2))
+fmin    = op(np.fmin,    x=_present_smaller, y=lambda g, x, y: _present_smaller(g, y, x), samples=binary(gap=0.2))
 
 where = op(
     _where, numpy=np.where, broadcasts=True,
@@ -119,18 +245,129 @@ clip = op(
     samples=several(calls((3, 4), -1.1, 1.2), calls((3, 4), None, 0.5), calls((4,), min=-0.7), calls((4,), 0.3, None)),
 )  # fmt: skip
 
+nan_to_num = op(
+    _nan_to_num, numpy=np.nan_to_num, x=lambda g, x: np.where(np.isfinite(x), g, 0.0),
+    samples=several(unary(), calls(np.array([1.0, np.nan, np.inf, -np.inf]), nan=0.5, posinf=2.0, neginf=-2.0)),
+)  # fmt: skip
+
 astype = op(_astype, numpy=np.astype, x=lambda g: g, broadcasts=True, samples=calls((2, 3), np.float64))
 
-# ---- comparisons and tests: constant results, which index, mask and branch like arrays
+# ---- what picks among several arrays
 
-for _ufunc in (
-    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal, np.logical_and, np.logical_or,
-    np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor,
-):  # fmt: skip
-    _bits = calls(np.array([True, False]), np.array([True, True]))
-    op(_ufunc, samples=_bits if _ufunc.__name__.startswith("bit") else binary())
-for _test in (np.isfinite, np.isnan, np.isinf, np.logical_not, np.signbit):
-    op(_test, samples=unary())
-op(np.invert, samples=calls(np.array([True, False])))
-op(lambda x: np.zeros_like(x), name="zeros_like", numpy=np.zeros_like, samples=unary())
-op(lambda x: np.ones_like(x), name="ones_like", numpy=np.ones_like, samples=unary())
+
+def _plain(value: Any) -> Any:
+    """Return the array of a tensor or an array_like; Python numbers stay, since they widen nothing."""
+    return value if type(value) in (bool, int, float) else np.asarray(numbers(value))
+
+
+def _picked(conditions: Sequence[Any], values: Sequence[Any], otherwise: Any) -> Tensor:
+    """Return each element from the first of `values` whose condition holds there, in the dtype of all of them."""
+    dtype = np.result_type(*[_plain(value) for value in (*values, otherwise)])
+    out: Any = otherwise if isinstance(otherwise, Tensor) else np.asarray(otherwise, dtype)
+    for condition, value in zip(reversed(conditions), reversed(values), strict=True):
+        out = where(condition, value, out)
+    return out if out.dtype == dtype else astype(out, dtype)
+
+
+@derived(np.select, samples=lambda generator: [
+    ([np.arange(6).reshape(2, 3) < 2, np.array([True, False, True])], list(generator.normal(size=(2, 3)))),
+    ([np.array([True, False, False]), np.array([True, True, False])],
+     [generator.normal(size=3), generator.normal(size=(2, 1))], generator.normal(size=())),
+])  # fmt: skip
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Tensor:
+    """Return each element from the first choice whose condition holds there, else `default`, as ``np.select``."""
+    if len(condlist) != len(choicelist) or not len(condlist):
+        raise ValueError(
+            f"select: condlist has {len(condlist)} entries and choicelist {len(choicelist)}, expected as many, and one "
+            f"at least."
+        )
+    conditions = [np.asarray(numbers(condition)) for condition in condlist]
+    for n, condition in enumerate(conditions):
+        if condition.dtype != bool:
+            raise TypeError(f"select: condlist[{n}] has dtype {condition.dtype}, expected booleans.")
+    return _picked(conditions, list(choicelist), default)
+
+
+@derived(np.choose, samples=lambda generator: [
+    (np.array([[0, 1, 2], [2, 2, 0]]), [*generator.normal(size=(2, 3)), generator.normal(size=(2, 1))]),
+    (np.array([0, 0]), [generator.normal(size=(2, 1))]),
+    ((np.array([-1, 0, 3]), list(generator.normal(size=(2, 3)))), {"mode": "wrap"}),
+    ((np.array([-1, 0, 3]), generator.normal(size=(2, 3))), {"mode": "clip"}),
+])  # fmt: skip
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Tensor:
+    """Return each element from the choice that the integer in `a` names, as ``np.choose``."""
+    if out is not None:
+        raise TypeError("choose: out= would be written without a gradient. Leave it out, and take the result.")
+    which, count = np.asarray(numbers(a)), len(choices)
+    if not count:
+        raise ValueError("choose: choices is empty, expected one array at least.")
+    if which.dtype.kind not in "biu":
+        raise TypeError(f"choose: a has dtype {which.dtype}, expected integers.")
+    if mode not in ("raise", "wrap", "clip"):
+        raise ValueError(f"choose: mode is {mode!r}, expected 'raise', 'wrap' or 'clip'.")
+    if mode == "raise" and ((which < 0) | (which >= count)).any():
+        raise ValueError(f"choose: a has entries from {which.min()} to {which.max()}, expected 0 to {count - 1}.")
+    which = which % count if mode == "wrap" else np.clip(which, 0, count - 1)
+    values, named = list(choices), max(count - 1, 1)  # the last one is what remains
+    return _picked([which == n for n in range(named)], values[:named], values[-1])
+
+
+def _between(generator: Any) -> list[Any]:
+    """Points between, below and above knots, and away from them: as they are, and around a circle."""
+    knots, values = np.array([-1.0, 0.0, 0.5, 2.0]), generator.normal(size=4)
+    inside, around = np.array([[-0.6, 0.3], [1.1, -0.2]]), np.array([-4.4, -0.6, 1.7, 2.6])
+    return [
+        (inside, knots, values), (np.array([-1.5, 0.2, 2.5]), knots, values), (np.array(0.8), knots, values),
+        ((np.array([-1.5, 0.2, 2.5]), knots, values), {"left": 0.7, "right": -0.7}),
+        (np.array([-0.5, 0.5]), np.array([0.1]), np.array([3.0])),
+        ((around, np.array([0.5, 2.0, -1.0, 0.1]), values), {"period": 3.5}),
+    ]  # fmt: skip
+
+
+@derived(np.interp, samples=_between)
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Tensor:
+    """Return the piecewise linear function through the points ``(xp, fp)`` at `x`, as ``np.interp``.
+
+    Differentiable in `x` (at a point of `xp` with the slope to its right), `xp`, `fp`, `left` and `right`. Where all is
+    float32 so is the result; NumPy's is always float64.
+
+    Parameters
+    ----------
+    x : tensor or array_like
+        Where to evaluate.
+    xp : tensor or array_like, shape (N,)
+        Increasing; with `period`, in any order.
+    fp : tensor or array_like, shape (N,)
+        Values at `xp`.
+    left, right : tensor or number, optional
+        Values below ``xp[0]`` and above ``xp[-1]``; the first and the last of `fp` by default.
+    period : number, optional
+        Period of the function; `left` and `right` are then without effect.
+    """
+    x, xp, fp = [v if type(v) in (int, float) or isinstance(v, Tensor) else np.asarray(v) for v in (x, xp, fp)]
+    if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or not np.size(xp):
+        raise ValueError(
+            f"interp: xp has shape {np.shape(xp)} and fp {np.shape(fp)}, expected one axis of one length, not empty."
+        )
+    if period is not None:
+        if not period:
+            raise ValueError("interp: period is 0, expected another number.")
+        x, xp = remainder(x, abs(period)), remainder(xp, abs(period))
+        order = np.argsort(numbers(xp), kind="stable")
+        xp, fp = functions.getitem(xp, order), functions.getitem(fp, order)
+        xp = functions.concatenate([xp[-1:] - abs(period), xp, xp[:1] + abs(period)])
+        fp = functions.concatenate([fp[-1:], fp, fp[:1]])
+        left = right = None
+    pick, at, knots = functions.getitem, numbers(x), numbers(xp)
+    last = len(knots) - 1
+    j = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, max(last - 1, 0))
+    k = np.minimum(j + 1, last)
+    start, base = pick(xp, j), pick(fp, j)
+    run, rise = pick(xp, k) - start, pick(fp, k) - base
+    # What is not selected in the end must be finite all the same, and an infinite rise must not make NaN of its start.
+    outside = (at < knots[0]) | (at >= knots[-1])
+    still = outside | ((at == start.data) & ~np.isfinite(rise.data))
+    slope = where(still, 0.0, rise) / where(run.data == 0, 1.0, run)
+    inner = slope * (where(outside, start, x) - start) + base
+    left, right = pick(fp, 0) if left is None else left, pick(fp, -1) if right is None else right
+    return _picked([at < knots[0], at > knots[-1], at == knots[-1]], [left, right, pick(fp, -1)], inner)

@@ -1,15 +1,32 @@
-"""Products: matmul, dot and einsum."""
+"""Products: matmul, einsum, and what is written with them: dot, inner, outer, tensordot, cross, kron, ...
+
+``np.linalg`` has functions of its own under some of the names of ``np``, with other arguments: here ``linalg_outer`` is
+``np.linalg.outer``, and so on.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..engine.dispatch import FUNCTIONS, functions
+from ..engine.dispatch import FUNCTIONS, derived, functions
 from ..engine.op import op
-from ..engine.tensor import Tensor
+from ..engine.tensor import Tensor, constant
 from .samples import calls, several
+
+
+def as_tensor(value: Any) -> Tensor:
+    """Return `value` as a tensor: itself, or a constant of its array."""
+    return value if isinstance(value, Tensor) else constant(np.asarray(value))
+
+
+def transposed(a: Any) -> Any:
+    """Return `a` with its last two axes exchanged: each matrix of a stack transposed."""
+    return np.swapaxes(a, -1, -2)
 
 
 def dense(g: Any) -> Any:
@@ -59,8 +76,8 @@ matmul = op(
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def _einsum(subscripts: str, *operands: Any) -> Any:
-    return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
+def _einsum(subscripts: str, *operands: Any, optimize: Any = None) -> Any:
+    return np.einsum(subscripts, *operands, optimize=len(operands) > 2 if optimize is None else optimize)
 
 
 def _letters(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
@@ -81,7 +98,7 @@ def _letters(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     return spelled, output.replace("...", "".join(free[:longest]))
 
 
-def _einsum_rule(g: Any, subscripts: str, operands: Any, index: int) -> Any:
+def _einsum_rule(g: Any, subscripts: str, operands: Any, optimize: Any, index: int) -> Any:
     terms, output = _letters(subscripts, [operand.ndim for operand in operands])
     lengths: dict[str, int] = {}
     for term, operand in zip(terms, operands, strict=True):
@@ -107,7 +124,9 @@ def _einsum_rule(g: Any, subscripts: str, operands: Any, index: int) -> Any:
         if not any(letter in name for name in names):
             factors.append(np.ones(lengths[letter], dtype=g.dtype))
             names.append(letter)
-    return np.einsum(f"{','.join(names)}->{target}", *factors)
+    # A path that was given is one for the product that was computed: this is another.
+    several_steps = len(factors) > 2 and optimize is not False or bool(optimize)
+    return np.einsum(f"{','.join(names)}->{target}", *factors, optimize=several_steps)
 
 
 _einsum_op = op(
@@ -118,17 +137,66 @@ _einsum_op = op(
         calls("i,i", (3,), (3,)), calls("...ij,...jk->...ik", (4, 2, 3), (3, 2)),
         calls("ij,kj,k->i", (2, 3), (4, 3), (4,)), calls("ij->ji", (2, 3)), calls("i,j->ij", (2,), (3,)),
         calls("ijj->i", (2, 3, 3)), calls("bij,bjk", (2, 2, 3), (2, 3, 1)), calls("ij,j->j", (2, 3), (1,)),
+        calls("ij,kj,k->i", (2, 3), (4, 3), (4,), optimize="optimal"),
+        calls("ij,jk,kl->il", (2, 3), (3, 2), (2, 4), optimize=["einsum_path", (0, 1), (0, 1)]),
+        calls("ij,jk,kl->il", (2, 3), (3, 2), (2, 4), optimize=False), calls("ij,jk", (2, 3), (3, 2), optimize=True),
     ),
 )  # fmt: skip
 
 
-def einsum(subscripts: str, *operands: Any, optimize: Any = None) -> Any:
-    """Return the sum of products that `subscripts` describes, as ``np.einsum`` (string form)."""
-    if not isinstance(subscripts, str):
-        raise TypeError("einsum: the first argument must be a string of subscripts, e.g. 'ij,jk->ik'.")
-    return _einsum_op(subscripts, *operands)
+def _subscripts(operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the arguments of einsum with the subscripts as a string, if they were lists of numbers or Ellipsis."""
+    if operands and isinstance(operands[0], str):
+        return tuple(operands)
+    lists = [*operands[1::2], *([operands[-1]] if len(operands) % 2 else [])]
+    if not lists or not all(isinstance(entry, (list, tuple)) for entry in lists):
+        raise TypeError("einsum: the first argument must be a string of subscripts, e.g. 'ij,jk->ik'; or each operand "
+                        "is followed by a list of integers: np.einsum(a, [0, 1], b, [1, 2], [0, 2]).")  # fmt: skip
+    terms = ["".join("..." if n is Ellipsis else LETTERS[n] for n in entry) for entry in lists]
+    inputs = ",".join(terms[: len(operands) // 2])
+    return (f"{inputs}->{terms[-1]}" if len(operands) % 2 else inputs, *operands[: len(operands) // 2 * 2 : 2])
 
 
+def einsum(*operands: Any, optimize: Any = None) -> Any:
+    """Return the sum of products that the subscripts describe, as ``np.einsum``.
+
+    Parameters
+    ----------
+    *operands
+        A string of subscripts and then tensors or arrays, or each followed by its list of integers.
+    optimize : bool, str or list, optional
+        The order of the products, as in NumPy; by default an order is sought where there are more than two operands.
+    """
+    return _einsum_op(*_subscripts(operands), optimize=optimize)
+
+
+def einsum_path(*operands: Any, optimize: Any = "greedy") -> Any:
+    """Return the order in which einsum would multiply, and a printable account of it, as ``np.einsum_path``."""
+    subscripts, *rest = _subscripts(operands)
+    arrays = [item.data if isinstance(item, Tensor) else item for item in rest]
+    return np.einsum_path(subscripts, *arrays, optimize=optimize)
+
+
+functions.einsum = FUNCTIONS[np.einsum] = einsum
+functions.einsum_path = FUNCTIONS[np.einsum_path] = einsum_path
+
+
+# ---- products written with matmul and multiply
+
+
+def _conjugated(x: Tensor) -> Tensor:
+    return constant(x.data.conj()) if x.dtype.kind == "c" else x
+
+
+def _dot_of_stacks(a: Any, b: Any) -> Any:
+    """Return ``np.dot`` of more than two axes: over the last axis of `a` and the last but one of `b`."""
+    return functions.tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
+
+
+@derived(np.dot, samples=several(
+    calls((2, 3), (3, 4)), calls((3,), (3,)), calls((2, 3), (3,)), calls((3,), (3, 2)), calls((), (2, 3)),
+    calls((3,), ()), calls((2, 2, 3), (4, 3, 2)), calls((2, 2, 3), (3,)), calls((3,), (2, 3, 2)), calls((0,), (0,)),
+))  # fmt: skip
 def dot(a: Any, b: Any) -> Any:
     """Return ``np.dot`` of tensors or arrays: numbers, vectors, matrices, or over the last and last-but-one axis."""
     left, right = (item.ndim if isinstance(item, Tensor) else np.ndim(item) for item in (a, b))
@@ -136,12 +204,161 @@ def dot(a: Any, b: Any) -> Any:
         return functions.multiply(a, b)
     if left <= 2 and right <= 2:
         return matmul(a, b)
-    names = LETTERS
-    first, second = names[:left], names[left : left + right]
-    shared = second[-2] if right > 1 else second[-1]
-    second = second.replace(shared, first[-1])
-    return einsum(f"{first},{second}->{first[:-1]}{second.replace(first[-1], '')}", a, b)
+    return _dot_of_stacks(as_tensor(a), as_tensor(b))
 
 
-functions.einsum = FUNCTIONS[np.einsum] = einsum
-functions.dot = FUNCTIONS[np.dot] = dot
+@derived(np.vdot, samples=several(calls((3,), (3,)), calls((2, 3), (3, 2)), calls((), ())))
+def vdot(a: Any, b: Any, /) -> Any:
+    """Return the product of two arrays flattened to vectors, as ``np.vdot``."""
+    a, b = as_tensor(a).reshape(-1), as_tensor(b).reshape(-1)
+    if a.size != b.size:
+        raise ValueError(f"vdot: given {a.size} and {b.size} elements, expected as many.")
+    return matmul(_conjugated(a), b)
+
+
+@derived(np.inner, samples=several(calls((3,), (3,)), calls((2, 3), (4, 3)), calls((2, 2, 3), (3,)), calls((), (2,))))
+def inner(a: Any, b: Any, /) -> Any:
+    """Return the products over the last axes of both, as ``np.inner``; with a number, the plain product."""
+    a, b = as_tensor(a), as_tensor(b)
+    if a.ndim and b.ndim and a.shape[-1] != b.shape[-1]:
+        raise ValueError(f"inner: given shapes {a.shape} and {b.shape}, expected last axes of one length.")
+    return tensordot(a, b, axes=((-1,), (-1,))) if a.ndim and b.ndim else functions.multiply(a, b)
+
+
+@derived(np.outer, samples=several(calls((2,), (3,)), calls((2, 2), (3,)), calls((), (2,))))
+def outer(a: Any, b: Any) -> Any:
+    """Return all products of an element of `a` with one of `b`, each flattened, as ``np.outer``."""
+    return functions.multiply(as_tensor(a).reshape((-1, 1)), as_tensor(b).reshape((1, -1)))
+
+
+@derived(np.linalg.outer, name="linalg_outer", samples=calls((2,), (3,)))
+def _linalg_outer(x1: Any, x2: Any, /) -> Any:
+    """Return the outer product of two vectors, as ``np.linalg.outer``."""
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    if x1.ndim != 1 or x2.ndim != 1:
+        raise ValueError(f"linalg.outer: given shapes {x1.shape} and {x2.shape}, expected vectors; np.outer flattens.")
+    return outer(x1, x2)
+
+
+_TENSORDOT = several(
+    calls((2, 3, 4), (3, 4, 2)), calls((2, 3), (4, 2), axes=0), calls((2, 3), (3, 2), axes=1),
+    calls((2, 3, 4), (4, 2, 3), axes=((0, 1), (1, -1))), calls((2, 3), (5, 3), axes=(1, 1)), calls((2,), (2,), axes=1),
+    calls((2, 0), (0, 3), axes=1),
+)  # fmt: skip
+
+
+@derived(np.tensordot, samples=_TENSORDOT)
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """Return the sum of products over `axes` (a number of them, or a pair of lists), as ``np.tensordot``."""
+    a, b = as_tensor(a), as_tensor(b)
+    if isinstance(axes, (int, np.integer)):
+        if not 0 <= axes <= min(a.ndim, b.ndim):
+            raise ValueError(f"tensordot: axes={axes}, expected 0 to {min(a.ndim, b.ndim)}: both need so many axes. "
+                             f"Given a {a.shape}, b {b.shape}.")  # fmt: skip
+        axes = (range(a.ndim - axes, a.ndim), range(axes))
+    left, right = (tuple(part) if np.iterable(part) else (part,) for part in axes)
+    left, right = normalize_axis_tuple(left, a.ndim, "axes"), normalize_axis_tuple(right, b.ndim, "axes")
+    if [a.shape[n] for n in left] != [b.shape[n] for n in right]:
+        raise ValueError(f"tensordot: the lengths of the axes to sum over must agree. Given a {a.shape} over {left}, "
+                         f"b {b.shape} over {right}.")  # fmt: skip
+    outside_a = [n for n in range(a.ndim) if n not in left]
+    outside_b = [n for n in range(b.ndim) if n not in right]
+    n = math.prod([a.shape[k] for k in left])
+    shape = (*[a.shape[k] for k in outside_a], *[b.shape[k] for k in outside_b])
+    rows = _permuted(a, (*outside_a, *left)).reshape((math.prod([a.shape[k] for k in outside_a]), n))
+    columns = _permuted(b, (*right, *outside_b)).reshape((n, math.prod([b.shape[k] for k in outside_b])))
+    return matmul(rows, columns).reshape(shape)
+
+
+def _permuted(a: Any, order: tuple[int, ...]) -> Any:
+    return a if order == tuple(range(a.ndim)) else functions.transpose(a, order)
+
+
+def _vector_last(x: Any, axis: int) -> Any:
+    """Return `x` with `axis` moved to the end."""
+    axis = normalize_axis_index(axis, x.ndim)
+    return _permuted(x, (*[n for n in range(x.ndim) if n != axis], axis))
+
+
+_VECDOT = several(calls((3,), (3,)), calls((2, 3), (3,)), calls((2, 1, 3), (4, 3)), calls((2, 0), (2, 0)))
+
+
+@derived(np.vecdot, samples=_VECDOT)
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """Return the products of the vectors along `axis`, the other axes broadcast, as ``np.vecdot``."""
+    x1, x2 = _vector_last(as_tensor(x1), axis), _vector_last(as_tensor(x2), axis)
+    if x1.shape[-1] != x2.shape[-1]:
+        raise ValueError(f"vecdot: the vectors have {x1.shape[-1]} and {x2.shape[-1]} elements, expected as many.")
+    return functions.sum(functions.multiply(_conjugated(x1), x2), axis=-1)
+
+
+@derived(np.linalg.vecdot, name="linalg_vecdot",
+         samples=several(_VECDOT, calls((3, 2), (3, 2), axis=0), calls((3, 2), (3, 1), axis=-2)))  # fmt: skip
+def _linalg_vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """Return the products of the vectors along `axis`, as ``np.linalg.vecdot``."""
+    return vecdot(x1, x2, axis=axis)
+
+
+def _since(name: str) -> tuple[Callable[..., Any], ...]:
+    """Return NumPy's function of that name, where NumPy is new enough to have it."""
+    return (getattr(np, name),) if hasattr(np, name) else ()
+
+
+@derived(*_since("matvec"), samples=several(calls((2, 3), (3,)), calls((4, 2, 3), (3,)), calls((2, 3), (4, 3))))
+def matvec(x1: Any, x2: Any, /) -> Any:
+    """Return the products of matrices (..., n, k) with vectors (..., k), as ``np.matvec``."""
+    return matmul(x1, as_tensor(x2)[..., None])[..., 0]
+
+
+@derived(*_since("vecmat"), samples=several(calls((3,), (3, 2)), calls((4, 3), (3, 2)), calls((3,), (4, 3, 2))))
+def vecmat(x1: Any, x2: Any, /) -> Any:
+    """Return the products of vectors (..., n) with matrices (..., n, k), as ``np.vecmat``."""
+    return matmul(_conjugated(as_tensor(x1))[..., None, :], x2)[..., 0, :]
+
+
+@derived(np.linalg.matmul, name="linalg_matmul", samples=several(calls((2, 3), (3, 2)), calls((2, 2, 3), (3,))))
+def _linalg_matmul(x1: Any, x2: Any, /) -> Any:
+    """Return the matrix product, as ``np.linalg.matmul``."""
+    return matmul(x1, x2)
+
+
+@derived(np.linalg.tensordot, name="linalg_tensordot", samples=_TENSORDOT)
+def _linalg_tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+    """Return the sum of products over `axes`, as ``np.linalg.tensordot``."""
+    return tensordot(x1, x2, axes)
+
+
+@derived(np.cross, samples=several(
+    calls((3,), (3,)), calls((2, 3), (3,)), calls((3, 2), (4, 1, 3), axisa=0, axisc=1), calls((3, 2), (3, 2), axis=0),
+    calls((2, 3), (3, 2), axisb=0),
+))  # fmt: skip
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    """Return the cross products of vectors of three elements, as ``np.cross``."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = _vector_last(as_tensor(a), axisa), _vector_last(as_tensor(b), axisb)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ValueError(f"cross: the vectors have {a.shape[-1]} and {b.shape[-1]} elements, expected 3. In the plane: "
+                         f"a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0].")  # fmt: skip
+    after, before = [1, 2, 0], [2, 0, 1]
+    out = a[..., after] * b[..., before] - a[..., before] * b[..., after]
+    axisc = normalize_axis_index(axisc, out.ndim)
+    order = list(range(out.ndim - 1))
+    order.insert(axisc, out.ndim - 1)
+    return _permuted(out, tuple(order))
+
+
+@derived(np.linalg.cross, name="linalg_cross", samples=several(calls((2, 3), (3,)), calls((3, 2), (3, 2), axis=0)))
+def _linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """Return the cross products of vectors of three elements, as ``np.linalg.cross``."""
+    return cross(x1, x2, axis=axis)
+
+
+@derived(np.kron, samples=several(calls((2,), (3,)), calls((2, 3), (3, 2)), calls((2,), (2, 1, 3)), calls((), (2, 2))))
+def kron(a: Any, b: Any) -> Any:
+    """Return the Kronecker product: a copy of `b` for each element of `a`, times it, as ``np.kron``."""
+    a, b = as_tensor(a), as_tensor(b)
+    ndim = max(a.ndim, b.ndim)
+    left, right = ((1,) * (ndim - item.ndim) + item.shape for item in (a, b))
+    spread = a.reshape([k for n in left for k in (n, 1)]) * b.reshape([k for n in right for k in (1, n)])
+    return spread.reshape([n * m for n, m in zip(left, right, strict=True)])

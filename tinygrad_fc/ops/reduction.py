@@ -1,7 +1,7 @@
-"""Reductions: sums, means, extremes, products and logsumexp, over any axes; and the index of an extreme (no gradient).
+"""Reductions over any axes: sums, means, extremes, products, logsumexp; and, without gradient, positions and counts.
 
-Ties: ``max`` and ``min`` share the gradient equally among all that attain the extreme. ``std`` has gradient 0 where it
-is 0.
+Ties: ``max`` and ``min`` share the gradient equally among all that attain the extreme, `initial` being one of them.
+``std`` has gradient 0 where it is 0. What a mask, ``where=``, leaves out has gradient 0, whatever it is.
 """
 
 from __future__ import annotations
@@ -36,6 +36,14 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod([shape[n] for n in axes_of(axis, len(shape))])
 
 
+def _number(like: Any, shape: tuple[int, ...], axis: Axis, where: Any) -> Any:
+    """Return how many elements each result is reduced from: an int, or with a mask an array of the dtype of `like`."""
+    if where is True:
+        return count(shape, axis)
+    chosen = np.broadcast_to(where, shape)
+    return np.add.reduce(chosen, axis=axes_of(axis, len(shape)), keepdims=True, dtype=like.dtype)
+
+
 # ---- kernels, with NumPy's names and defaults. `np.add.reduce` takes less than half the time of `np.sum`.
 # (Any: NumPy's stubs know `keepdims` as a literal only.)
 
@@ -45,35 +53,68 @@ _maximum_reduce: Any = np.maximum.reduce
 _minimum_reduce: Any = np.minimum.reduce
 
 
-def _sum(a: Any, axis: Axis = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
-    return _add_reduce(a, axis=axis, keepdims=keepdims, dtype=dtype)
+def _given(initial: Any, where: Any) -> dict[str, Any]:
+    return {"where": where} if initial is None else {"where": where, "initial": initial}
 
 
-def _mean(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def _sum(
+    a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
+    if initial is None and where is True:
+        return _add_reduce(a, axis=axis, dtype=dtype, keepdims=keepdims)
+    return _add_reduce(a, axis=axis, dtype=dtype, keepdims=keepdims, **_given(initial, where))
+
+
+def _mean(a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, where: Any = True) -> Any:
     # NumPy's own function sums half precision in float32, and warns of empty slices.
-    if np.result_type(a) == np.float16 or not np.size(a):
-        return np.mean(a, axis=axis, keepdims=keepdims)
+    if dtype is not None or where is not True or np.result_type(a) == np.float16 or not np.size(a):
+        return np.mean(a, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
     return _add_reduce(a, axis=axis, keepdims=keepdims) / count(np.shape(a), axis)
 
 
-def _prod(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    return _multiply_reduce(a, axis=axis, keepdims=keepdims)
+def _prod(
+    a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> Any:
+    return _multiply_reduce(a, axis=axis, dtype=dtype, keepdims=keepdims, **_given(initial, where))
 
 
-def _max(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    return _maximum_reduce(a, axis=axis, keepdims=keepdims)
+def _max(a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    return _maximum_reduce(a, axis=axis, keepdims=keepdims, **_given(initial, where))
 
 
-def _min(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
-    return _minimum_reduce(a, axis=axis, keepdims=keepdims)
+def _min(a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    return _minimum_reduce(a, axis=axis, keepdims=keepdims, **_given(initial, where))
 
 
-def _var(a: Any, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
-    return np.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
+def _delta(ddof: float, correction: float | None) -> float:
+    """Return the correction of the number of elements, under either of its names."""
+    if correction is None:
+        return ddof
+    if ddof:
+        raise ValueError(f"given ddof={ddof} and correction={correction}, two names of one thing: give one of them.")
+    return correction
 
 
-def _std(a: Any, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Any:
-    return np.std(a, axis=axis, ddof=ddof, keepdims=keepdims)
+def _var(
+    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True,
+    correction: float | None = None,
+) -> Any:  # fmt: skip
+    return np.var(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where)
+
+
+def _std(
+    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True,
+    correction: float | None = None,
+) -> Any:  # fmt: skip
+    return np.std(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where)
+
+
+def _nanmax(a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    return np.nanmax(a, axis=axis, keepdims=keepdims, **_given(initial, where))
+
+
+def _nanmin(a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+    return np.nanmin(a, axis=axis, keepdims=keepdims, **_given(initial, where))
 
 
 def _logsumexp(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
@@ -88,22 +129,51 @@ def _logsumexp(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return out if keepdims else out.reshape(np.add.reduce(a, axis=axis).shape)
 
 
-# ---- rules
+# ---- rules. A mask, `where`, keeps the gradient from what it leaves out; `initial` is a constant.
 
 
 def _spread(g: Any, a_shape: tuple[int, ...], axis: Axis) -> Any:
     return np.broadcast_to(kept(g, a_shape, axis), a_shape)
 
 
-def _mean_rule(g: Any, a_shape: tuple[int, ...], axis: Axis) -> Any:
-    return _spread(g / count(a_shape, axis), a_shape, axis)
+def _chosen(d: Any, where: Any) -> Any:
+    return d if where is True else np.where(where, d, 0.0)
 
 
-def _extreme_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
-    shape = a.shape
-    wins = (a == kept(out, shape, axis)) | (a != a)  # where there is a NaN, it is what max returns
-    ties = np.add.reduce(np.where(wins, np.ones_like(a), 0.0), axis=axes_of(axis, len(shape)), keepdims=True)
-    return np.where(wins, kept(g, shape, axis) / ties, 0.0)
+def _cast(a: Any, g: Any) -> Any:
+    """Return `a` in the precision of the result, where ``dtype=`` asked for another."""
+    return a if a.dtype == g.dtype else a.astype(g.dtype)
+
+
+def _sum_rule(g: Any, a_shape: tuple[int, ...], axis: Axis, where: Any) -> Any:
+    return _chosen(_spread(g, a_shape, axis), where)
+
+
+def _mean_rule(g: Any, a_shape: tuple[int, ...], axis: Axis, where: Any) -> Any:
+    if where is True:
+        return _spread(g / count(a_shape, axis), a_shape, axis)
+    number = _number(g, a_shape, axis, where)
+    return _chosen(np.broadcast_to(kept(g, a_shape, axis) / np.where(number, number, 1.0), a_shape), where)
+
+
+def _shared(g: Any, wins: Any, others: Any, axis: Axis) -> Any:
+    """Return `g` shared equally among those that win, and with `others` that are no elements."""
+    axes = axes_of(axis, wins.ndim)
+    ties = np.add.reduce(wins, axis=axes, keepdims=True, dtype=g.dtype) + others
+    return np.where(wins, kept(g, wins.shape, axis) / np.where(ties, ties, 1.0), 0.0)
+
+
+def _extreme_rule(g: Any, a: Any, out: Any, axis: Axis, initial: Any, where: Any) -> Any:
+    whole = kept(out, a.shape, axis)
+    wins = np.asarray((a == whole) | (a != a))  # where there is a NaN, it is what max returns
+    tied: Any = 0.0 if initial is None else np.asarray((whole == initial) | (initial != initial)).astype(g.dtype)
+    return _shared(g, wins if where is True else wins & where, tied, axis)
+
+
+def _nan_extreme_rule(g: Any, a: Any, out: Any, axis: Axis, initial: Any, where: Any) -> Any:
+    whole = kept(out, a.shape, axis)
+    tied: Any = 0.0 if initial is None else np.asarray(whole == initial).astype(g.dtype)
+    return _shared(g, np.asarray((a == whole) & where), tied, axis)
 
 
 def _others(rows: Any) -> Any:
@@ -122,32 +192,43 @@ def _others(rows: Any) -> Any:
     return others
 
 
-def _prod_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
-    shape = a.shape
+def _prod_rule(g: Any, a: Any, out: Any, axis: Axis, initial: Any, where: Any) -> Any:
+    a, shape = _cast(a, g), a.shape
+    a = a if where is True else np.where(where, a, 1.0)
     if not (out == 0).any() and np.isfinite(out).all():
-        return kept(g * out, shape, axis) / a
+        return _chosen(kept(g * out, shape, axis) / a, where)
     # There is nothing to divide by at a zero, and nothing left to divide where the product over- or underflowed.
     axes = axes_of(axis, len(shape))
     order = (*[n for n in range(len(shape)) if n not in axes], *axes)
     n = count(shape, axis)
     others = _others(np.transpose(a, order).reshape((-1, n)))[..., :n]
     moved = others.reshape(tuple([shape[k] for k in order]))
-    return kept(g, shape, axis) * np.transpose(moved, tuple(np.argsort(order).tolist()))
+    d = kept(g if initial is None else g * float(initial), shape, axis)
+    return _chosen(d * np.transpose(moved, tuple(np.argsort(order).tolist())), where)
 
 
-def _var_rule(g: Any, a: Any, axis: Axis, ddof: int) -> Any:
+def _centred(a: Any, axis: Axis, where: Any) -> Any:
+    """Return the distances from the mean, 0 for what is left out."""
     axes = axes_of(axis, a.ndim)
-    centred = a - np.mean(a, axis=axes, keepdims=True)
-    return kept(g, a.shape, axis) * centred * 2.0 / float(count(a.shape, axis) - ddof)
+    if where is True:
+        return a - np.mean(a, axis=axes, keepdims=True)
+    number = _number(a, a.shape, axis, where)
+    a = np.where(where, a, 0.0)
+    return np.where(where, a - np.add.reduce(a, axis=axes, keepdims=True) / np.where(number, number, 1.0), 0.0)
 
 
-def _std_rule(g: Any, a: Any, out: Any, axis: Axis, ddof: int) -> Any:
-    axes = axes_of(axis, a.ndim)
-    centred = a - np.mean(a, axis=axes, keepdims=True)
-    scale = kept(out, a.shape, axis)
+def _var_rule(g: Any, a: Any, axis: Axis, ddof: float, where: Any, correction: float | None) -> Any:
+    a = _cast(a, g)
+    freedom = _number(g, a.shape, axis, where) - float(_delta(ddof, correction))
+    return _chosen(kept(g, a.shape, axis) * _centred(a, axis, where) * 2.0 / freedom, where)
+
+
+def _std_rule(g: Any, a: Any, out: Any, axis: Axis, ddof: float, where: Any, correction: float | None) -> Any:
+    a, scale = _cast(a, g), kept(out, a.shape, axis)
+    freedom = _number(g, a.shape, axis, where) - float(_delta(ddof, correction))
     flat = scale == 0
-    d = kept(g, a.shape, axis) * centred / np.where(flat, 1.0, scale) / float(count(a.shape, axis) - ddof)
-    return np.where(flat, 0.0, d)
+    d = kept(g, a.shape, axis) * _centred(a, axis, where) / np.where(flat, 1.0, scale) / freedom
+    return _chosen(np.where(flat, 0.0, d), where)
 
 
 def _logsumexp_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
@@ -160,27 +241,51 @@ def _logsumexp_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
     return kept(g, a.shape, axis) * (shares / np.where(none, 1.0, total))
 
 
-sum       = op(_sum,       numpy=np.sum,             a=_spread,         samples=reduction())
-mean      = op(_mean,      numpy=np.mean,            a=_mean_rule,      samples=reduction())
-prod      = op(_prod,      numpy=np.prod,            a=_prod_rule,
-               samples=several(reduction(), calls(np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 2.0]]), axis=1)))
-max       = op(_max,       numpy=(np.max, np.amax),  a=_extreme_rule,   samples=reduction(distinct=True))
-min       = op(_min,       numpy=(np.min, np.amin),  a=_extreme_rule,   samples=reduction(distinct=True))
-var       = op(_var,       numpy=np.var,             a=_var_rule,
-               samples=several(reduction(), calls((3, 4), axis=1, ddof=1)))
-std       = op(_std,       numpy=np.std,             a=_std_rule,
-               samples=several(calls((3, 4)), calls((3, 4), axis=1, ddof=1),
-                               calls((2, 3, 2), axis=(0, 2), keepdims=True)))
-logsumexp = op(_logsumexp,                           a=_logsumexp_rule, samples=reduction())
+_mask = np.array([[True, False, True, True], [False, True, True, False], [True, True, True, True]])
+_masked = several(calls((3, 4), axis=1, where=_mask), calls((3, 4), where=_mask[:, 1:2], keepdims=True),
+                  calls((3, 4), 0, np.float64, where=_mask))  # fmt: skip
+_started = several(calls((3, 4), axis=1, initial=1.5), calls((3, 4), axis=0, initial=0.5, where=_mask))
+_spreads = several(_masked, calls((3, 4), axis=1, ddof=1), calls((3, 4), axis=1, correction=1, where=_mask),
+                   calls((2, 3, 2), axis=(0, 2), keepdims=True))  # fmt: skip
+_bounds: Any = {"axis": 1, "initial": 0.4, "where": _mask}
+_ordered = several(reduction(distinct=True), calls(np.arange(12.0).reshape(3, 4) % 5 / 2 - 1.2, **_bounds))
+_holes = np.array([[0.5, np.nan, -0.7, 1.1], [1.3, 0.2, np.nan, np.nan], [0.9, -0.4, 1.6, -1.9]])
+_holed = several(_ordered, calls(_holes), calls(_holes, axis=-1, keepdims=True), calls(_holes, **_bounds))
 
-for _ufunc, _record in ((np.add, sum), (np.multiply, prod), (np.maximum, max), (np.minimum, min)):
-    REDUCTIONS[_ufunc] = _record
+sum       = op(_sum,       numpy=np.sum,             a=_sum_rule,
+               samples=several(reduction(), _masked, _started))
+mean      = op(_mean,      numpy=np.mean,            a=_mean_rule,      samples=several(reduction(), _masked))
+prod      = op(_prod,      numpy=np.prod,            a=_prod_rule,
+               samples=several(reduction(), _masked, _started, calls(np.diag([0.0, 2.0, 0.0]) + 0.0, 1, initial=1.5),
+                               calls(np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 2.0]]), axis=1)))
+max       = op(_max,       numpy=(np.max, np.amax),  a=_extreme_rule,   samples=_ordered)
+min       = op(_min,       numpy=(np.min, np.amin),  a=_extreme_rule,   samples=_ordered)
+var       = op(_var,       numpy=np.var,             a=_var_rule,       samples=several(reduction(), _spreads))
+std       = op(_std,       numpy=np.std,             a=_std_rule,       samples=several(calls((3, 4)), _spreads))
+logsumexp = op(_logsumexp,                           a=_logsumexp_rule, samples=reduction())
+nanmax    = op(_nanmax,    numpy=np.nanmax,          a=_nan_extreme_rule, samples=_holed)
+nanmin    = op(_nanmin,    numpy=np.nanmin,          a=_nan_extreme_rule, samples=_holed)
+
+# ---- positions, counts and tests: no gradient
 
 argmax = op(lambda a, axis=None, *, keepdims=False: np.argmax(a, axis, keepdims=keepdims),
             name="argmax", numpy=np.argmax, samples=calls((3, 4), 1))
 argmin = op(lambda a, axis=None, *, keepdims=False: np.argmin(a, axis, keepdims=keepdims),
             name="argmin", numpy=np.argmin, samples=calls((3, 4), 1))
-any    = op(lambda a, axis=None, *, keepdims=False: np.any(a, axis, keepdims=keepdims),
-            name="any", numpy=np.any, samples=calls((3, 4), 1))
-all    = op(lambda a, axis=None, *, keepdims=False: np.all(a, axis, keepdims=keepdims),
-            name="all", numpy=np.all, samples=calls((3, 4), 1))
+nanargmax = op(lambda a, axis=None, *, keepdims=False: np.nanargmax(a, axis, keepdims=keepdims),
+               name="nanargmax", numpy=np.nanargmax, samples=calls(_holes, 1))
+nanargmin = op(lambda a, axis=None, *, keepdims=False: np.nanargmin(a, axis, keepdims=keepdims),
+               name="nanargmin", numpy=np.nanargmin, samples=calls(_holes, 1))
+count_nonzero = op(lambda a, axis=None, *, keepdims=False: np.count_nonzero(a, axis, keepdims=keepdims),
+                   name="count_nonzero", numpy=np.count_nonzero,
+                   samples=several(calls((3, 4), 1), calls(np.eye(3), keepdims=True)))
+any    = op(lambda a, axis=None, *, keepdims=False, where=True: np.any(a, axis, keepdims=keepdims, where=where),
+            name="any", numpy=np.any, samples=several(calls((3, 4), 1), calls(np.eye(4)[:3], 1, where=_mask)))
+all    = op(lambda a, axis=None, *, keepdims=False, where=True: np.all(a, axis, keepdims=keepdims, where=where),
+            name="all", numpy=np.all, samples=several(calls((3, 4), 1), calls(np.eye(4)[:3], 1, where=_mask)))
+
+for _ufunc, _record in (
+    (np.add, sum), (np.multiply, prod), (np.maximum, max), (np.minimum, min), (np.logaddexp, logsumexp),
+    (np.logical_and, all), (np.logical_or, any),
+):  # fmt: skip
+    REDUCTIONS[_ufunc] = _record

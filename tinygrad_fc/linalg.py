@@ -1,0 +1,13 @@
+"""``tg.linalg``: the functions of ``numpy.linalg`` that work on tensors, under the same names.
+
+``np.linalg.name(t)`` and ``tg.linalg.name(t)`` are the same operation.
+"""
+
+import numpy as np
+
+from . import ops  # noqa: F401  # declares them
+from .engine.dispatch import FUNCTIONS
+
+_found = {name: FUNCTIONS.get(getattr(np.linalg, name)) for name in np.linalg.__all__}
+__all__ = sorted(name for name, function in _found.items() if function is not None)
+globals().update({name: _found[name] for name in __all__})
