@@ -20,6 +20,7 @@ import numpy as _np
 
 from . import ops as _ops  # noqa: F401  # declares the operations
 from .engine.backward import gradients
+from .engine.dispatch import FUNCTIONS as _FUNCTIONS
 from .engine.dispatch import UFUNCS as _UFUNCS
 from .engine.dispatch import functions as _functions
 from .engine.node import no_grad
@@ -49,7 +50,7 @@ _OTHER_NAMES = {"abs": "absolute", "concat": "concatenate", "permute_dims": "tra
 }
 
 # The operations: those with NumPy's names, and some that NumPy has not. Others' are reached by name as well.
-_HOOKS = ("at", "late_ufunc", "notebook_svg")
+_HOOKS = ("at", "late", "notebook_svg")
 _NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS)
 
 __all__ = [
@@ -80,16 +81,21 @@ def _notebook_svg(target: Any) -> str | None:
     return notebook_svg(target)
 
 
-def _late_ufunc(ufunc: Any) -> Any:
-    scipys: Any = vars(sys.modules.get("scipy.special", sys)).get(ufunc.__name__)
-    if scipys is ufunc:
-        importlib.import_module(f"{__name__}.ops.special")
-    return _UFUNCS.get(ufunc)
+def _late(function: Any) -> Any:
+    """Import what declares the operation of a function of SciPy's or np.linalg's, and return it."""
+    if isinstance(function, _np.ufunc):
+        scipys: Any = vars(sys.modules.get("scipy.special", sys)).get(function.__name__)
+        if scipys is function:
+            importlib.import_module(f"{__name__}.ops.special")
+        return _UFUNCS.get(function)
+    if getattr(function, "__module__", None) == "numpy.linalg":
+        importlib.import_module(f"{__name__}.linalg")
+    return _FUNCTIONS.get(function)
 
 
-# The engine shows a tensor in a notebook without knowing who draws, and meets SciPy's ufuncs without knowing SciPy.
+# The engine shows a tensor in a notebook without knowing who draws, and meets functions without knowing who has them.
 _functions.notebook_svg = _notebook_svg
-_functions.late_ufunc = _late_ufunc
+_functions.late = _late
 
 
 def __dir__() -> list[str]:

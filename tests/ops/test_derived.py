@@ -11,6 +11,7 @@ import pytest
 from registry_cases import close, differences
 
 import tinygrad_fc as tg
+import tinygrad_fc.linalg
 import tinygrad_fc.ops.special  # declared when it is first used
 from tinygrad_fc.engine.dispatch import DERIVED, Derived
 

@@ -16,6 +16,7 @@ from registry_cases import Case, close
 from registry_checks import CHECKS, SLACK, cases, check_op, peak_memory
 
 import tinygrad_fc as tg
+import tinygrad_fc.linalg
 import tinygrad_fc.ops.special  # declared when it is first used
 from tinygrad_fc.engine.op import REGISTRY, Op
 

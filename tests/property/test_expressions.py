@@ -46,6 +46,16 @@ ONE: dict[str, Callable[[Any], Any]] = {
     "prod": lambda x: np.prod(np.cos(x) + 1.5, axis=0) if x.ndim and x.shape[0] < 5 else x,
     "einsum": lambda x: np.einsum("i,i->", np.tanh(x), np.cos(x)) if x.ndim == 1 else x,
     "gram": lambda x: np.tanh(0.1 * (x @ np.transpose(x))) if x.ndim == 2 and x.size < 40 else x,
+    "cumsum": lambda x: np.cumsum(np.sin(x), axis=-1) * 0.3 if x.ndim else x,
+    "cumprod": lambda x: np.cumprod(np.cos(x) + 0.2) if x.ndim and x.size < 10 else x,
+    "diff": lambda x: np.diff(x, axis=0) if x.ndim and x.shape[0] > 1 else x,
+    "flip": np.flip,
+    "roll": lambda x: np.roll(x, 1),
+    "pad": lambda x: np.pad(x, (1, 0), mode="edge") if x.ndim == 1 and x.size < 8 else x,
+    "tile": lambda x: np.tile(x, 2) if x.size < 8 else x,
+    "sinh": lambda x: np.sinh(0.3 * np.tanh(x)),
+    "arctan": lambda x: np.arctan(np.tanh(x)),
+    "outer": lambda x: np.outer(np.sin(x), np.cos(x)) if x.size < 5 else x,
     "where": lambda x: np.where(np.arange(x.shape[-1]) % 2 == 0, x, 0.5) if x.ndim else x,
 }
 TWO: dict[str, Callable[[Any, Any], Any]] = {
@@ -88,7 +98,7 @@ def evaluate(program: list[Any], values: list[Any]) -> Any:
     return total
 
 
-@settings(max_examples=80)
+@settings(max_examples=1000)
 @given(program=PROGRAMS, shapes=INPUTS, seed=st.integers(0, 2**32 - 1))
 def test_deep_shared_expressions_against_the_complex_step(program: list[Any], shapes: list[Any], seed: int) -> None:
     rng = np.random.default_rng(seed)

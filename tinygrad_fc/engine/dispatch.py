@@ -15,8 +15,8 @@ class Functions:
 
 
 functions: Any = Functions()
-# Finds the operation of a ufunc that is declared only when it is met (SciPy's): the package puts a finder here.
-functions.late_ufunc = lambda ufunc: None
+# Finds the operation of a function that is declared only when it is met: the package puts a finder here.
+functions.late = lambda function: None
 
 UFUNCS: dict[np.ufunc, Record] = {}
 REDUCTIONS: dict[np.ufunc, Record] = {}
@@ -104,7 +104,7 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: M
             f"the gradient would be lost. Write `array = array + t` for a new tensor, or use `t.data` for the numbers."
         )
     if method == "__call__":
-        record = UFUNCS.get(ufunc) or functions.late_ufunc(ufunc)
+        record = UFUNCS.get(ufunc) or functions.late(ufunc)
         if record is None:
             raise _unsupported(f"np.{name}", (f.__name__ for f in UFUNCS))
         for key in kwargs:
@@ -122,7 +122,7 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: M
 
 def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Run a NumPy function that is no ufunc: the body of ``Tensor.__array_function__``."""
-    record = FUNCTIONS.get(function)
+    record = FUNCTIONS.get(function) or functions.late(function)
     if record is None:
         module = getattr(function, "__module__", "numpy").replace("numpy", "np", 1)
         raise _unsupported(f"{module}.{function.__name__}", (f.__name__ for f in FUNCTIONS))

@@ -1,23 +1,8 @@
-"""The primitives, in tables: importing this package declares them."""
+"""The primitives, in tables: importing this package declares them (those of `np.linalg` when they are first used)."""
 
-from . import (
-    creation,
-    decompositions,
-    elementwise,
-    indexing,
-    inverses,
-    joining,
-    linalg,
-    norms,
-    order,
-    reduction,
-    rounding,
-    scans,
-    shaping,
-    statistics,
-)  # fmt: skip
+from . import creation, elementwise, indexing, joining, linalg, order, reduction, rounding, scans, shaping, statistics
 
 __all__ = [
-    "creation", "decompositions", "elementwise", "indexing", "inverses", "joining", "linalg", "norms", "order",
-    "reduction", "rounding", "scans", "shaping", "statistics",
+    "creation", "elementwise", "indexing", "joining", "linalg", "order", "reduction", "rounding", "scans", "shaping",
+    "statistics",
 ]  # fmt: skip
