@@ -45,9 +45,8 @@ _ROOMS = ("check", "cs231n", "data", "linalg", "models", "nn", "optim", "special
 _LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck"}
 _TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _LATE |= dict.fromkeys(_TRANSFORMS, "transforms")
-_OTHER_NAMES = {"abs": "absolute", "concat": "concatenate", "permute_dims": "transpose"} | {
-    name: name for name in ("cummax", "cummin", "logcumsumexp", "logsumexp", "sigmoid", "getitem")
-}
+_OTHER_NAMES = {name: name for name in ("cummax", "cummin", "logcumsumexp", "logsumexp", "sigmoid", "getitem")}
+_OTHER_NAMES |= {"abs": "absolute", "amax": "max", "amin": "min", "concat": "concatenate", "permute_dims": "transpose"}
 
 # The operations: those with NumPy's names, and some that NumPy has not. Others' are reached by name as well.
 _HOOKS = ("at", "late", "notebook_svg")
