@@ -5,13 +5,14 @@ from __future__ import annotations
 import dis
 import functools
 import itertools
-import math
 import zlib
 from collections.abc import Callable
 from typing import Any
 
+import fused_cases
 import numpy as np
 import pytest
+from fused_cases import BIG
 from registry_cases import Case, close
 from registry_checks import CHECKS, SLACK, cases, check_op, peak_memory
 
@@ -66,23 +67,6 @@ def test_an_unused_parameter_is_found() -> None:
 # ---- what has no NumPy function of its own to be compared with
 
 
-def naive_softmax_loss(x: Any, y: Any) -> float:
-    return -sum(math.log(math.exp(row[k]) / sum(math.exp(v) for v in row)) for row, k in zip(x, y, strict=True)) / len(
-        y
-    )
-
-
-def naive_svm_loss(x: Any, y: Any, delta: float = 1.0) -> float:
-    return sum(
-        max(0.0, v - row[k] + delta) for row, k in zip(x, y, strict=True) for j, v in enumerate(row) if j != k
-    ) / len(y)
-
-
-def naive_affine(x: Any, w: Any, b: Any) -> np.ndarray:
-    return np.array([[sum(example.flat[k] * w[k, m] for k in range(len(w))) + b[m] for m in range(len(b))]
-                     for example in x]).reshape(len(x), len(b))  # fmt: skip
-
-
 def naive_index(a: Any, key: Any, values: Any, add: bool) -> np.ndarray:
     """Write one element at a time, in order, through the positions that the key picks."""
     out, at = a.copy(), np.arange(a.size).reshape(a.shape)[key]
@@ -107,20 +91,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "logsumexp": naive_logsumexp,
     "concatenate": lambda *arrays, axis=0: np.concatenate(arrays, axis),
     "stack": lambda *arrays, axis=0: np.stack(arrays, axis),
-    "relu": lambda x: x * (x > 0),
-    "affine": naive_affine,
-    "affine_relu": lambda x, w, b: np.maximum(naive_affine(x, w, b), 0),
-    "l2_penalty": lambda w, reg: 0.5 * reg * np.sum(w**2),
-    "batch_norm": lambda x, gamma, beta, eps=1e-5: (x - x.mean(0)) / (x.var(0) + eps) ** 0.5 * gamma + beta,
-    "batch_norm_inference": lambda x, gamma, beta, mean, variance, eps=1e-5: (
-        gamma * (x - mean) / (variance + eps) ** 0.5 + beta
-    ),
-    "layer_norm": lambda x, gamma, beta, eps=1e-5: np.array(
-        [gamma * (row - row.mean()) / (row.var() + eps) ** 0.5 + beta for row in x]
-    ).reshape(x.shape),
-    "dropout": lambda x, mask, keep_ratio=1.0: np.where(mask, x / keep_ratio, 0.0),
-    "softmax_loss": naive_softmax_loss,
-    "svm_loss": naive_svm_loss,
+    **fused_cases.ORACLES,
 }
 
 
@@ -134,24 +105,12 @@ def test_values_against_a_slow_function(name: str) -> None:
 
 # ---- fused operations at a size where arrays outweigh objects
 
-BIG: dict[str, tuple[Any, ...]] = {
-    "relu": ((600, 300),),
-    "affine": ((200, 10, 30), (300, 100), (100,)),
-    "affine_relu": ((200, 10, 30), (300, 100), (100,)),
-    "batch_norm": ((600, 300), (300,), (300,)),
-    "batch_norm_inference": ((600, 300), (300,), (300,), np.linspace(-1.0, 1.0, 300), np.linspace(0.5, 2.0, 300)),
-    "dropout": ((600, 300), np.arange(180_000).reshape(600, 300) % 3 > 0, 2 / 3),
-    "l2_penalty": ((600, 300), 0.5),
-    "layer_norm": ((600, 300), (300,), (300,)),
-    "softmax_loss": ((500, 100), np.arange(500) % 100),
-    "svm_loss": ((500, 100), np.arange(500) % 100),
-}
 FUSED = sorted(name for name, op in REGISTRY.items() if op.compose is not None)
 
 
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_needs_no_more_memory(name: str, rng: np.random.Generator) -> None:
-    assert name in BIG, f"give {name} a call in BIG, with arrays of half a megabyte or more"
+    assert name in BIG, f"give {name} a call in fused_cases.BIG, with arrays of half a megabyte or more"
     case = Case(REGISTRY[name], tuple(rng.normal(size=a) if isinstance(a, tuple) else a for a in BIG[name]))
     fused, composed = peak_memory(case.run, case.arrays), peak_memory(case.composed, case.arrays)
     assert fused <= composed + SLACK, f"{name}: {fused:,} bytes at the peak, composed from primitives {composed:,}"

@@ -1,0 +1,61 @@
+"""For each fused operation: a slow function with the same values, and a call at which arrays outweigh objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# ---- slow functions
+
+
+def naive_softmax_loss(x: Any, y: Any) -> float:
+    return -sum(math.log(math.exp(row[k]) / sum(math.exp(v) for v in row)) for row, k in zip(x, y, strict=True)) / len(
+        y
+    )
+
+
+def naive_svm_loss(x: Any, y: Any, delta: float = 1.0) -> float:
+    return sum(
+        max(0.0, v - row[k] + delta) for row, k in zip(x, y, strict=True) for j, v in enumerate(row) if j != k
+    ) / len(y)
+
+
+def naive_affine(x: Any, w: Any, b: Any) -> np.ndarray:
+    return np.array([[sum(example.flat[k] * w[k, m] for k in range(len(w))) + b[m] for m in range(len(b))]
+                     for example in x]).reshape(len(x), len(b))  # fmt: skip
+
+
+ORACLES: dict[str, Callable[..., Any]] = {
+    "relu": lambda x: x * (x > 0),
+    "affine": naive_affine,
+    "affine_relu": lambda x, w, b: np.maximum(naive_affine(x, w, b), 0),
+    "l2_penalty": lambda w, reg: 0.5 * reg * np.sum(w**2),
+    "batch_norm": lambda x, gamma, beta, eps=1e-5: (x - x.mean(0)) / (x.var(0) + eps) ** 0.5 * gamma + beta,
+    "batch_norm_inference": lambda x, gamma, beta, mean, variance, eps=1e-5: (
+        gamma * (x - mean) / (variance + eps) ** 0.5 + beta
+    ),
+    "layer_norm": lambda x, gamma, beta, eps=1e-5: np.array(
+        [gamma * (row - row.mean()) / (row.var() + eps) ** 0.5 + beta for row in x]
+    ).reshape(x.shape),
+    "dropout": lambda x, mask, keep_ratio=1.0: np.where(mask, x / keep_ratio, 0.0),
+    "softmax_loss": naive_softmax_loss,
+    "svm_loss": naive_svm_loss,
+}
+
+# ---- calls at which arrays outweigh objects: a tuple of integers stands for an array of that shape
+
+BIG: dict[str, tuple[Any, ...]] = {
+    "relu": ((600, 300),),
+    "affine": ((200, 10, 30), (300, 100), (100,)),
+    "affine_relu": ((200, 10, 30), (300, 100), (100,)),
+    "batch_norm": ((600, 300), (300,), (300,)),
+    "batch_norm_inference": ((600, 300), (300,), (300,), np.linspace(-1.0, 1.0, 300), np.linspace(0.5, 2.0, 300)),
+    "dropout": ((600, 300), np.arange(180_000).reshape(600, 300) % 3 > 0, 2 / 3),
+    "l2_penalty": ((600, 300), 0.5),
+    "layer_norm": ((600, 300), (300,), (300,)),
+    "softmax_loss": ((500, 100), np.arange(500) % 100),
+    "svm_loss": ((500, 100), np.arange(500) % 100),
+}
