@@ -91,7 +91,7 @@ def test_no_room_imports_the_public_names() -> None:
 
 def test_engine_stays_small() -> None:
     sizes = {path.name: code_lines(path) for path in modules(ENGINE)}
-    assert sum(sizes.values()) < 1430, sizes
+    assert sum(sizes.values()) < 1410, sizes
 
 
 @pytest.mark.parametrize("folder", ["tinygrad_fc", "tests", "examples", "docs"])

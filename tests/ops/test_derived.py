@@ -13,7 +13,7 @@ from registry_cases import close, differences
 import tinygrad_fc as tg
 import tinygrad_fc.linalg
 import tinygrad_fc.ops.special  # declared when it is first used
-from tinygrad_fc.engine.dispatch import DERIVED, Derived
+from tinygrad_fc.ops.derived import DERIVED, Derived
 
 NAMES = sorted(DERIVED)
 SMOOTH = [name for name in NAMES if DERIVED[name].differentiable]

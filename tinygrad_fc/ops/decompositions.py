@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.dispatch import FUNCTIONS, derived, functions
+from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
+from .derived import derived
 from .inverses import (
     SQUARE,
     LinAlgError,
