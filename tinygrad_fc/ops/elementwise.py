@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.dispatch import UFUNCS, functions
+from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
 from .derived import derived
@@ -210,6 +210,7 @@ ldexp      = op(np.ldexp,      x1=lambda g, x2: np.ldexp(g, x2), x2=None,
                 samples=several(calls((3,), np.array([1, -2, 0])), calls((2, 1), np.array([3, 0])), calls((), 2)))
 
 
+@derived(np.float_power, samples=binary(x=(0.5, 2.0)))
 def float_power(x1: Any, x2: Any) -> Tensor:
     """Return ``x1 ** x2`` in float64, as ``np.float_power``, whatever the precision of the arguments.
 
@@ -223,8 +224,6 @@ def _widened(x: Any) -> Any:
     x = x if isinstance(x, Tensor) else np.asarray(x)
     return astype(x, np.result_type(x.dtype, np.float64))
 
-
-functions.float_power = UFUNCS[np.float_power] = float_power
 
 # ---- selection
 
