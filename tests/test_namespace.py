@@ -14,21 +14,19 @@ from tinygrad_fc.engine.op import REGISTRY
 from tinygrad_fc.ops.derived import DERIVED
 
 DIFFERENTIABLE = """
-positive negative absolute fabs sign exp exp2 expm1 log log2 log10 log1p sqrt cbrt square reciprocal sin cos tan arcsin
-arccos arctan sinh cosh tanh arcsinh arccosh arctanh sinc deg2rad rad2deg degrees radians floor ceil trunc rint round add
-subtract multiply divide true_divide floor_divide mod remainder fmod divmod power float_power maximum minimum fmax fmin
-hypot arctan2 logaddexp logaddexp2 copysign heaviside ldexp clip where nan_to_num interp select choose
-sum prod mean average var std max amax min amin ptp median quantile percentile nansum nanmean nanmax nanmin nanvar nanstd
-nanprod cumsum cumprod cumulative_sum cumulative_prod diff ediff1d gradient trapezoid
-reshape ravel transpose permute_dims matrix_transpose swapaxes moveaxis rollaxis expand_dims squeeze broadcast_to
-broadcast_arrays concatenate concat stack unstack vstack hstack dstack column_stack block split array_split hsplit vsplit
-dsplit append insert delete tile repeat flip fliplr flipud rot90 roll pad atleast_1d atleast_2d atleast_3d diag diagflat
-diagonal trace tril triu meshgrid astype copy
-take take_along_axis compress extract sort partition
-matmul dot vdot inner outer tensordot einsum vecdot cross kron
-linalg.norm linalg.vector_norm linalg.matrix_norm linalg.inv linalg.pinv linalg.solve linalg.lstsq linalg.det
-linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh linalg.svd linalg.svdvals linalg.qr linalg.matrix_power
-linalg.multi_dot linalg.trace linalg.cond
+positive negative absolute fabs sign exp exp2 expm1 log log2 log10 log1p sqrt cbrt square reciprocal sin cos tan
+arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh sinc deg2rad rad2deg degrees radians floor ceil trunc rint
+round add subtract multiply divide true_divide floor_divide mod remainder fmod divmod power float_power maximum
+minimum fmax fmin hypot arctan2 logaddexp logaddexp2 copysign heaviside ldexp clip where nan_to_num interp select
+choose sum prod mean average var std max amax min amin ptp median quantile percentile nansum nanmean nanmax nanmin
+nanvar nanstd nanprod cumsum cumprod cumulative_sum cumulative_prod diff ediff1d gradient trapezoid reshape ravel
+transpose permute_dims matrix_transpose swapaxes moveaxis rollaxis expand_dims squeeze broadcast_to broadcast_arrays
+concatenate concat stack unstack vstack hstack dstack column_stack block split array_split hsplit vsplit dsplit append
+insert delete tile repeat flip fliplr flipud rot90 roll pad atleast_1d atleast_2d atleast_3d diag diagflat diagonal
+trace tril triu meshgrid astype copy take take_along_axis compress extract sort partition matmul dot vdot inner outer
+tensordot einsum vecdot cross kron linalg.norm linalg.vector_norm linalg.matrix_norm linalg.inv linalg.pinv
+linalg.solve linalg.lstsq linalg.det linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh linalg.svd
+linalg.svdvals linalg.qr linalg.matrix_power linalg.multi_dot linalg.trace linalg.cond
 """.split()
 
 CONSTANT = """
