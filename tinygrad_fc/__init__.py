@@ -49,7 +49,7 @@ _OTHER_NAMES = {name: name for name in ("cummax", "cummin", "logcumsumexp", "log
 _OTHER_NAMES |= {"abs": "absolute", "amax": "max", "amin": "min", "concat": "concatenate", "permute_dims": "transpose"}
 
 # The operations: those with NumPy's names, and some that NumPy has not. Others' are reached by name as well.
-_HOOKS = ("at", "late", "notebook_svg")
+_HOOKS = ("at", "graph_text", "late", "notebook_svg")
 _NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS)
 
 __all__ = [
@@ -80,6 +80,12 @@ def _notebook_svg(target: Any) -> str | None:
     return notebook_svg(target)
 
 
+def _graph_text(graph: Any) -> str:
+    from .viz.text import graph_text
+
+    return graph_text(graph)
+
+
 def _late(function: Any) -> Any:
     """Import what declares the operation of a function of SciPy's or np.linalg's, and return it."""
     if isinstance(function, _np.ufunc):
@@ -93,7 +99,7 @@ def _late(function: Any) -> Any:
 
 
 # The engine shows a tensor in a notebook without knowing who draws, and meets functions without knowing who has them.
-_functions.notebook_svg = _notebook_svg
+_functions.notebook_svg, _functions.graph_text = _notebook_svg, _graph_text
 _functions.late = _late
 
 

@@ -227,14 +227,7 @@ class Graph:
         return len(self.nodes)
 
     def __str__(self) -> str:
-        rows = [(" id", "what", "name", "shape", "inputs")]
-        for box in self.nodes:
-            inputs = [f"{argument}={source}" for argument, source in box.inputs]
-            inputs += [f"{key}={brief(value)}" for key, value in (box.numbers | box.static).items()]
-            what = box.op or ("leaf" if box.kind == "parameter" else box.kind)
-            rows.append((f"{box.id:3d}", what, box.name or "", str(box.shape), " ".join(inputs)))
-        widths = [max(len(row[k]) for row in rows) for k in range(5)]
-        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+        return str(functions.graph_text(self))
 
     def __repr__(self) -> str:
         operations = sum(box.kind == "op" for box in self.nodes)
