@@ -41,8 +41,10 @@ __version__ = "0.1.0"
 
 # What a script may not need is imported when it is first asked for, so that `import tinygrad_fc` costs little more
 # than NumPy's own import.
-_ROOMS = ("check", "cs231n", "data", "linalg", "models", "nn", "optim", "special", "training", "transforms", "viz")
-_LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck"}
+_ROOMS = (
+    "check", "cs231n", "data", "linalg", "models", "nn", "optim", "profile", "special", "training", "transforms", "viz",
+)  # fmt: skip
+_LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
 _TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _LATE |= dict.fromkeys(_TRANSFORMS, "transforms")
 _OTHER_NAMES = {name: name for name in ("cummax", "cummin", "logcumsumexp", "logsumexp", "sigmoid", "getitem")}
