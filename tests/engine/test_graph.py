@@ -204,8 +204,8 @@ def test_it_goes_into_json() -> None:
     assert by_op["getitem"]["static"] == {"key": "([0, 2], ..., 1:3)"}
     assert by_op["softmax_loss"]["static"] == {"y": "[0, 1, 2]"}
     assert by_op[None] == {
-        "id": 0, "kind": "parameter", "op": None, "name": "x", "shape": [3, 4], "dtype": "float64", "module": [], "line": None,
-        "inputs": [], "numbers": {}, "static": {},
+        "id": 0, "kind": "parameter", "op": None, "name": "x", "shape": [3, 4], "dtype": "float64", "module": [],
+        "line": None, "inputs": [], "numbers": {}, "static": {},
     }  # fmt: skip
 
 
