@@ -23,6 +23,33 @@ def naive_svm_loss(x: Any, y: Any, delta: float = 1.0) -> float:
     ) / len(y)
 
 
+def naive_cross_entropy(
+    x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean"
+) -> Any:
+    classes, losses, divisor = x.shape[1], [], 0.0
+    weight = [1.0] * classes if weight is None else weight
+    for row, wanted in zip(x, target, strict=True):
+        logs = [v - math.log(sum(math.exp(u) for u in row)) for v in row]
+        if np.ndim(wanted):
+            shares = [((1 - label_smoothing) * t + label_smoothing / classes) * w
+                      for t, w in zip(wanted, weight, strict=True)]  # fmt: skip
+            divisor += 1.0
+        else:
+            shares = [label_smoothing / classes * w for w in weight]
+            shares[wanted] += (1 - label_smoothing) * weight[wanted]
+            divisor += weight[wanted]
+        losses.append(-sum(s * v for s, v in zip(shares, logs, strict=True)))
+    return naive_reduction(losses, reduction, divisor)
+
+
+def naive_reduction(losses: Any, reduction: str, divisor: float | None = None) -> Any:
+    losses = np.array(losses, dtype=float)
+    if reduction == "none":
+        return losses
+    divisor = losses.size if divisor is None else divisor
+    return math.fsum(losses.ravel()) / (divisor if reduction == "mean" else 1)
+
+
 def naive_affine(x: Any, w: Any, b: Any) -> np.ndarray:
     return np.array([[sum(example.flat[k] * w[k, m] for k in range(len(w))) + b[m] for m in range(len(b))]
                      for example in x]).reshape(len(x), len(b))  # fmt: skip
@@ -43,6 +70,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "dropout": lambda x, mask, keep_ratio=1.0: np.where(mask, x / keep_ratio, 0.0),
     "softmax_loss": naive_softmax_loss,
     "svm_loss": naive_svm_loss,
+    "cross_entropy": naive_cross_entropy,
 }
 
 # ---- calls at which arrays outweigh objects: a tuple of integers stands for an array of that shape
@@ -58,4 +86,5 @@ BIG: dict[str, tuple[Any, ...]] = {
     "layer_norm": ((600, 300), (300,), (300,)),
     "softmax_loss": ((500, 100), np.arange(500) % 100),
     "svm_loss": ((500, 100), np.arange(500) % 100),
+    "cross_entropy": ((500, 100), (np.arange(500) % 100).tolist(), np.linspace(0.5, 2.0, 100), 0.1),
 }

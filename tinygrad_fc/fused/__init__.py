@@ -3,6 +3,7 @@
 from .activation import relu
 from .affine import affine, affine_relu
 from .batch_norm import batch_norm, batch_norm_inference
+from .cross_entropy import cross_entropy
 from .dropout import dropout
 from .l2_penalty import l2_penalty
 from .layer_norm import layer_norm
@@ -12,4 +13,5 @@ from .svm_loss import svm_loss
 __all__ = [
     "affine", "affine_relu", "batch_norm", "batch_norm_inference", "dropout", "l2_penalty", "layer_norm", "relu",
     "softmax_loss", "svm_loss",
+    "cross_entropy",
 ]  # fmt: skip
