@@ -17,10 +17,13 @@ def naive_softmax_loss(x: Any, y: Any) -> float:
     )
 
 
-def naive_svm_loss(x: Any, y: Any, delta: float = 1.0) -> float:
-    return sum(
-        max(0.0, v - row[k] + delta) for row, k in zip(x, y, strict=True) for j, v in enumerate(row) if j != k
-    ) / len(y)
+def naive_svm_loss(x: Any, y: Any, delta: float = 1.0, squared: bool = False, reduction: str = "mean") -> Any:
+    power = 2 if squared else 1
+    return naive_reduction(
+        [sum(max(0.0, v - row[k] + delta) ** power for j, v in enumerate(row) if j != k)
+         for row, k in zip(x, y, strict=True)],
+        reduction,
+    )  # fmt: skip
 
 
 def naive_cross_entropy(
@@ -47,7 +50,7 @@ def naive_reduction(losses: Any, reduction: str, divisor: float | None = None) -
     if reduction == "none":
         return losses
     divisor = losses.size if divisor is None else divisor
-    return math.fsum(losses.ravel()) / (divisor if reduction == "mean" else 1)
+    return np.float64(math.fsum(losses.ravel()) / (divisor if reduction == "mean" else 1))
 
 
 def naive_affine(x: Any, w: Any, b: Any) -> np.ndarray:
@@ -71,6 +74,11 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "softmax_loss": naive_softmax_loss,
     "svm_loss": naive_svm_loss,
     "cross_entropy": naive_cross_entropy,
+    "mse_loss": lambda x, target, reduction="mean": naive_reduction((x - target) ** 2, reduction),
+    "l1_loss": lambda x, target, reduction="mean": naive_reduction(np.abs(x - target), reduction),
+    "huber_loss": lambda x, target, delta=1.0, reduction="mean": naive_reduction(
+        [0.5 * d * d if abs(d) <= delta else delta * (abs(d) - 0.5 * delta) for d in (x - target).flat], reduction
+    ).reshape(x.shape if reduction == "none" else ()),
 }
 
 # ---- calls at which arrays outweigh objects: a tuple of integers stands for an array of that shape
@@ -86,5 +94,8 @@ BIG: dict[str, tuple[Any, ...]] = {
     "layer_norm": ((600, 300), (300,), (300,)),
     "softmax_loss": ((500, 100), np.arange(500) % 100),
     "svm_loss": ((500, 100), np.arange(500) % 100),
+    "mse_loss": ((600, 300), (600, 300)),
+    "l1_loss": ((600, 300), (600, 300)),
+    "huber_loss": ((600, 300), (600, 300)),
     "cross_entropy": ((500, 100), (np.arange(500) % 100).tolist(), np.linspace(0.5, 2.0, 100), 0.1),
 }

@@ -7,11 +7,12 @@ from .cross_entropy import cross_entropy
 from .dropout import dropout
 from .l2_penalty import l2_penalty
 from .layer_norm import layer_norm
+from .regression_loss import huber_loss, l1_loss, mse_loss
 from .softmax_loss import softmax_loss
 from .svm_loss import svm_loss
 
 __all__ = [
     "affine", "affine_relu", "batch_norm", "batch_norm_inference", "dropout", "l2_penalty", "layer_norm", "relu",
     "softmax_loss", "svm_loss",
-    "cross_entropy",
+    "cross_entropy", "huber_loss", "l1_loss", "mse_loss",
 ]  # fmt: skip

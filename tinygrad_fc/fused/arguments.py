@@ -197,7 +197,7 @@ def _check_count(name: str, x: Any, reduction: str) -> None:
 
 def divisor(x: Any, reduction: str) -> int:
     """Return what the sum of an elementwise loss of x is divided by."""
-    return {"mean": x.size, "batchmean": len(x)}[reduction] if reduction in ("mean", "batchmean") else 1
+    return x.size if reduction == "mean" else x.shape[0] if reduction == "batchmean" else 1
 
 
 def reduced(losses: Any, reduction: str, count: Any) -> Any:
@@ -206,3 +206,8 @@ def reduced(losses: Any, reduction: str, count: Any) -> Any:
         return losses
     total = np.add.reduce(losses, axis=None)
     return total if reduction == "sum" else total / count
+
+
+def row_rule(g: Any, slope: Any) -> Any:
+    """Return the gradient of a loss of rows: `slope` times g, which is one number, or one for each row."""
+    return g * slope if g.ndim == 0 else g[:, None] * slope

@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.op import fused_op
 from ..kernels import kernels
 from ..kernels.numpy_ import ones
-from .arguments import check_class_weights, check_labels, check_reduction, check_targets, fraction, reals, reduced
+from .arguments import check_class_weights, check_labels, check_reduction, check_targets, fraction, reals, reduced, row_rule
 
 # Each example's loss is minus the sum over the classes of share * log softmax(x), where the share of a class is
 # ((1 - label_smoothing) * target + label_smoothing / C) * weight; a label's target is 1 at the label, and its weight
@@ -120,10 +120,6 @@ def _dots(x: Any, share: Any) -> Any:
     return dots
 
 
-def _x_rule(g: Any, slope: Any) -> Any:
-    return g * slope if g.ndim == 0 else g[:, None] * slope
-
-
 def _target_rule(g: Any, x: Any, target: Any, weight: Any, label_smoothing: float, reduction: str) -> Any:
     """Return minus the weighted logarithms of the softmax; x is looked at again, so that the usual call keeps less."""
     x = np.asarray(x, np.result_type(x, target))
@@ -181,7 +177,7 @@ def _samples(generator: np.random.Generator) -> list[Any]:
 
 cross_entropy = fused_op(
     _cross_entropy, name="cross_entropy", leaves=("slope",),
-    x=_x_rule, target=_target_rule, compose=_compose, samples=_samples,
+    x=row_rule, target=_target_rule, compose=_compose, samples=_samples,
 )  # fmt: skip
 cross_entropy.__doc__ = """Return the cross-entropy of the softmax of logits with labels or with probabilities.
 
