@@ -53,6 +53,31 @@ def naive_reduction(losses: Any, reduction: str, divisor: float | None = None) -
     return np.float64(math.fsum(losses.ravel()) / (divisor if reduction == "mean" else 1))
 
 
+def naive_nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:
+    weight = np.ones(x.shape[1]) if weight is None else weight
+    losses = [-weight[k] * row[k] for row, k in zip(x, y, strict=True)]
+    return naive_reduction(losses, reduction, math.fsum(weight[k] for k in y))
+
+
+def naive_kl_div(x: Any, target: Any, log_target: bool = False, reduction: str = "mean") -> Any:
+    target = np.exp(target) if log_target else np.asarray(target)
+    losses = [t * (math.log(t) - v) if t else 0.0 for v, t in zip(x.flat, target.flat, strict=True)]
+    if reduction == "batchmean":
+        return np.float64(math.fsum(losses) / len(x))
+    return naive_reduction(np.reshape(losses, x.shape), reduction)
+
+
+def naive_binary_cross_entropy(
+    x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
+) -> Any:
+    weight, pos_weight = 1.0 if weight is None else weight, 1.0 if pos_weight is None else pos_weight
+    yes = 1 / (1 + np.exp(-x))
+    target = np.asarray(target)
+    return naive_reduction(
+        -weight * (pos_weight * target * np.log(yes) + (1 - target) * np.log(1 - yes)), reduction
+    )
+
+
 def naive_affine(x: Any, w: Any, b: Any) -> np.ndarray:
     return np.array([[sum(example.flat[k] * w[k, m] for k in range(len(w))) + b[m] for m in range(len(b))]
                      for example in x]).reshape(len(x), len(b))  # fmt: skip
@@ -74,6 +99,9 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "softmax_loss": naive_softmax_loss,
     "svm_loss": naive_svm_loss,
     "cross_entropy": naive_cross_entropy,
+    "binary_cross_entropy_with_logits": naive_binary_cross_entropy,
+    "nll_loss": naive_nll_loss,
+    "kl_div": naive_kl_div,
     "mse_loss": lambda x, target, reduction="mean": naive_reduction((x - target) ** 2, reduction),
     "l1_loss": lambda x, target, reduction="mean": naive_reduction(np.abs(x - target), reduction),
     "huber_loss": lambda x, target, delta=1.0, reduction="mean": naive_reduction(
@@ -94,6 +122,9 @@ BIG: dict[str, tuple[Any, ...]] = {
     "layer_norm": ((600, 300), (300,), (300,)),
     "softmax_loss": ((500, 100), np.arange(500) % 100),
     "svm_loss": ((500, 100), np.arange(500) % 100),
+    "binary_cross_entropy_with_logits": ((600, 300), np.linspace(0.01, 0.99, 180_000).reshape(600, 300), 0.5, 2.0),
+    "nll_loss": ((500, 200), np.arange(500) % 200, np.linspace(0.5, 2.0, 200)),
+    "kl_div": ((600, 300), np.linspace(0.01, 1.0, 180_000).reshape(600, 300)),
     "mse_loss": ((600, 300), (600, 300)),
     "l1_loss": ((600, 300), (600, 300)),
     "huber_loss": ((600, 300), (600, 300)),

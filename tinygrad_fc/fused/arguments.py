@@ -116,6 +116,7 @@ def reals(name: str, argument: str, value: Any) -> np.ndarray:
 
 def matched(x: Any, target: Any) -> tuple[Any, Any]:
     """Return both as floating point: whole numbers take the precision of the other one, so that they widen nothing."""
+    x, target = (value if hasattr(value, "dtype") else np.asarray(value) for value in (x, target))
     if x.dtype.kind != "f":
         x = x.astype(target.dtype if target.dtype.kind == "f" else np.float64)
     return (x, target) if target.dtype.kind == "f" else (x, target.astype(x.dtype))
@@ -170,13 +171,23 @@ def check_weights(name: str, argument: str, weight: Any, dtype: Any, shape: tupl
     return weight
 
 
-def check_class_weights(name: str, weight: Any, x: Any) -> Any:
-    """Return one weight for each column of x (N, C) in x's dtype, or None for None; raise what is wrong."""
-    if weight is not None and np.shape(weight) != x.shape[1:]:
+def check_class_weights(name: str, weight: Any, x: Any, averaged: Any = None) -> Any:
+    """Return one weight for each column of x (N, C) in x's dtype, or None for None; raise what is wrong.
+
+    The labels `averaged`, if there are any, must not all have the weight 0: their weighted mean is not defined.
+    """
+    if weight is None:
+        return None
+    what = f"({x.shape[1]},): one weight for each column of x"
+    if np.shape(weight) != x.shape[1:]:
+        raise ValueError(f"{name}: weight has shape {np.shape(weight)}, expected {what}.")
+    weight = check_weights(name, "weight", weight, x.dtype, x.shape[1:], what)
+    if averaged is not None and not weight[averaged].any():
         raise ValueError(
-            f"{name}: weight has shape {np.shape(weight)}, expected ({x.shape[1]},): one weight for each column of x."
+            f"{name}: weight is 0 for every label of the batch: the weighted mean is not defined. "
+            f"The sum is: reduction='sum'."
         )
-    return check_weights(name, "weight", weight, x.dtype, x.shape[1:], "one weight for each column of x")
+    return weight
 
 
 def check_reduction(name: str, reduction: Any, *more: str) -> None:

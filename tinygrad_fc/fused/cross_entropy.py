@@ -37,12 +37,7 @@ def check_cross_entropy(x: Any, target: Any, weight: Any, label_smoothing: Any, 
         check_targets(name, target, "probabilities, from 0 to 1 (or labels: integers)")
     else:
         x, target = check_labels(name, x, target, reduction, "target")
-    weight = check_class_weights(name, weight, x)
-    if weight is not None and reduction == "mean" and target.ndim == 1 and not weight[target].any():
-        raise ValueError(
-            f"{name}: weight is 0 for every label of the batch: the weighted mean is not defined. "
-            f"The sum is: reduction='sum'."
-        )
+    weight = check_class_weights(name, weight, x, target if reduction == "mean" and target.ndim == 1 else None)
     return x, target, weight, label_smoothing
 
 
