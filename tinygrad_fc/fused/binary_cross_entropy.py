@@ -38,16 +38,15 @@ def _binary_cross_entropy(
         np.negative(soft, out=soft)
         np.exp(soft, out=soft)
         np.log1p(soft, out=soft)
+        out = np.asarray(np.maximum(x, 0.0))
         if pos_weight is None:
-            out = np.asarray(np.maximum(x, 0.0))
             out -= target * x
-            out += soft
         else:
             yes, no = target * pos_weight, 1.0 - target
-            soft *= yes + no
-            out = np.asarray(np.where(x > 0, no, -yes))
-            out *= x
-            out += soft
+            out *= no
+            out -= np.minimum(x, 0.0) * yes
+            soft *= np.add(yes, no)
+        out += soft
         total = np.add.reduce(out, axis=None)
         if not np.isfinite(total):
             far = np.isinf(x)
@@ -61,7 +60,8 @@ def _binary_cross_entropy(
 
 def _against(x: Any, target: Any, pos_weight: Any) -> Any:
     """Return the weight of the answer that speaks against the sign of x."""
-    return np.where(x > 0, 1.0 - target, target if pos_weight is None else target * np.asarray(pos_weight, target.dtype))
+    yes = target if pos_weight is None else target * np.asarray(pos_weight, target.dtype)
+    return np.where(x > 0, 1.0 - target, yes)
 
 
 def _logistic(x: Any) -> Any:

@@ -10,7 +10,16 @@ import numpy as np
 from ..engine.op import fused_op
 from ..kernels import kernels
 from ..kernels.numpy_ import ones
-from .arguments import check_class_weights, check_labels, check_reduction, check_targets, fraction, reals, reduced, row_rule
+from .arguments import (
+    check_class_weights,
+    check_labels,
+    check_reduction,
+    check_targets,
+    fraction,
+    reals,
+    reduced,
+    row_rule,
+)
 
 # Each example's loss is minus the sum over the classes of share * log softmax(x), where the share of a class is
 # ((1 - label_smoothing) * target + label_smoothing / C) * weight; a label's target is 1 at the label, and its weight

@@ -11,7 +11,14 @@ from ..engine.op import fused_op
 from ..engine.tensor import Tensor
 from ..ops.indexing import scatter
 from .arguments import (
-    check_class_weights, check_labels, check_pair, check_reduction, check_targets, divisor, matched, reduced,
+    check_class_weights,
+    check_labels,
+    check_pair,
+    check_reduction,
+    check_targets,
+    divisor,
+    matched,
+    reduced,
 )  # fmt: skip
 
 # ---- nll_loss
@@ -186,7 +193,7 @@ def _kl_samples(generator: np.random.Generator) -> list[Any]:
 kl_div = fused_op(
     _kl_div, name="kl_div", x=_kl_x_rule, target=_kl_target_rule, compose=_kl_compose, samples=_kl_samples
 )
-kl_div.__doc__ = """Return the Kullback-Leibler divergence of log-probabilities from a target, ``target * (log target - x)``.
+kl_div.__doc__ = """Return the Kullback-Leibler divergence ``target * (log target - x)`` of log-probabilities x.
 
 Kullback and Leibler, On information and sufficiency (1951), equation 2.4, with PyTorch's order of arguments. Where the
 target is 0 the term is 0, also where x is -inf; there neither takes a gradient. Elsewhere the gradient of a target of
