@@ -44,10 +44,10 @@ def _svm_loss(
 
 def _compose(x: Any, y: Any, delta: float = 1.0, squared: bool = False, reduction: str = "mean") -> Any:
     rows = np.arange(len(y))
-    wrong = np.ones(x.shape, dtype=bool)
-    wrong[rows, y] = False
+    right = np.zeros(x.shape, dtype=bool)
+    right[rows, y] = True
     margins = x - x[rows, y][:, None] + delta
-    margins = np.where(wrong & (margins > 0), margins, 0.0)
+    margins = np.where(right | (margins <= 0), 0.0, margins)  # NaN stays
     return reduced(np.sum(margins * margins if squared else margins, axis=1), reduction, len(y))
 
 
