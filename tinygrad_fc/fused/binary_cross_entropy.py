@@ -41,12 +41,14 @@ def _binary_cross_entropy(
         out = np.asarray(np.maximum(x, 0.0))
         if pos_weight is None:
             out -= target * x
+            out += soft
         else:
-            yes, no = target * pos_weight, 1.0 - target
-            out *= no
-            out -= np.minimum(x, 0.0) * yes
-            soft *= np.add(yes, no)
-        out += soft
+            out += soft  # softplus(x), and soft becomes softplus(-x)
+            part = np.asarray(np.minimum(x, 0.0))
+            soft -= part
+            soft *= np.multiply(target, pos_weight, out=part)
+            out *= np.subtract(1.0, target, out=part)
+            out += soft
         total = np.add.reduce(out, axis=None)
         if not np.isfinite(total):
             far = np.isinf(x)

