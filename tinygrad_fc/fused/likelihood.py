@@ -195,7 +195,7 @@ kl_div = fused_op(
 )
 kl_div.__doc__ = """Return the Kullback-Leibler divergence ``target * (log target - x)`` of log-probabilities x.
 
-Kullback and Leibler, On information and sufficiency (1951), equation 2.4, with PyTorch's order of arguments. Where the
+Kullback and Leibler, On information and sufficiency (1951), section 2, with PyTorch's order of arguments. Where the
 target is 0 the term is 0, also where x is -inf; there neither takes a gradient. Elsewhere the gradient of a target of
 0 is infinite, as the derivative is.
 

@@ -181,7 +181,7 @@ huber_loss.__doc__ = f"""Return Huber's loss: half the square of a difference up
 
 With d = x - target it is ``d ** 2 / 2`` where ``abs(d) <= delta``, and ``delta * (abs(d) - delta / 2)`` elsewhere; the
 pieces meet with one slope, so the gradient is d clipped to [-delta, delta]. Huber, Robust estimation of a location
-parameter (1964), section 1.
+parameter (1964).
 
 {_ABOUT.format(more='''delta : float
     Above 0.
