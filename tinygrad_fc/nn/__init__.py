@@ -2,10 +2,21 @@
 
 from . import functional, init
 from .layers import BatchNorm1d, Dropout, LayerNorm, Linear, ReLU, Sequential
-from .losses import SoftmaxLoss, SVMLoss
+from .losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SoftmaxLoss,
+    SVMLoss,
+)
 from .module import Module, Parameter
 
 __all__ = [
     "BatchNorm1d", "Dropout", "LayerNorm", "Linear", "Module", "Parameter", "ReLU", "SVMLoss", "Sequential",
     "SoftmaxLoss", "functional", "init",
+    "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "NLLLoss",
 ]  # fmt: skip
