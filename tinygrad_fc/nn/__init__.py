@@ -4,8 +4,10 @@ from . import functional, init
 from .layers import BatchNorm1d, Dropout, LayerNorm, Linear, ReLU, Sequential
 from .losses import SoftmaxLoss, SVMLoss
 from .module import Module, Parameter
+from .summary import Summary
 
 __all__ = [
     "BatchNorm1d", "Dropout", "LayerNorm", "Linear", "Module", "Parameter", "ReLU", "SVMLoss", "Sequential",
     "SoftmaxLoss", "functional", "init",
+    "Summary",
 ]  # fmt: skip

@@ -238,8 +238,8 @@ def orthogonal(shape: tuple[int, ...], seed: Seed = None, *, gain: float = 1.0) 
     """Return `gain` times a matrix with orthonormal columns or, where it is wider than high, orthonormal rows.
 
     Saxe, McClelland, Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear neural networks
-    (2013). All such matrices are equally likely (Haar's measure): the factor Q of a normal matrix, its columns times the
-    signs of R's diagonal, as in Mezzadri, How to generate random matrices from the classical compact groups (2007).
+    (2013). All such matrices are equally likely (Haar's measure): the factor Q of a normal matrix, its columns times
+    the signs of R's diagonal, as in Mezzadri, How to generate random matrices from the classical compact groups (2007).
 
     Parameters
     ----------
