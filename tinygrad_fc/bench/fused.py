@@ -53,7 +53,8 @@ def _labelled(rng: np.random.Generator, n: int, d: int) -> tuple[Any, ...]:
     return _draw(rng, n, d), rng.integers(d, size=n)
 
 
-# What each operation is called with. Those of one array, which may have options with defaults, need no entry.
+# What each operation is called with. Those of one array, which may have options with defaults, need no entry. Arrays get
+# a gradient where the operation has a rule for them; `constant(array)` gets none.
 ARGUMENTS: Mapping[str, Arguments] = {
     "affine": partial(_layer, outputs=10),  # a network's last layer; the hidden ones are affine_relu
     "affine_relu": _layer,
@@ -167,10 +168,12 @@ def _steps(op: Op, shape: tuple[int, int]) -> dict[str, Step]:
     given = arguments_of(op)(rng, *shape)
     keys = op.arguments[: len(given)]
     arguments = [
-        tensor(value, requires_grad=True) if key in op.differentiable and isinstance(value, np.ndarray) else value
+        tensor(value, requires_grad=True)
+        if key in op.differentiable and isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        else value
         for key, value in zip(keys, given, strict=True)
     ]
-    inputs = [value for value in arguments if isinstance(value, Tensor)]
+    inputs = [value for value in arguments if isinstance(value, Tensor) and value.requires_grad]
     functions = {"fused": op.record, "composed": op.compose}
     g: list[np.ndarray] = []
 
