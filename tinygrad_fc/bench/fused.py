@@ -53,8 +53,8 @@ def _labelled(rng: np.random.Generator, n: int, d: int) -> tuple[Any, ...]:
     return _draw(rng, n, d), rng.integers(d, size=n)
 
 
-# What each operation is called with. Those of one array, which may have options with defaults, need no entry. Arrays get
-# a gradient where the operation has a rule for them; `constant(array)` gets none.
+# What each operation is called with. Those of one array, which may have options with defaults, need no entry. An array
+# gets a gradient where the operation has a rule for it, `constant(array)` gets none.
 ARGUMENTS: Mapping[str, Arguments] = {
     "affine": partial(_layer, outputs=10),  # a network's last layer; the hidden ones are affine_relu
     "affine_relu": _layer,
