@@ -2,7 +2,7 @@
 
 Nothing outside the command line imports this package. `networks` holds what is trained, `engines` who trains it (with
 `handmade` and `peers`), `workers` the process of each, `measure` the comparison and the clock, `chains` the cost of one
-op and the memory of many, `report` the tables.
+op and the memory of many, `fused` what each fused operation gains, `report` the tables.
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--seconds", type=_seconds, default=None, metavar="S",
-        help="measure each network for about this long (never less than 15 rounds, 3 with --quick)",
+        help="measure each network (or operation) for about this long (never less than 15 rounds, 3 with --quick)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fused", nargs="*", default=None, metavar="OP",
+        help="instead, time each fused operation (or only these) beside the same composed from primitives",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few and short rounds: a look, not a measurement")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write every figure to this file")
@@ -61,15 +65,18 @@ def main(arguments: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0; 1 if an engine that is installed failed or computed something else; 2 for a name that does not exist or a
-        file that cannot be written.
+        0; 1 if an engine that is installed failed or computed something else, or a fused operation did or is not faster
+        than what it is composed of; 2 for a name that does not exist or a file that cannot be written.
     """
-    from . import report, session
+    from . import fused, report, session
     from .engines import select_engines
     from .networks import select_networks
 
     try:
         networks, engines = select_networks(arguments.networks), select_engines(arguments.engines)
+        if arguments.fused is not None and (arguments.networks or arguments.engines):
+            raise ValueError("--fused times operations, not networks: leave --networks and --engines away")
+        ops = None if arguments.fused is None else fused.select_ops(arguments.fused)
         if arguments.json is not None:
             _check_writable(arguments.json)
     except (ValueError, OSError) as error:
@@ -77,7 +84,8 @@ def main(arguments: argparse.Namespace) -> int:
         return 2
     pace = session.Pace.quick(arguments.seconds) if arguments.quick else session.Pace.full(arguments.seconds)
     results: dict[str, Any] = {}
-    for part in session.measure_all(networks, engines, pace):
+    parts = session.measure_all(networks, engines, pace) if ops is None else fused.measure_fused(ops, pace)
+    for part in parts:
         results.update(part)
         print(report.text(part), flush=True)
     if arguments.json is not None:

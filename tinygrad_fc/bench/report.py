@@ -56,9 +56,11 @@ def _environment(found: dict[str, Any]) -> str:
     lines = [
         f"{found['date']}, {found['processor']}, {found['cores']} cores, {busy}, {found['machine']}",
         f"Python {found['python']}, BLAS {found['blas']}; threads: {threads or 'the defaults of each engine'}",
-        "One process per engine, timed in turn; medians over the rounds, in brackets the quartiles.",
-        "",
+        found["method"],
     ]
+    if not found["engines"]:
+        return "\n".join(lines) + "\n"
+    lines.append("")
     rows = []
     for engine in found["engines"]:
         rows.append((engine["name"], engine["version"] or "not installed", engine["form"]))
@@ -118,6 +120,19 @@ def _memory(found: dict[str, Any]) -> str:
     return "\n".join([*lines, title, table(rows), *notes, ""])
 
 
+def _fused(found: dict[str, Any]) -> str:
+    rows, notes = [("operation", "shape", "fused µs", "composed µs", "composed / fused")], []
+    for row in found["rows"]:
+        shape = "x".join(map(str, row["shape"]))
+        if "problem" in row:
+            notes.append(f"  {row['op']} {shape}: {row['problem']}")
+        if "ratio" in row:
+            times = [f"{row[form]['median'] * 1e6:.1f}" for form in ("fused", "composed")]
+            rows.append((row["op"], shape, times[0], times[1], spread(row["ratio"])))
+    title = f"Fused operations, forward and backward, float32, {found['rounds']} rounds"
+    return "\n".join([title, table(rows), *notes, ""])
+
+
 def _import(found: dict[str, Any]) -> str:
     rows = [("import", "seconds")] + [(name, f"{seconds:.3f}") for name, seconds in found["seconds"].items()]
     title = f"Import, {found['processes']} fresh processes each: {spread(found['to_numpy'])} times NumPy's"
@@ -130,4 +145,5 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "ops": _ops,
     "memory": _memory,
     "import": _import,
+    "fused": _fused,
 }

@@ -112,6 +112,7 @@ def environment(engines: Iterable[Engine], crew: dict[str, workers.Worker], pace
         "threads": {name: os.environ.get(name) for name in THREADS},
         "pace": asdict(pace),
         "engines": listed,
+        "method": "One process per engine, timed in turn; medians over the rounds, in brackets the quartiles.",
     }
 
 

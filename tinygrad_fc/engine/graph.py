@@ -146,7 +146,8 @@ class Graph:
             (start, node.number, label)
             for node in tape
             if node.info
-            for label, start in node.info.get("scopes", ())
+            for scopes in (node.info.get("scopes", ()),)
+            for label, start in zip(scopes[::2], scopes[1::2], strict=True)
         ]
         spans.sort(key=lambda span: (span[0], -span[1]))
         position, running = 0, list[tuple[int, int, str]]()

@@ -54,8 +54,8 @@ class Node:
     grad : numpy.ndarray or None
         The accumulated gradient of a leaf (or of a result after ``retain_grad``).
     info : dict or None
-        Rare facts: ``name``, ``static`` (static arguments by name), ``scopes`` (modules that returned this node),
-        ``retain``.
+        Rare facts: ``name``, ``static`` (static arguments by name), ``scopes`` (label and entry time of each module
+        that returned this node, in one flat tuple), ``retain``.
     """
 
     __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "info", "__weakref__")

@@ -35,7 +35,7 @@ def _product(x: Any, w: Any, b: Any) -> Any:
     if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1]:
         check_affine(x, w, b)
         x = rows(x)
-    out = x.dot(w)
+    out = product(x, w)
     return out if out.dtype is b.dtype else out.astype(np.result_type(out, b))
 
 

@@ -24,12 +24,19 @@ def _dropout(x: Any, mask: Any, keep_ratio: float = 1.0) -> Any:
         raise TypeError(f"dropout: mask has dtype {np.asarray(mask).dtype}, expected bool: True where a unit stays.")
     if np.shape(mask) != x.shape:
         raise ValueError("shapes do not fit")
-    return x * mask * (1.0 / keep_ratio)
+    return _scaled(x * mask, keep_ratio)
+
+
+def _scaled(out: Any, keep_ratio: float) -> Any:
+    if out.dtype.kind != "f":
+        return out * (1.0 / keep_ratio)
+    out *= 1.0 / keep_ratio  # in the product's own memory; of a tensor that is recorded, a new one
+    return out
 
 
 dropout = fused_op(
     _dropout, name="dropout",
-    x=lambda g, mask, keep_ratio: g * mask * (1.0 / keep_ratio),
+    x=lambda g, mask, keep_ratio: _scaled(g * mask, keep_ratio),
     compose=lambda x, mask, keep_ratio=1.0: x * mask * (1.0 / keep_ratio),
     samples=lambda generator: [
         (generator.normal(size=(4, 3)), generator.random((4, 3)) < 0.7, 0.7),

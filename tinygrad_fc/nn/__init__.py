@@ -14,9 +14,11 @@ from .losses import (
     SVMLoss,
 )
 from .module import Module, Parameter
+from .summary import Summary
 
 __all__ = [
     "BatchNorm1d", "Dropout", "LayerNorm", "Linear", "Module", "Parameter", "ReLU", "SVMLoss", "Sequential",
     "SoftmaxLoss", "functional", "init",
     "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "NLLLoss",
+    "Summary",
 ]  # fmt: skip

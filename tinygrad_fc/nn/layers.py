@@ -82,6 +82,10 @@ class Linear(Module):
             self._check(shape)
         return _OPERATIONS[self.activation, self.fused](x, self.W, self.b)
 
+    def multiply_adds(self, input_shape: Any, output_shape: Any) -> int:
+        """Return N * in_features * out_features; bias and activation are not counted."""
+        return math.prod(output_shape) * self._features
+
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) < 2 or math.prod(shape[1:]) != self._features:
             raise ValueError(
