@@ -208,7 +208,9 @@ def _gelu(x: Any, approximate: str = "none") -> tuple[Any, Any]:
     x = floating(x)
     wide = x.astype(np.float32) if x.dtype.char == "e" else x
     share = _normal_share(wide) if approximate == "none" else _tanh_share(wide)
-    share = share.astype(x.dtype, copy=False)
+    if share.dtype != x.dtype:
+        with np.errstate(under="ignore"):
+            share = share.astype(x.dtype)
     return x * share, share
 
 

@@ -28,7 +28,7 @@ def _softmax(x: Any, axis: Any = -1) -> Any:
     with np.errstate(under="ignore"):
         np.exp(out, out=out)
         out /= _add(out, axis=axis, keepdims=True)
-    return out.astype(np.float16) if x.dtype.char == "e" else out
+        return out.astype(np.float16) if x.dtype.char == "e" else out
 
 
 def _softmax_rule(g: Any, out: Any, axis: Any) -> Any:
@@ -41,9 +41,9 @@ def _log_softmax(x: Any, axis: Any = -1) -> Any:
     out = _shifted(x, axis)
     with np.errstate(under="ignore"):
         total = _add(np.exp(out), axis=axis, keepdims=True)
-    if out.size:  # the logarithm of the empty sum is not asked for
-        out -= np.log(total)
-    return out.astype(np.float16) if x.dtype.char == "e" else out
+        if out.size:  # the logarithm of the empty sum is not asked for
+            out -= np.log(total)
+        return out.astype(np.float16) if x.dtype.char == "e" else out
 
 
 def _log_softmax_rule(g: Any, out: Any, axis: Any) -> Any:

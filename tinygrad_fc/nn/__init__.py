@@ -1,11 +1,31 @@
 """Layers, losses and initialisers, and the modules that hold their state."""
 
 from . import functional, init
-from .layers import BatchNorm1d, Dropout, LayerNorm, Linear, ReLU, Sequential
+from .activations import (
+    ACTIVATIONS,
+    ELU,
+    GELU,
+    SELU,
+    Activation,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Maxout,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from .layers import BatchNorm1d, Dropout, Flatten, Identity, LayerNorm, Linear, Sequential
 from .losses import SoftmaxLoss, SVMLoss
 from .module import Module, Parameter
 
 __all__ = [
     "BatchNorm1d", "Dropout", "LayerNorm", "Linear", "Module", "Parameter", "ReLU", "SVMLoss", "Sequential",
     "SoftmaxLoss", "functional", "init",
+    "ACTIVATIONS", "Activation", "ELU", "Flatten", "GELU", "Hardtanh", "Identity", "LeakyReLU", "LogSigmoid",
+    "LogSoftmax", "Maxout", "SELU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
 ]  # fmt: skip

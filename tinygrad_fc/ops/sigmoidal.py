@@ -12,7 +12,8 @@ def logistic(x: Any) -> Any:
     if x.dtype.kind in "biu":
         x = x.astype(np.float64)
     elif x.dtype.char == "e":  # the exponential would be infinite while the result is no 0 yet
-        return logistic(x.astype(np.float32)).astype(x.dtype)
+        with np.errstate(under="ignore"):
+            return logistic(x.astype(np.float32)).astype(x.dtype)
     out = np.negative(x, out=np.empty_like(x))
     with np.errstate(over="ignore", under="ignore"):
         np.exp(out, out=out)
