@@ -184,8 +184,8 @@ def layer_norm(
 
     Parameters
     ----------
-    input : Tensor or array, shape (..., *normalized_shape)
-    normalized_shape : int or tuple of int
+    input : Tensor or array, shape (..., d1, ..., dk)
+    normalized_shape : int or tuple of int, (d1, ..., dk)
         Lengths of the axes that are normalized over, the last ones.
     weight, bias : Tensor or array, shape `normalized_shape`, optional
         Scale and shift; 1 and 0 where there is none.
