@@ -17,10 +17,65 @@ def naive_softmax_loss(x: Any, y: Any) -> float:
     )
 
 
-def naive_svm_loss(x: Any, y: Any, delta: float = 1.0) -> float:
-    return sum(
-        max(0.0, v - row[k] + delta) for row, k in zip(x, y, strict=True) for j, v in enumerate(row) if j != k
-    ) / len(y)
+def naive_svm_loss(x: Any, y: Any, delta: float = 1.0, squared: bool = False, reduction: str = "mean") -> Any:
+    power = 2 if squared else 1
+    return naive_reduction(
+        [sum(max(0.0, v - row[k] + delta) ** power for j, v in enumerate(row) if j != k)
+         for row, k in zip(x, y, strict=True)],
+        reduction,
+    )  # fmt: skip
+
+
+def naive_cross_entropy(
+    x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean"
+) -> Any:
+    classes, losses, divisor = x.shape[1], [], 0.0
+    weight = [1.0] * classes if weight is None else weight
+    for row, wanted in zip(x, target, strict=True):
+        logs = [v - math.log(sum(math.exp(u) for u in row)) for v in row]
+        if np.ndim(wanted):
+            shares = [((1 - label_smoothing) * t + label_smoothing / classes) * w
+                      for t, w in zip(wanted, weight, strict=True)]  # fmt: skip
+            divisor += 1.0
+        else:
+            shares = [label_smoothing / classes * w for w in weight]
+            shares[wanted] += (1 - label_smoothing) * weight[wanted]
+            divisor += weight[wanted]
+        losses.append(-sum(s * v for s, v in zip(shares, logs, strict=True)))
+    return naive_reduction(losses, reduction, divisor)
+
+
+def naive_reduction(losses: Any, reduction: str, divisor: float | None = None) -> Any:
+    losses = np.array(losses, dtype=float)
+    if reduction == "none":
+        return losses
+    divisor = losses.size if divisor is None else divisor
+    return np.float64(math.fsum(losses.ravel()) / (divisor if reduction == "mean" else 1))
+
+
+def naive_nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:
+    weight = np.ones(x.shape[1]) if weight is None else weight
+    losses = [-weight[k] * row[k] for row, k in zip(x, y, strict=True)]
+    return naive_reduction(losses, reduction, math.fsum(weight[k] for k in y))
+
+
+def naive_kl_div(x: Any, target: Any, log_target: bool = False, reduction: str = "mean") -> Any:
+    target = np.exp(target) if log_target else np.asarray(target)
+    losses = [t * (math.log(t) - v) if t else 0.0 for v, t in zip(x.flat, target.flat, strict=True)]
+    if reduction == "batchmean":
+        return np.float64(math.fsum(losses) / len(x))
+    return naive_reduction(np.reshape(losses, x.shape), reduction)
+
+
+def naive_binary_cross_entropy(
+    x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
+) -> Any:
+    weight, pos_weight = 1.0 if weight is None else weight, 1.0 if pos_weight is None else pos_weight
+    yes = 1 / (1 + np.exp(-x))
+    target = np.asarray(target)
+    return naive_reduction(
+        -weight * (pos_weight * target * np.log(yes) + (1 - target) * np.log(1 - yes)), reduction
+    )
 
 
 def naive_affine(x: Any, w: Any, b: Any) -> np.ndarray:
@@ -84,6 +139,15 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "dropout": lambda x, mask, keep_ratio=1.0: np.where(mask, x / keep_ratio, 0.0),
     "softmax_loss": naive_softmax_loss,
     "svm_loss": naive_svm_loss,
+    "cross_entropy": naive_cross_entropy,
+    "binary_cross_entropy_with_logits": naive_binary_cross_entropy,
+    "nll_loss": naive_nll_loss,
+    "kl_div": naive_kl_div,
+    "mse_loss": lambda x, target, reduction="mean": naive_reduction((x - target) ** 2, reduction),
+    "l1_loss": lambda x, target, reduction="mean": naive_reduction(np.abs(x - target), reduction),
+    "huber_loss": lambda x, target, delta=1.0, reduction="mean": naive_reduction(
+        [0.5 * d * d if abs(d) <= delta else delta * (abs(d) - 0.5 * delta) for d in (x - target).flat], reduction
+    ).reshape(x.shape if reduction == "none" else ()),
 }
 
 # ---- calls at which arrays outweigh objects: a tuple of integers stands for an array of that shape
@@ -101,4 +165,11 @@ BIG: dict[str, tuple[Any, ...]] = {
     "layer_norm": ((600, 300), (300,), (300,)),
     "softmax_loss": ((500, 100), np.arange(500) % 100),
     "svm_loss": ((500, 100), np.arange(500) % 100),
+    "binary_cross_entropy_with_logits": ((600, 300), np.linspace(0.01, 0.99, 180_000).reshape(600, 300), 0.5, 2.0),
+    "nll_loss": ((500, 200), np.arange(500) % 200, np.linspace(0.5, 2.0, 200)),
+    "kl_div": ((600, 300), np.linspace(0.01, 1.0, 180_000).reshape(600, 300)),
+    "mse_loss": ((600, 300), (600, 300)),
+    "l1_loss": ((600, 300), (600, 300)),
+    "huber_loss": ((600, 300), (600, 300)),
+    "cross_entropy": ((500, 100), (np.arange(500) % 100).tolist(), np.linspace(0.5, 2.0, 100), 0.1),
 }

@@ -34,6 +34,9 @@ from .fused import (
     svm_loss,
     elu, gelu, hardtanh, leaky_relu, log_sigmoid, log_softmax, maxout, selu, silu, softmax, softplus,
 )
+from .fused import (
+    binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div, l1_loss, mse_loss, nll_loss,
+)
 from .kernels import use_kernels
 from .ops.creation import arange, asarray, empty, eye, from_dlpack, full, identity, ones, tri, zeros
 # isort: on
@@ -42,15 +45,17 @@ __version__ = "0.1.0"
 
 # What a script may not need is imported when it is first asked for, so that `import tinygrad_fc` costs little more
 # than NumPy's own import.
-_ROOMS = ("check", "cs231n", "data", "linalg", "models", "nn", "optim", "special", "training", "transforms", "viz")
-_LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck"}
+_ROOMS = (
+    "check", "cs231n", "data", "linalg", "models", "nn", "optim", "profile", "special", "training", "transforms", "viz",
+)  # fmt: skip
+_LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
 _TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _LATE |= dict.fromkeys(_TRANSFORMS, "transforms")
 _OTHER_NAMES = {name: name for name in ("cummax", "cummin", "logcumsumexp", "logsumexp", "sigmoid", "getitem")}
 _OTHER_NAMES |= {"abs": "absolute", "amax": "max", "amin": "min", "concat": "concatenate", "permute_dims": "transpose"}
 
 # The operations: those with NumPy's names, and some that NumPy has not. Others' are reached by name as well.
-_HOOKS = ("at", "late", "notebook_svg")
+_HOOKS = ("at", "graph_text", "late", "notebook_svg")
 _NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS)
 
 __all__ = [
@@ -59,6 +64,7 @@ __all__ = [
     "op", "relu", "softmax_loss", "svm_loss", "tensor", "tri", "use_kernels", "zeros",
     "elu", "gelu", "hardtanh", "leaky_relu", "log_sigmoid", "log_softmax", "maxout", "selu", "silu", "softmax",
     "softplus",
+    "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
 ]  # fmt: skip
 __all__ += sorted({*_ROOMS, *_LATE, *_OTHER_NAMES, *_NUMPYS} - {*__all__})
 
@@ -83,6 +89,12 @@ def _notebook_svg(target: Any) -> str | None:
     return notebook_svg(target)
 
 
+def _graph_text(graph: Any) -> str:
+    from .viz.text import graph_text
+
+    return graph_text(graph)
+
+
 def _late(function: Any) -> Any:
     """Import what declares the operation of a function of SciPy's or np.linalg's, and return it."""
     if isinstance(function, _np.ufunc):
@@ -96,7 +108,7 @@ def _late(function: Any) -> Any:
 
 
 # The engine shows a tensor in a notebook without knowing who draws, and meets functions without knowing who has them.
-_functions.notebook_svg = _notebook_svg
+_functions.notebook_svg, _functions.graph_text = _notebook_svg, _graph_text
 _functions.late = _late
 
 

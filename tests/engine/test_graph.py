@@ -205,7 +205,7 @@ def test_it_goes_into_json() -> None:
     assert by_op["softmax_loss"]["static"] == {"y": "[0, 1, 2]"}
     assert by_op[None] == {
         "id": 0, "kind": "parameter", "op": None, "name": "x", "shape": [3, 4], "dtype": "float64", "module": [],
-        "inputs": [], "numbers": {}, "static": {},
+        "line": None, "inputs": [], "numbers": {}, "static": {},
     }  # fmt: skip
 
 

@@ -101,8 +101,8 @@ def test_losses(loss: Any, f: Any, rng: np.random.Generator) -> None:
 
 
 def test_functional_is_the_public_operations() -> None:
-    for name in ("affine", "affine_relu", "batch_norm_inference", "l2_penalty", "softmax_loss", "svm_loss"):
-        assert name in nn.functional.__all__
+    own = {name for name in nn.functional.__all__ if getattr(nn.functional, name).__module__ == nn.functional.__name__}
+    for name in set(nn.functional.__all__) - own:  # the others have PyTorch's order of arguments
         assert getattr(nn.functional, name) is getattr(tg, name)
 
 

@@ -13,10 +13,11 @@ from registry_cases import close, differences
 import tinygrad_fc as tg
 import tinygrad_fc.linalg
 import tinygrad_fc.ops.special  # declared when it is first used
-from tinygrad_fc.engine.dispatch import DERIVED, Derived
+from tinygrad_fc.ops.derived import DERIVED, Derived
 
 NAMES = sorted(DERIVED)
 SMOOTH = [name for name in NAMES if DERIVED[name].differentiable]
+WIDE = {"float_power"}  # float64 from any precision, as in NumPy; its gradients keep theirs
 
 
 def is_varying(value: Any) -> bool:
@@ -57,7 +58,9 @@ class Call:
         """Call `function` with other arrays, and return its results as a list."""
         args, kwargs = filled(self.sample, iter(arrays))
         out = function(*args, **kwargs)
-        return list(out) if isinstance(out, (list, tuple)) else [out]
+        outs = list(out) if isinstance(out, (list, tuple)) else [out]
+        # The rank that lstsq returns is a plain number: tests/ops/test_inverses.py compares it.
+        return [item for n, item in enumerate(outs) if (self.declared.name, n) != ("lstsq", 2)]
 
     def __repr__(self) -> str:
         return f"{self.declared.name}({self.sample!r:.100})"
@@ -134,7 +137,8 @@ def test_float32_stays(name: str) -> None:
         if not inputs:
             continue
         outs = call.run(call.declared.function, inputs)
-        assert {out.dtype for out in outs} == {np.dtype(np.float32)}, call
+        kind = np.float64 if name in WIDE else np.float32
+        assert {out.dtype for out in outs} == {np.dtype(kind)}, call
         loss = sum(out.sum() for out in outs)
         for d in tg.gradients(loss, inputs, create_graph=True):
             assert d.dtype == np.float32, call

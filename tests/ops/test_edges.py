@@ -147,6 +147,19 @@ def test_clip_passes_its_bounds() -> None:
     check_same(d, [0, 0])
 
 
+def test_clip_gives_its_bounds_what_they_replace() -> None:
+    x, low, high = [-2.0, -1.0, 0.0, 1.0, 2.0, nan], -1.0, 1.0
+    for f in (np.clip, lambda t, low, high: t.clip(max=high, min=low), lambda t, *ends: tg.clip(t, *ends)):
+        _, (d, of_low, of_high) = run(f, [x, low, high])
+        check_same(d, [0, 1, 1, 1, 0, 0])
+        check_same(of_low, 1)
+        check_same(of_high, 1)
+    _, (d, of_low, of_high) = run(np.clip, [[0.0, 5.0], 1.0, -1.0])  # they cross, and the upper one is the result
+    check_same(d, [0, 0])
+    check_same(of_low, 0)
+    check_same(of_high, 2)
+
+
 # ---- products with zeros
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import tinygrad_fc as tg
-from tinygrad_fc.engine.dispatch import DERIVED, FUNCTIONS, functions
+from tinygrad_fc.engine.dispatch import FUNCTIONS, functions
+from tinygrad_fc.ops.derived import DERIVED
 
 inf = math.inf
 LinAlgError = np.linalg.LinAlgError

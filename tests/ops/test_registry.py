@@ -144,9 +144,7 @@ WRONG = {
         samples=one_array,
         x=lambda g, x: g * (3.0 * (x.data if isinstance(x, tg.Tensor) else x) ** 2),
     ),
-    "dtypes": lambda: tg.op(
-        lambda x: x * 2.0, name="wrong", x=lambda g: g * np.float64(2.0), samples=one_array, broadcasts=True
-    ),
+    "dtypes": lambda: tg.op(lambda x: x * np.float64(2.0), name="wrong", x=lambda g: g * 2.0, samples=one_array),
     "nothing_is_written": lambda: tg.op(lambda x: x * 2.0, name="wrong", x=writes_saved, samples=one_array),
     "layouts": lambda: tg.op(
         lambda x: x * 2.0, name="wrong", x=lambda g: g * (1.0 + (g.strides[-1] == 8)), samples=one_array
@@ -163,6 +161,19 @@ def test_a_wrong_declaration_fails(check: str) -> None:
     wrong: Op = WRONG[check]().op
     with pytest.raises(AssertionError):
         check_op(wrong, np.random.default_rng(0), (check,))
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_rule_that_widens_float32_fails() -> None:
+    """The engine refuses another's; one of this package, which it trusts and casts, the check finds."""
+    wrong = tg.op(
+        lambda x: x * 2.0, name="wrong", x=lambda g: g * np.float64(2.0), samples=one_array, broadcasts=True
+    ).op
+    with pytest.raises(TypeError, match="wrong: .* has dtype float64, expected float32"):
+        check_op(wrong, np.random.default_rng(0), ("dtypes",))
+    wrong.proved = True
+    with pytest.raises(AssertionError, match="the rule of x returned float64"):
+        check_op(wrong, np.random.default_rng(0), ("dtypes",))
 
 
 @pytest.mark.usefixtures("registry")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .dispatch import functions
 from .node import Node, recording
 from .pull import independent, pull, pull_recorded
 from .tensor import Tensor, constant
@@ -86,8 +87,10 @@ def gradients(
         weights: list[Any] = [None] * len(outputs)
     elif len(outputs) == 1 and not (isinstance(grad_outputs, (list, tuple)) and _one_for(outputs[0], grad_outputs)):
         weights = [grad_outputs]
+    elif isinstance(grad_outputs, (Sequence, np.ndarray)):
+        weights = list(grad_outputs)
     else:
-        weights = list(grad_outputs)  # type: ignore[arg-type]  # a sequence, one entry for each output
+        weights = [grad_outputs]
     if len(weights) != len(outputs):
         raise ValueError(f"gradients: given {len(weights)} grad_outputs for {len(outputs)} outputs, expected one each.")
     retain = create_graph if retain_graph is None else retain_graph
@@ -98,6 +101,11 @@ def gradients(
         targets.append(item.node)
     found: dict[Node, Any] = {}
     for position, (output, weight) in enumerate(zip(outputs, weights, strict=True)):
+        if not isinstance(output, Tensor) or type(output.node) is not Node:
+            raise TypeError(
+                f"gradients: outputs[{position}] needs no gradient, given {type(output).__name__}: expected a tensor, "
+                f"computed from one with requires_grad=True, and not under no_grad()."
+            )
         root, seed = _seed(output, weight, f"gradients: grad_outputs[{position}]", create_graph)
         found[root] = found[root] + seed if root in found else seed
     order = _collect(list(found), set(targets))
@@ -153,9 +161,14 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
         seed = np.ones(node.shape, node.dtype)
         return node, constant(seed) if create_graph else seed
     if isinstance(gradient, Tensor):
-        if create_graph and gradient.shape == node.shape and gradient.dtype == node.dtype:
-            return node, gradient
-        gradient = gradient.numpy()
+        if create_graph and gradient.shape == node.shape:
+            return node, gradient if gradient.dtype == node.dtype else functions.astype(gradient, node.dtype)
+        if gradient.requires_grad and not create_graph:
+            raise TypeError(
+                f"{argument} needs a gradient itself, which only a recorded backward gives it: tg.gradients(..., "
+                f"create_graph=True). Otherwise pass its numbers, .detach()."
+            )
+        gradient = gradient.data
     seed = np.asarray(gradient)
     if seed.shape != node.shape:
         raise ValueError(f"{argument} has shape {seed.shape}, expected that of the tensor, {node.shape}.")

@@ -37,6 +37,8 @@ class GraphNode:
         Arguments that take no gradient (axes, indices, labels), by name, where they are not the default.
     module : tuple of str
         Path of the module that made it, outermost first.
+    line : str or None
+        The line of the user's code that ran it, ``file:number``, where ``tg.observe()`` watched.
     node : Node or Constant
         The entry of the tape.
     """
@@ -52,6 +54,7 @@ class GraphNode:
     numbers: dict[str, Any] = field(default_factory=dict)
     static: dict[str, Any] = field(default_factory=dict)
     module: tuple[str, ...] = ()
+    line: str | None = None
 
 
 class Graph:
@@ -132,7 +135,8 @@ class Graph:
                     box.inputs.append((argument, self._ids[parent]))
                 elif parent is not None:
                     box.numbers[argument] = parent
-            static, defaults = (entry.info or {}).get("static", {}), entry.op.defaults
+            info, defaults = entry.info or {}, entry.op.defaults
+            static, box.line = info.get("static", {}), info.get("line")
             box.static = {k: value for k, value in static.items() if k not in defaults or value is not defaults[k]}
         return box
 
@@ -211,7 +215,7 @@ class Graph:
             "nodes": [
                 {
                     "id": box.id, "kind": box.kind, "op": box.op, "name": box.name, "shape": list(box.shape),
-                    "dtype": str(box.dtype), "module": list(box.module),
+                    "dtype": str(box.dtype), "module": list(box.module), "line": box.line,
                     "inputs": [{"argument": argument, "id": source} for argument, source in box.inputs],
                     "numbers": dict(box.numbers), "static": {key: brief(value) for key, value in box.static.items()},
                 }
@@ -227,14 +231,7 @@ class Graph:
         return len(self.nodes)
 
     def __str__(self) -> str:
-        rows = [(" id", "what", "name", "shape", "inputs")]
-        for box in self.nodes:
-            inputs = [f"{argument}={source}" for argument, source in box.inputs]
-            inputs += [f"{key}={brief(value)}" for key, value in (box.numbers | box.static).items()]
-            what = box.op or ("leaf" if box.kind == "parameter" else box.kind)
-            rows.append((f"{box.id:3d}", what, box.name or "", str(box.shape), " ".join(inputs)))
-        widths = [max(len(row[k]) for row in rows) for k in range(5)]
-        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+        return str(functions.graph_text(self))
 
     def __repr__(self) -> str:
         operations = sum(box.kind == "op" for box in self.nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 from collections.abc import Callable
 from contextvars import ContextVar, Token
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .op import Op
+    from .operation import Op
 
 Shape = tuple[int, ...]
 
@@ -131,6 +132,9 @@ OFF = _Off()
 MODE: ContextVar[None | _Off | Observer] = ContextVar("tinygrad_fc.mode", default=None)
 
 
+_SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
 class _Mode(contextlib.ContextDecorator):
     """Set the mode for a block or for each call of a function; nests, and is restored when the block fails."""
 
@@ -140,6 +144,14 @@ class _Mode(contextlib.ContextDecorator):
 
     def _recreate_cm(self) -> _Mode:
         return _Mode(self._mode)
+
+    def __call__(self, function: Any) -> Any:
+        if getattr(function, "__code__", None) is not None and function.__code__.co_flags & _SUSPENDS:
+            raise TypeError(
+                f"no_grad: {function.__name__} is a generator or a coroutine, which runs after the decorated call: "
+                f"write `with tg.no_grad():` around what computes in it, with no yield inside."
+            )
+        return super().__call__(function)
 
     def __enter__(self) -> Any:
         self._tokens.append(MODE.set(self._mode))
@@ -152,7 +164,8 @@ class _Mode(contextlib.ContextDecorator):
 def no_grad() -> _Mode:
     """Switch recording off, as a context manager or a decorator.
 
-    Results made inside need no gradient and keep nothing. The mode belongs to the running thread or asyncio task.
+    Results made inside need no gradient and keep nothing. The mode belongs to the running thread or asyncio task. A
+    generator runs in its caller's: with a ``yield`` inside the block, the mode would be off for the caller too.
 
     Examples
     --------

@@ -10,7 +10,8 @@ from numpy import ndarray
 
 from .dispatch import functions
 from .node import Node
-from .op import Op, op
+from .op import op
+from .operation import Op
 from .tensor import Tensor, constant
 
 _PLACES = range(sys.maxsize)
@@ -117,7 +118,8 @@ def pull(
                     else:
                         meet(parent, d, node, g, saved)
     except Exception as error:
-        if type(node) is Node and node.op is not None and f"{node.op.name}:" not in str(error):
+        said = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        if type(node) is Node and node.op is not None and f"{node.op.name}:" not in said:
             error.add_note(f"{node.op.name}: raised while backward ran its rules, on a gradient of shape {node.shape}.")
         raise
     return pending, owned
@@ -157,7 +159,7 @@ def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False
         d = d.reshape(parent.shape) if tensor else np.asarray(d).reshape(parent.shape)
     if d.dtype != parent.dtype:
         # A float32 argument beside a float64 one got a float64 gradient: cast it back. Anything else is a fault.
-        if d.dtype.kind != "f" or (d.dtype != node.dtype and not self.broadcasts):
+        if d.dtype.kind != "f" or (d.dtype != node.dtype and not (self.broadcasts and self.proved)):
             raise TypeError(f"{_where(self, node, position)} has dtype {d.dtype}, expected {parent.dtype}.")
         d = functions.astype(d, parent.dtype) if tensor else d.astype(parent.dtype)
     return d
@@ -209,11 +211,11 @@ def _through_compose(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> lis
         if want:
             inputs[key] = values[key] = _same(values[key])
     out = self.call([values[key] for key in self.arguments], self.compose)
-    if not isinstance(out, Tensor) or out.shape != node.shape or not out.requires_grad:
-        what = f"a tensor of shape {out.shape}" if isinstance(out, Tensor) else type(out).__name__
+    if not isinstance(out, Tensor) or out.shape != node.shape or out.dtype != node.dtype or not out.requires_grad:
+        what = f"a tensor of shape {out.shape} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise ValueError(
-            f"{self.name}: its compose returned {what}, expected shape {node.shape} as its kernel does, computed from "
-            f"its arguments by operations on tensors."
+            f"{self.name}: its compose returned {what}, expected shape {node.shape} {node.dtype} as its kernel "
+            f"does, computed from its arguments by operations on tensors."
         )
     found = iter(gradients([out], list(inputs.values()), [g], create_graph=True))
     return [next(found) if want else None for want in wanted]

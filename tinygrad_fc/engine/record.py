@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy import ndarray
 
+from .dispatch import refuse_foreign
 from .node import MODE, OFF, Constant, Node, Observer, intern, tick
 from .tensor import Tensor
 
 if TYPE_CHECKING:
-    from .op import Op
+    from .operation import Op
 
 Record = Callable[..., Any]
 _Plan = tuple[tuple[int, ...], Callable[[list[Any]], tuple[Any, ...]]]
@@ -275,11 +276,14 @@ def _plan(self: Op, needed: tuple[bool, ...]) -> _Plan:
 
 def _operand(value: Any) -> Any:
     """Return an argument that is no tensor as the array functions take it: Python numbers stay as they are."""
-    return value if type(value) in _NUMBERS or isinstance(value, (ndarray, np.generic)) else np.asarray(value)
+    return value if type(value) in _NUMBERS or type(value) is ndarray else _array(value)
 
 
 def _array(value: Any) -> Any:
-    return value if isinstance(value, ndarray) or value is None else np.asarray(value)
+    if value is None or type(value) is ndarray:
+        return value
+    refuse_foreign(value, "MaskedArray", "matrix")
+    return value if isinstance(value, np.generic) else np.asarray(value)
 
 
 def parent_of(operand: Any) -> Any:
@@ -310,9 +314,10 @@ def _no_gradient(self: Op, position: int, operand: Tensor) -> TypeError:
 
 def as_array(self: Op, out: Any) -> ndarray:
     """Return a NumPy scalar as a 0-d array; refuse what is no array."""
-    if isinstance(out, (np.generic, ndarray, bool, int, float, complex)):
+    if isinstance(out, (np.generic, ndarray)) or type(out) in _NUMBERS and not isinstance(self.function, np.ufunc):
         return np.asarray(out)
-    raise TypeError(f"{self.name}: its function returned {type(out).__name__}, expected an array.")
+    why = "given objects, " if isinstance(self.function, np.ufunc) else ""
+    raise TypeError(f"{self.name}: {why}its function returned {type(out).__name__}, expected an array of numbers.")
 
 
 def check_output(self: Op, out: ndarray, data: Iterable[Any]) -> None:

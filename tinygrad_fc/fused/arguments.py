@@ -9,8 +9,12 @@ import numpy as np
 
 from ..kernels import kernels
 
+REDUCTIONS = ("mean", "sum", "none")
 
-def check_labels(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+
+def check_labels(
+    name: str, x: Any, y: Any, reduction: str = "mean", argument: str = "y"
+) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels as arrays, or raise what is wrong with them.
 
     Parameters
@@ -21,6 +25,10 @@ def check_labels(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         Scores.
     y : array of integers, shape (N,)
         Labels, in 0..C-1.
+    reduction : str
+        With "mean" the batch must not be empty.
+    argument : str
+        The labels' argument, for messages.
 
     Raises
     ------
@@ -33,24 +41,30 @@ def check_labels(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     if x.ndim != 2:
         raise ValueError(f"{name}: x (the scores) has shape {x.shape}, expected (N, C): one row an example.")
     if y.shape != x.shape[:1]:
-        cure = " Flatten it: y.ravel()." if y.size == x.shape[0] else ""
+        cure = f" Flatten it: {argument}.ravel()." if y.size == x.shape[0] else ""
         if y.shape == x.shape:
-            cure = " One-hot labels become integers with y.argmax(axis=1)."
+            cure = f" One-hot labels become integers with {argument}.argmax(axis=1)."
         raise ValueError(
-            f"{name}: y (the labels) has shape {y.shape}, expected ({x.shape[0]},): one label a row of x.{cure}"
+            f"{name}: {argument} (the labels) has shape {y.shape}, expected ({x.shape[0]},): one label a row of x."
+            f"{cure}"
         )
     if y.dtype.kind not in "iu":
-        raise TypeError(f"{name}: y (the labels) has dtype {y.dtype}, expected integers: y.astype(np.int64).")
+        raise TypeError(
+            f"{name}: {argument} (the labels) has dtype {y.dtype}, expected integers: {argument}.astype(np.int64)."
+        )
     if x.dtype.kind != "f":
-        x = x.astype(np.float64)
+        x = reals(name, "x", x)
     if not x.size:
-        raise ValueError(f"{name}: x has shape {x.shape}: the mean over an empty batch is not defined.")
+        _check_count(name, x, reduction)
+        if len(x):
+            raise ValueError(f"{name}: x (the scores) has shape {x.shape}, expected one class (a column) at least.")
+        return x, y.astype(np.intp, copy=False)
     if kernels(x).outside(y, x.shape[1]):
         low, high = y.min(), y.max()
         worst = low if low < 0 else high
         raise ValueError(
-            f"{name}: y (the labels) has {worst} at row {int(np.argmax(y == worst))}, expected 0 to {x.shape[1] - 1} "
-            f"for the {x.shape[1]} columns of x."
+            f"{name}: {argument} (the labels) has {worst} at row {int(np.argmax(y == worst))}, expected 0 to "
+            f"{x.shape[1] - 1} for the {x.shape[1]} columns of x."
         )
     return x, y.astype(np.intp, copy=False)
 
@@ -71,3 +85,140 @@ def finite(name: str, value: Any) -> float:
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name}: given {value}, expected a finite number of at least 0.")
     return float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """Return `value` as a float, or raise TypeError or ValueError naming the argument unless it is finite and > 0."""
+    if (value := finite(name, value)) == 0.0:
+        raise ValueError(f"{name}: given 0, expected a finite number above 0.")
+    return value
+
+
+def fraction(name: str, value: Any) -> float:
+    """Return `value` as a float, or raise TypeError or ValueError naming the argument unless it lies in [0, 1]."""
+    if (value := finite(name, value)) > 1.0:
+        raise ValueError(f"{name}: given {value}, expected a number in [0, 1].")
+    return value
+
+
+# ---- losses
+
+
+def reals(name: str, argument: str, value: Any) -> np.ndarray:
+    """Return an array of real numbers, those that are whole as float64; raise TypeError for anything else."""
+    value = np.asarray(value)
+    if value.dtype.kind == "f":
+        return value
+    if value.dtype.kind not in "biu":
+        raise TypeError(f"{name}: {argument} has dtype {value.dtype}, expected real numbers.")
+    return value.astype(np.float64)
+
+
+def matched(x: Any, target: Any) -> tuple[Any, Any]:
+    """Return both as floating point: whole numbers take the precision of the other one, so that they widen nothing."""
+    x, target = (value if hasattr(value, "dtype") else np.asarray(value) for value in (x, target))
+    if x.dtype.kind != "f":
+        x = x.astype(target.dtype if target.dtype.kind == "f" else np.float64)
+    return (x, target) if target.dtype.kind == "f" else (x, target.astype(x.dtype))
+
+
+def check_pair(name: str, x: Any, target: Any, reduction: str, *more: str) -> tuple[Any, Any]:
+    """Return predictions and targets as floating-point arrays, or raise what is wrong with them or the reduction.
+
+    Nothing is broadcast: (N,) against (N, 1) would make N * N differences, a fault that shows in no shape of the loss.
+    """
+    check_reduction(name, reduction, *more)
+    x, target = np.asarray(x), np.asarray(target)
+    if x.shape != target.shape:
+        cure = f" Reshape it: target.reshape({x.shape})." if x.size == target.size else ""
+        raise ValueError(
+            f"{name}: target has shape {target.shape}, expected {x.shape}, that of x: nothing is broadcast.{cure}"
+        )
+    for argument, value in (("x", x), ("target", target)):
+        if value.dtype.kind not in "fbiu":
+            reals(name, argument, value)
+    if not x.size:
+        _check_count(name, x, reduction)
+    return matched(x, target)
+
+
+def check_targets(name: str, target: Any, what: str, low: float = 0.0, high: float = 1.0) -> None:
+    """Raise ValueError unless all targets lie in [low, high]; what rounding adds is forgiven, and NaN is not."""
+    if target.size:
+        least, most = target.min(), target.max()
+        slack = 8.0 * float(np.finfo(target.dtype).eps)
+        if not (least >= low and most <= high + slack):
+            worst = most if least >= low else least
+            raise ValueError(f"{name}: target has {worst}, expected {what}.")
+
+
+def check_weights(name: str, argument: str, weight: Any, dtype: Any, shape: tuple[int, ...], what: str) -> Any:
+    """Return weights as an array of `dtype` that broadcasts to `shape`, or None for None; raise what is wrong.
+
+    Weights are no part of what is computed: they follow its dtype, and take no gradient.
+    """
+    if weight is None:
+        return None
+    weight = reals(name, argument, weight)
+    if weight.ndim > len(shape) or any(
+        have not in (1, want) for have, want in zip(weight.shape[::-1], shape[::-1], strict=False)
+    ):
+        raise ValueError(f"{name}: {argument} has shape {weight.shape}, expected {what}.")
+    weight = weight.astype(dtype, copy=False)
+    if weight.size and not (weight.min() >= 0 and math.isfinite(weight.max())):
+        fault = weight[~(np.isfinite(weight) & (weight >= 0))].flat[0]
+        raise ValueError(f"{name}: {argument} has {fault}, expected finite weights of at least 0.")
+    return weight
+
+
+def check_class_weights(name: str, weight: Any, x: Any, averaged: Any = None) -> Any:
+    """Return one weight for each column of x (N, C) in x's dtype, or None for None; raise what is wrong.
+
+    The labels `averaged`, if there are any, must not all have the weight 0: their weighted mean is not defined.
+    """
+    if weight is None:
+        return None
+    what = f"({x.shape[1]},): one weight for each column of x"
+    if np.shape(weight) != x.shape[1:]:
+        raise ValueError(f"{name}: weight has shape {np.shape(weight)}, expected {what}.")
+    weight = check_weights(name, "weight", weight, x.dtype, x.shape[1:], what)
+    if averaged is not None and not weight[averaged].any():
+        raise ValueError(
+            f"{name}: weight is 0 for every label of the batch: the weighted mean is not defined. "
+            f"The sum is: reduction='sum'."
+        )
+    return weight
+
+
+def check_reduction(name: str, reduction: Any, *more: str) -> None:
+    """Raise ValueError unless the reduction is known."""
+    if reduction not in REDUCTIONS and reduction not in more or not isinstance(reduction, str):
+        raise ValueError(
+            f"{name}: reduction is {reduction!r}, expected {', '.join(map(repr, (*REDUCTIONS, *more)))}."
+        )
+
+
+def _check_count(name: str, x: Any, reduction: str) -> None:
+    if reduction in ("mean", "batchmean"):
+        raise ValueError(
+            f"{name}: x has shape {x.shape}: the mean over an empty batch is not defined. "
+            f"The sum is: reduction='sum'."
+        )
+
+
+def divisor(x: Any, reduction: str) -> int:
+    """Return what the sum of an elementwise loss of x is divided by."""
+    return x.size if reduction == "mean" else x.shape[0] if reduction == "batchmean" else 1
+
+
+def reduced(losses: Any, reduction: str, count: Any) -> Any:
+    """Return losses, arrays or tensors, as they are, or their sum, or their sum divided by `count`."""
+    if reduction == "none":
+        return losses
+    total = np.add.reduce(losses, axis=None)
+    return total if reduction == "sum" else total / count
+
+
+def row_rule(g: Any, slope: Any) -> Any:
+    """Return the gradient of a loss of rows: `slope` times g, which is one number, or one for each row."""
+    return g * slope if g.ndim == 0 else g[:, None] * slope

@@ -15,7 +15,7 @@ from ..engine.op import fused_op
 from ..ops.elementwise import sigmoid
 from ..ops.samples import unary
 from .activation import floating, into, with_options
-from .arguments import finite
+from .arguments import positive
 
 _logistic: Any = sigmoid.op.function
 
@@ -38,9 +38,7 @@ def _small_part(z: Any) -> Any:
 
 
 def _softplus(x: Any, beta: float = 1.0) -> Any:
-    beta = finite("softplus: beta", beta)
-    if not beta:
-        raise ValueError("softplus: beta: given 0, expected a finite number above 0.")
+    beta = positive("softplus: beta", beta)
     z = floating(x) * beta if beta != 1.0 else floating(x)
     out = _small_part(z)
     out += np.maximum(z, 0.0)

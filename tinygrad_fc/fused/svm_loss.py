@@ -7,40 +7,73 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
-from .arguments import check_labels, finite, samples
+from ..kernels.numpy_ import starts
+from .arguments import check_labels, check_reduction, finite, reduced, row_rule, samples
 
 
-def _svm_loss(x: Any, y: Any, delta: float = 1.0) -> tuple[Any, Any]:
+def check_svm_loss(x: Any, y: Any, delta: Any, squared: Any, reduction: str) -> tuple[Any, Any, float]:
+    """Return scores, labels and margin as the kernel takes them, or raise what is wrong."""
+    check_reduction("svm_loss", reduction)
+    x, y = check_labels("svm_loss", x, y, reduction)
+    if squared is not True and squared is not False:
+        raise TypeError(f"svm_loss: squared: given {squared!r}, expected True or False.")
+    return x, y, finite("svm_loss: delta", delta)
+
+
+def _svm_loss(
+    x: Any, y: Any, delta: float = 1.0, squared: bool = False, reduction: str = "mean"
+) -> tuple[Any, Any]:
     """Return the loss and its slope: 1/N where a wrong class violates the margin, less their sum at the right one."""
-    x, y = check_labels("svm_loss", x, y)
-    delta = finite("svm_loss: delta", delta)
-    count, rows = x.shape[0], np.arange(x.shape[0])
-    margins = x - x[rows, y][:, None]
+    x, y, delta = check_svm_loss(x, y, delta, squared, reduction)
+    count, classes = x.shape
+    x = np.ascontiguousarray(x)
+    labelled = starts(count, classes) + y  # places in the flat array: half the time of pairs of indices
+    margins = x - x.reshape(-1)[labelled][:, None]
     margins += delta
     np.maximum(margins, 0, out=margins)
-    margins[rows, y] = 0
-    loss = np.add.reduce(margins, axis=None) / count
-    slope = (margins > 0).astype(x.dtype)
-    slope[rows, y] -= np.add.reduce(slope, axis=1)
-    slope /= count
-    return loss, slope
+    margins.reshape(-1)[labelled] = 0
+    if squared:
+        losses, slope = margins * margins, margins
+        slope *= 2.0
+    else:
+        losses, slope = margins, (margins > 0).astype(x.dtype)
+    if reduction == "none":
+        losses = np.add.reduce(losses, axis=1)
+    slope.reshape(-1)[labelled] -= np.add.reduce(slope, axis=1)
+    if reduction == "mean":
+        slope /= count
+    return reduced(losses, reduction, count), slope
 
 
-def _compose(x: Any, y: Any, delta: float = 1.0) -> Any:
+def _compose(x: Any, y: Any, delta: float = 1.0, squared: bool = False, reduction: str = "mean") -> Any:
     rows = np.arange(len(y))
-    wrong = np.ones(x.shape, dtype=bool)
-    wrong[rows, y] = False
+    right = np.zeros(x.shape, dtype=bool)
+    right[rows, y] = True
     margins = x - x[rows, y][:, None] + delta
-    return np.sum(np.where(wrong & (margins > 0), margins, 0.0)) / len(y)
+    margins = np.where(right | (margins <= 0), 0.0, margins)  # NaN stays
+    return reduced(np.sum(margins * margins if squared else margins, axis=1), reduction, len(y))
+
+
+def _samples(generator: np.random.Generator) -> list[Any]:
+    plain = samples(generator)
+    x, y = generator.normal(size=(4, 3)), np.array([0, 2, 1, 2])
+    options: list[dict[str, Any]] = [
+        {"squared": True}, {"delta": 0.3, "reduction": "sum"}, {"reduction": "none"},
+        {"squared": True, "reduction": "none"}, {"squared": True, "delta": 2.0, "reduction": "sum"},
+    ]  # fmt: skip
+    empty: Any = (np.zeros((0, 3)), np.zeros(0, int))
+    more = [((x, y), option) for option in options] + [(empty, {"reduction": kind}) for kind in ("sum", "none")]
+    return [*plain, *more]
 
 
 svm_loss = fused_op(
-    _svm_loss, name="svm_loss", leaves=("slope",), x=lambda g, slope: g * slope, compose=_compose, samples=samples
+    _svm_loss, name="svm_loss", leaves=("slope",), x=row_rule, compose=_compose, samples=_samples
 )
 svm_loss.__doc__ = """Return the mean multiclass hinge loss ``sum over j != y of max(0, x[j] - x[y] + delta)``.
 
 Weston and Watkins, Multi-class support vector machines (1998), as the course CS231n counts it: summed over the wrong
-classes and averaged over the batch. The gradient at a margin of exactly 0 is 0.
+classes and averaged over the batch. Squared, each term is its square, with a slope that has no jump. The gradient at a
+margin of exactly 0 is 0.
 
 Parameters
 ----------
@@ -50,15 +83,20 @@ y : array of integers, shape (N,)
     Labels, in 0..C-1. They take no gradient.
 delta : float
     The margin.
+squared : bool
+    Whether the violations are squared before they are summed.
+reduction : {"mean", "sum", "none"}
+    Over the batch.
 
 Returns
 -------
-Tensor, shape ()
+Tensor, shape (), or (N,) with reduction "none"
 
 Raises
 ------
 ValueError
-    If the shapes do not fit, a label is out of range, or the batch is empty.
+    If the shapes do not fit, a label, the margin or the reduction is out of range, or the mean is asked for of an empty
+    batch.
 TypeError
-    If the labels are no integers.
+    If the labels are no integers, or `squared` is no bool.
 """

@@ -20,7 +20,17 @@ from .activations import (
     Tanh,
 )
 from .layers import BatchNorm1d, Dropout, Flatten, Identity, LayerNorm, Linear, Sequential
-from .losses import SoftmaxLoss, SVMLoss
+from .losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SoftmaxLoss,
+    SVMLoss,
+)
 from .module import Module, Parameter
 
 __all__ = [
@@ -28,4 +38,5 @@ __all__ = [
     "SoftmaxLoss", "functional", "init",
     "ACTIVATIONS", "Activation", "ELU", "Flatten", "GELU", "Hardtanh", "Identity", "LeakyReLU", "LogSigmoid",
     "LogSoftmax", "Maxout", "SELU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
+    "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "NLLLoss",
 ]  # fmt: skip

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import fused as _ops
+from .. import fused as _fused
 from ..engine.tensor import Tensor, constant
 from ..fused import affine, affine_relu, batch_norm_inference, l2_penalty, softmax_loss, svm_loss
-from ..fused.arguments import finite
+from ..fused.arguments import finite, fraction
 from ..ops import elementwise as _elementwise
 from .init import Seed, generator
 
@@ -23,6 +23,8 @@ __all__ = [
     "softmax_loss", "svm_loss",
     "elu", "gelu", "hardtanh", "leaky_relu", "linear", "log_softmax", "logsigmoid", "maxout", "selu", "sigmoid", "silu",
     "softmax", "softplus", "tanh",
+    "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
+    "smooth_l1_loss",
 ]  # fmt: skip
 
 
@@ -31,37 +33,37 @@ __all__ = [
 
 def relu(input: Any) -> Tensor:
     """Return ``max(input, 0)``."""
-    return _ops.relu(input)
+    return _fused.relu(input)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
     """Return `input` where it is positive, else ``negative_slope * input``."""
-    return _ops.leaky_relu(input, negative_slope)
+    return _fused.leaky_relu(input, negative_slope)
 
 
 def elu(input: Any, alpha: float = 1.0) -> Tensor:
     """Return `input` where it is positive, else ``alpha * (exp(input) - 1)``."""
-    return _ops.elu(input, alpha)
+    return _fused.elu(input, alpha)
 
 
 def selu(input: Any) -> Tensor:
     """Return the self-normalizing exponential unit of `input`."""
-    return _ops.selu(input)
+    return _fused.selu(input)
 
 
 def gelu(input: Any, approximate: str = "none") -> Tensor:
     """Return `input` times its normal distribution function; "none" needs SciPy, "tanh" does not."""
-    return _ops.gelu(input, approximate)
+    return _fused.gelu(input, approximate)
 
 
 def silu(input: Any) -> Tensor:
     """Return ``input * sigmoid(input)``."""
-    return _ops.silu(input)
+    return _fused.silu(input)
 
 
 def softplus(input: Any, beta: float = 1.0) -> Tensor:
     """Return ``log(1 + exp(beta * input)) / beta``."""
-    return _ops.softplus(input, beta)
+    return _fused.softplus(input, beta)
 
 
 def sigmoid(input: Any) -> Tensor:
@@ -71,7 +73,7 @@ def sigmoid(input: Any) -> Tensor:
 
 def logsigmoid(input: Any) -> Tensor:
     """Return the logarithm of the sigmoid: `tinygrad_fc.log_sigmoid`."""
-    return _ops.log_sigmoid(input)
+    return _fused.log_sigmoid(input)
 
 
 def tanh(input: Any) -> Tensor:
@@ -81,22 +83,22 @@ def tanh(input: Any) -> Tensor:
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """Return ``min(max(input, min_val), max_val)``, with gradient 0 at the bounds."""
-    return _ops.hardtanh(input, min_val, max_val)
+    return _fused.hardtanh(input, min_val, max_val)
 
 
 def softmax(input: Any, dim: int | tuple[int, ...] | None = -1) -> Tensor:
     """Return ``exp(input) / sum(exp(input))`` over the axis `dim`: the last one, where PyTorch wants it named."""
-    return _ops.softmax(input, dim)
+    return _fused.softmax(input, dim)
 
 
 def log_softmax(input: Any, dim: int | tuple[int, ...] | None = -1) -> Tensor:
     """Return the logarithm of `softmax`."""
-    return _ops.log_softmax(input, dim)
+    return _fused.log_softmax(input, dim)
 
 
 def maxout(input: Any, pieces: int) -> Tensor:
     """Return the largest of each run of `pieces` neighbouring features. PyTorch has none."""
-    return _ops.maxout(input, pieces)
+    return _fused.maxout(input, pieces)
 
 
 # ---- layers
@@ -166,15 +168,14 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, seed: Seed = N
     TypeError
         If `p` is no number or `seed` no seed.
     """
-    if finite("dropout: p", p) > 1.0:
-        raise ValueError(f"dropout: p: given {p}, expected a number in [0, 1], the probability to drop.")
+    p = fraction("dropout: p", p)
     draw = generator(seed)
     x = _tensor(input)
     if not training or p == 0:
         return x
     if p == 1:
-        return _ops.dropout(x, np.zeros(x.shape, bool), 1.0)
-    return _ops.dropout(x, draw.random(x.shape) >= p, 1.0 - float(p))
+        return _fused.dropout(x, np.zeros(x.shape, bool), 1.0)
+    return _fused.dropout(x, draw.random(x.shape) >= p, 1.0 - p)
 
 
 def layer_norm(
@@ -213,7 +214,7 @@ def layer_norm(
         )
     flat = math.prod(inner)
     rows = x.reshape((math.prod(x.shape[:lead]), flat))
-    out: Tensor = _ops.layer_norm(rows, weight.reshape((flat,)), bias.reshape((flat,)), eps)
+    out: Tensor = _fused.layer_norm(rows, weight.reshape((flat,)), bias.reshape((flat,)), eps)
     return out.reshape(x.shape)
 
 
@@ -250,8 +251,7 @@ def batch_norm(
     TypeError
         If a running statistic is no array of floats.
     """
-    if finite("batch_norm: momentum", momentum) > 1.0:
-        raise ValueError(f"batch_norm: momentum: given {momentum}, expected a number in [0, 1].")
+    share = fraction("batch_norm: momentum", momentum)
     x = _tensor(input)
     if x.ndim != 2:
         raise ValueError(f"batch_norm: input has shape {x.shape}, expected (N, C).")
@@ -270,11 +270,70 @@ def batch_norm(
             raise ValueError(f"batch_norm: {name} has shape {running.shape}, expected {shape}.")
     weight, bias = _default(weight, 1.0, shape, x), _default(bias, 0.0, shape, x)
     if not training:
-        return _ops.batch_norm_inference(x, weight, bias, running_mean, running_var, eps)
-    out, mean, variance = _ops.batch_norm(x, weight, bias, eps)
-    share, unbiased = float(momentum), variance * (len(x) / (len(x) - 1))
+        return _fused.batch_norm_inference(x, weight, bias, running_mean, running_var, eps)
+    out, mean, variance = _fused.batch_norm(x, weight, bias, eps)
+    unbiased = variance * (len(x) / (len(x) - 1))
     for running, batch in ((running_mean, mean), (running_var, unbiased)):
         if running is not None:
             running *= 1.0 - share
             running += share * batch
     return out
+
+
+# ---- losses: those of `tinygrad_fc` whose arguments PyTorch has in another order
+
+
+def cross_entropy(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", label_smoothing: float = 0.0
+) -> Tensor:
+    """Return `tinygrad_fc.cross_entropy` of logits (N, C) with labels (N,) or probabilities (N, C)."""
+    loss: Tensor = _fused.cross_entropy(input, target, weight, label_smoothing, reduction)
+    return loss
+
+
+def nll_loss(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
+    """Return `tinygrad_fc.nll_loss` of log-probabilities (N, C) with labels (N,)."""
+    loss: Tensor = _fused.nll_loss(input, target, weight, reduction)
+    return loss
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Tensor:
+    """Return `tinygrad_fc.binary_cross_entropy_with_logits` of logits with targets of their shape."""
+    loss: Tensor = _fused.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
+    return loss
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """Return `tinygrad_fc.mse_loss` of predictions with targets of their shape."""
+    loss: Tensor = _fused.mse_loss(input, target, reduction)
+    return loss
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """Return `tinygrad_fc.l1_loss` of predictions with targets of their shape."""
+    loss: Tensor = _fused.l1_loss(input, target, reduction)
+    return loss
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """Return `tinygrad_fc.huber_loss` of predictions with targets of their shape."""
+    loss: Tensor = _fused.huber_loss(input, target, delta, reduction)
+    return loss
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """Return ``huber_loss(input, target, reduction, beta) / beta``; with a beta of 0 that is `l1_loss`.
+
+    Girshick, Fast R-CNN (2015), equation 3, where beta is 1.
+    """
+    if (beta := finite("smooth_l1_loss: beta", beta)) == 0.0:
+        return l1_loss(input, target, reduction)
+    return huber_loss(input, target, reduction, beta) / beta
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """Return `tinygrad_fc.kl_div` of log-probabilities with targets of their shape."""
+    loss: Tensor = _fused.kl_div(input, target, log_target, reduction)
+    return loss

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.dispatch import derived, functions
+from ..engine.dispatch import functions
 from ..engine.node import leaf
 from ..engine.tensor import Tensor, constant
+from .derived import derived
 from .elementwise import astype, power
 from .elementwise import copy as copied
 from .samples import calls, several

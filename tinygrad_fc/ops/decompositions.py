@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.dispatch import FUNCTIONS, derived, functions
+from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
+from .derived import derived
 from .inverses import (
     SQUARE,
     LinAlgError,
@@ -345,6 +346,9 @@ def qr(a: Any, mode: Any = "reduced") -> Any:
     return r if mode == "r" else QRResult(q, r)
 
 
+@derived(np.linalg.lstsq, samples=several(
+    calls((4, 2), (4,)), calls((4, 2), (4, 3)), calls((3, 3), (3,)), calls((2, 4), (2, 3)), calls((2, 4), (2,)),
+))  # fmt: skip
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, int, Any]:
     """Return the least-squares solution of a x = b, the residuals, the rank and the singular values, as NumPy does.
 
@@ -380,6 +384,3 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, int, An
         return x, constant(np.empty(0, s.dtype)), rank, s
     misses = functions.square(b - a @ x)
     return x, functions.sum(misses, axis=0, keepdims=b.ndim == 1), rank, s
-
-
-functions.lstsq = FUNCTIONS[np.linalg.lstsq] = lstsq

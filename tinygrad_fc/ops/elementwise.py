@@ -2,8 +2,8 @@
 
 Ties and kinks: ``maximum``, ``minimum``, ``fmax`` and ``fmin`` share the gradient equally where their arguments tie;
 ``absolute`` and ``sign`` have 0 at 0, and so have ``hypot`` and ``arctan2`` at the origin; ``clip`` passes the gradient
-at its bounds; ``interp`` has at a knot the slope to its right. docs/ties.md holds the whole table. Rounding, remainders
-and tests stand in rounding.py.
+at its bounds (and they take that of what they replace); ``interp`` has at a knot the slope to its right. docs/ties.md
+holds the whole table. Rounding, remainders and tests stand in rounding.py.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.dispatch import UFUNCS, derived, functions
+from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
+from .derived import derived
 from .rounding import numbers, remainder
 from .samples import binary, calls, several, unary
 from .sigmoidal import logistic, sigmoid_compose, sigmoid_rule, tanh_compose, tanh_rule
@@ -127,6 +128,18 @@ def _clip_rule(g: Any, a: Any, a_min: Any, a_max: Any, min: Any, max: Any) -> An
     return np.where(inside, g, 0.0)
 
 
+def _clip_low(g: Any, a: Any, a_min: Any, a_max: Any, min: Any, max: Any) -> Any:
+    low, high = a_min if min is None else min, a_max if max is None else max
+    below = np.less(a, low)
+    return np.where(below if high is None else below & np.less_equal(low, high), g, 0.0)
+
+
+def _clip_high(g: Any, a: Any, a_min: Any, a_max: Any, min: Any, max: Any) -> Any:
+    low, high = a_min if min is None else min, a_max if max is None else max
+    above = np.greater(a, high)  # and where the bounds cross, NumPy gives the upper one
+    return np.where(above if low is None else above | np.greater(low, high), g, 0.0)
+
+
 def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     if not copy:
         raise TypeError("nan_to_num: copy=False would write into a tensor. Leave it out, and take the result.")
@@ -204,6 +217,7 @@ ldexp      = op(np.ldexp,      x1=lambda g, x2: np.ldexp(g, x2), x2=None,
                 samples=several(calls((3,), np.array([1, -2, 0])), calls((2, 1), np.array([3, 0])), calls((), 2)))
 
 
+@derived(np.float_power, samples=binary(x=(0.5, 2.0)))
 def float_power(x1: Any, x2: Any) -> Tensor:
     """Return ``x1 ** x2`` in float64, as ``np.float_power``, whatever the precision of the arguments.
 
@@ -217,8 +231,6 @@ def _widened(x: Any) -> Any:
     x = x if isinstance(x, Tensor) else np.asarray(x)
     return astype(x, np.result_type(x.dtype, np.float64))
 
-
-functions.float_power = UFUNCS[np.float_power] = float_power
 
 # ---- selection
 
@@ -236,8 +248,13 @@ where = op(
 )  # fmt: skip
 
 clip = op(
-    _clip, numpy=np.clip, broadcasts=True, a=_clip_rule,
-    samples=several(calls((3, 4), -1.1, 1.2), calls((3, 4), None, 0.5), calls((4,), min=-0.7), calls((4,), 0.3, None)),
+    _clip, numpy=np.clip, broadcasts=True,
+    a=_clip_rule, a_min=_clip_low, a_max=_clip_high, min=_clip_low, max=_clip_high,
+    samples=several(calls((3, 4), -1.1, 1.2), calls((3, 4), None, 0.5), calls((4,), min=-0.7), calls((4,), 0.3, None),
+                    lambda generator: [(generator.permutation(12).reshape(3, 4) / 6.0 - 1.0, np.array(-0.6),
+                                        np.array([[0.1], [0.4], [0.76]])),
+                                       ((generator.permutation(4) / 2.0 - 1.2,), {"min": np.full(4, -0.4),
+                                                                                  "max": np.array(-0.9)})]),
 )  # fmt: skip
 
 nan_to_num = op(

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..engine.dispatch import derived, functions
+from ..engine.dispatch import functions
 from ..engine.node import MODE, OFF
 from ..engine.op import op
 from ..engine.pull import independent
 from ..engine.tensor import Tensor, constant
+from .derived import derived
 from .linalg import as_tensor, dense, matmul, transposed
 from .samples import Samples, calls, several
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..engine.dispatch import derived, functions
+from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
+from .derived import derived
 from .samples import Samples, calls, several
 from .shaping import along, as_tensor, at_least, broadcast_to, concatenate, converted, flip, ravel, reshape
 

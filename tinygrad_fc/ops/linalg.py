@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..engine.dispatch import FUNCTIONS, derived, functions
+from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
+from .derived import derived
 from .samples import calls, several
 
 
@@ -157,6 +158,12 @@ def _subscripts(operands: Sequence[Any]) -> tuple[Any, ...]:
     return (f"{inputs}->{terms[-1]}" if len(operands) % 2 else inputs, *operands[: len(operands) // 2 * 2 : 2])
 
 
+@derived(np.einsum, samples=several(
+    calls("ij,jk", (2, 3), (3, 4)), calls("...i,ij->...j", (2, 2, 3), (3, 2)),
+    calls("bi,bj,ij->b", (2, 3), (2, 2), (3, 2)), calls((2, 3), [0, 1], (3, 2), [1, 2], [0, 2]),
+    calls((2, 3), [Ellipsis, 1], (3,), [1]),
+    calls("ij,jk,kl", (2, 3), (3, 2), (2, 2), optimize="greedy"),
+))  # fmt: skip
 def einsum(*operands: Any, optimize: Any = None) -> Any:
     """Return the sum of products that the subscripts describe, as ``np.einsum``.
 
@@ -177,7 +184,6 @@ def einsum_path(*operands: Any, optimize: Any = "greedy") -> Any:
     return np.einsum_path(subscripts, *arrays, optimize=optimize)
 
 
-functions.einsum = FUNCTIONS[np.einsum] = einsum
 functions.einsum_path = FUNCTIONS[np.einsum_path] = einsum_path
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..engine.dispatch import derived, functions
+from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.pull import independent
+from .derived import derived
 from .inverses import stacks
 from .linalg import as_tensor, transposed
 from .samples import calls, reduction, several

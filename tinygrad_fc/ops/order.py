@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..engine.dispatch import FUNCTIONS, derived, functions
+from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
+from .derived import derived
 from .elementwise import where as _select
 from .indexing import flat, grid, index_set, read, whole_numbers
 from .samples import calls, several

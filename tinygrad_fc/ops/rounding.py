@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.dispatch import FUNCTIONS, derived, functions
+from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
+from .derived import derived
 from .samples import Samples, binary, calls, several, unary
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..engine.dispatch import ACCUMULATIONS, derived, functions
+from ..engine.dispatch import ACCUMULATIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
+from .derived import derived
 from .indexing import take_along_axis
 from .samples import calls, several
 from .statistics import floating, lifted

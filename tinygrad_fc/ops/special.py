@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.dispatch import derived, functions
+from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
+from .derived import derived
 from .reduction import logsumexp
 from .samples import binary, calls, several, unary
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..engine.dispatch import derived, functions
+from ..engine.dispatch import functions
 from ..engine.tensor import Tensor, constant
 from . import reduction as reductions
+from .derived import derived
 from .indexing import take_along_axis
 from .reduction import Axis, axes_of
 from .samples import calls, reduction, several

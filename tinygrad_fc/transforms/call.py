@@ -49,10 +49,13 @@ class Call:
         self.inputs: list[Tensor] = []
         self.paths: list[str] = []
         replaced = list(args)
+        arrays = [leaf.dtype for place in places for leaf in leaves(args[place]) if hasattr(leaf, "dtype")]
+        # A Python number widens nothing, as in NumPy: beside float32 arrays it is float32 too.
+        self._numbers = np.result_type(*arrays, 1.0) if arrays and all(d.kind == "f" for d in arrays) else np.float64
         for place in places:
             replaced[place] = change(self._input, args[place], f"argument {place}")
         picked = [args[place] for place in places]
-        self.chosen = picked[0] if isinstance(argnums, int) else tuple(picked)
+        self.chosen = picked[0] if isinstance(argnums, int | np.integer) else tuple(picked)
         with recording() if self.silent else contextlib.nullcontext():
             result = function(*replaced, **kwargs)
         self.value, self.aux = self._parted(result)
@@ -70,8 +73,8 @@ class Call:
 
     def _input(self, leaf: Any, path: str) -> Tensor:
         dtype = leaf.dtype if isinstance(leaf, (Tensor, np.ndarray, np.generic)) else None
-        if dtype is None and type(leaf) is float:
-            dtype = np.dtype(np.float64)
+        if type(leaf) is float:
+            dtype = np.dtype(self._numbers)
         if dtype is None or dtype.kind != "f":
             what = f"{type(leaf).__name__}{f' of dtype {dtype}' if dtype is not None else f' {leaf!r:.60}'}"
             raise TypeError(
@@ -83,7 +86,7 @@ class Call:
             own: Tensor = functions.same(leaf)  # an input of its own, and the way on to the one that was given
         else:
             # A copy: what is written into the caller's array later does not reach what the rules read.
-            array = np.array(leaf.data if isinstance(leaf, Tensor) else leaf)
+            array = np.array(leaf.data if isinstance(leaf, Tensor) else leaf, dtype)
             own = own_leaf(array, leaf.name if isinstance(leaf, Tensor) else None)
         self.given.append(leaf)
         self.inputs.append(own)
@@ -205,7 +208,7 @@ def handed(t: Tensor, model: Any) -> Any:
 
 def _places(who: str, argnums: ArgNums, count: int) -> list[int]:
     """Return the places of the differentiated arguments among `count` positional ones."""
-    listed = range(count) if argnums is None else [argnums] if isinstance(argnums, int) else argnums
+    listed = range(count) if argnums is None else [argnums] if isinstance(argnums, int | np.integer) else argnums
     for place in listed:
         if not -count <= place < count:
             raise ValueError(
@@ -225,7 +228,7 @@ def check_options(who: str, function: Any, argnums: Any, everything: bool = Fals
     if everything and argnums is None:
         return
     listed = argnums if isinstance(argnums, (tuple, list)) else [argnums]
-    if not listed or any(not isinstance(place, int) or isinstance(place, bool) for place in listed):
+    if not listed or any(not isinstance(place, int | np.integer) or isinstance(place, bool) for place in listed):
         raise TypeError(f"{who}: argnums is {argnums!r}, expected an integer or a tuple of integers.")
 
 

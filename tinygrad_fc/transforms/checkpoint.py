@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.backward import gradients
 from ..engine.graph import Graph
 from ..engine.node import MODE, OFF, Node, recording, tick
-from ..engine.op import Op
+from ..engine.operation import Op
 from ..engine.record import recorder
 from ..engine.tensor import Tensor
 from .call import check_options, named
@@ -46,7 +46,8 @@ def checkpoint(function: Function) -> Function:
         tensors one of which depends on the other.
     RuntimeError
         On the way back: if the function returned something else than before, or read other tensors (it draws random
-        numbers, say, or an argument was written in between).
+        numbers, say, or an argument was written in between). It is the results that are compared: a difference that
+        does not show in them, as random numbers multiplied by weights of zero, is not noticed.
 
     Examples
     --------

@@ -102,7 +102,7 @@ def _box(picture: Any, graph: Graph, box: GraphNode) -> None:
     path = ".".join(box.module).replace("\\", "/") + ": " if box.module else ""
     picture.node(
         str(box.id), label=f"<<b> {escape(clip(title))} </b>{small}>", fillcolor=fill, color=line, style=style,
-        tooltip=clip(f"{path}{kinds[box.kind]}, {box.shape} {box.dtype}", 200),
+        tooltip=clip(f"{path}{kinds[box.kind]}, {box.shape} {box.dtype}{f', {box.line}' if box.line else ''}", 200),
         penwidth="1.8" if output else "1.1",
     )  # fmt: skip
 
