@@ -83,7 +83,48 @@ def naive_affine(x: Any, w: Any, b: Any) -> np.ndarray:
                      for example in x]).reshape(len(x), len(b))  # fmt: skip
 
 
+def one_by_one(f: Callable[..., float]) -> Callable[..., np.ndarray]:
+    """Return `f`, a function of one Python number and options, over arrays."""
+    return lambda x, *args, **kwargs: np.array([f(v, *args, **kwargs) for v in x.ravel().tolist()]).reshape(x.shape)
+
+
+def naive_elu(v: float, alpha: float = 1.0) -> float:
+    return v if v > 0 else alpha * (math.exp(v) - 1)
+
+
+def naive_gelu(v: float, approximate: str = "none") -> float:
+    if approximate == "none":
+        return v * (1 + math.erf(v / math.sqrt(2))) / 2
+    return v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))) / 2
+
+
+def naive_softmax(x: Any, axis: Any = -1) -> np.ndarray:
+    return np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True)
+
+
+def naive_maxout(x: Any, pieces: int) -> np.ndarray:
+    rows = x.reshape(-1, pieces) if x.size else []
+    return np.array([max(row) for row in rows]).reshape((*x.shape[:-1], x.shape[-1] // pieces))
+
+
+ACTIVATION_ORACLES: dict[str, Callable[..., Any]] = {
+    "leaky_relu": one_by_one(lambda v, negative_slope=0.01: v if v > 0 else negative_slope * v),
+    "elu": one_by_one(naive_elu),
+    "selu": one_by_one(lambda v: 1.0507009873554805 * naive_elu(v, 1.6732632423543772)),
+    "gelu": one_by_one(naive_gelu),
+    "silu": one_by_one(lambda v: v / (1 + math.exp(-v))),
+    "softplus": one_by_one(lambda v, beta=1.0: math.log(1 + math.exp(beta * v)) / beta),
+    "sigmoid": one_by_one(lambda v: 1 / (1 + math.exp(-v))),
+    "tanh": one_by_one(math.tanh),
+    "log_sigmoid": one_by_one(lambda v: -math.log(1 + math.exp(-v))),
+    "hardtanh": one_by_one(lambda v, min_val=-1.0, max_val=1.0: min(max(v, min_val), max_val)),
+    "softmax": naive_softmax,
+    "log_softmax": lambda x, axis=-1: np.log(naive_softmax(x, axis)),
+    "maxout": naive_maxout,
+}
+
 ORACLES: dict[str, Callable[..., Any]] = {
+    **ACTIVATION_ORACLES,
     "relu": lambda x: x * (x > 0),
     "affine": naive_affine,
     "affine_relu": lambda x, w, b: np.maximum(naive_affine(x, w, b), 0),
@@ -112,6 +153,8 @@ ORACLES: dict[str, Callable[..., Any]] = {
 # ---- calls at which arrays outweigh objects: a tuple of integers stands for an array of that shape
 
 BIG: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(ACTIVATION_ORACLES, ((600, 300),)),
+    "maxout": ((600, 300), 3),
     "relu": ((600, 300),),
     "affine": ((200, 10, 30), (300, 100), (100,)),
     "affine_relu": ((200, 10, 30), (300, 100), (100,)),

@@ -32,6 +32,7 @@ from .engine.tensor import Tensor, tensor
 from .fused import (
     affine, affine_relu, batch_norm, batch_norm_inference, dropout, l2_penalty, layer_norm, relu, softmax_loss,
     svm_loss,
+    elu, gelu, hardtanh, leaky_relu, log_sigmoid, log_softmax, maxout, selu, silu, softmax, softplus,
 )
 from .fused import (
     binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div, l1_loss, mse_loss, nll_loss,
@@ -61,6 +62,8 @@ __all__ = [
     "Tensor", "affine", "affine_relu", "arange", "asarray", "batch_norm", "batch_norm_inference", "dropout", "empty",
     "eye", "from_dlpack", "full", "fused_op", "gradients", "identity", "l2_penalty", "layer_norm", "no_grad", "ones",
     "op", "relu", "softmax_loss", "svm_loss", "tensor", "tri", "use_kernels", "zeros",
+    "elu", "gelu", "hardtanh", "leaky_relu", "log_sigmoid", "log_softmax", "maxout", "selu", "silu", "softmax",
+    "softplus",
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
 ]  # fmt: skip
 __all__ += sorted({*_ROOMS, *_LATE, *_OTHER_NAMES, *_NUMPYS} - {*__all__})

@@ -260,6 +260,8 @@ def test_seeds_and_defaults() -> None:
         ({"loss": "mse"}, ValueError, "loss: given 'mse', expected one of 'softmax', 'svm'"),
         ({"dtype": np.int64}, TypeError, "(Parameter: )?dtype.*int64"),
         ({"seed": "x"}, TypeError, "seed: given 'x'"),
+        ({"activation": "swish"}, ValueError, "activation: given 'swish', expected one of 'relu', 'leaky_relu'"),
+        ({"activation": None}, ValueError, "activation: given None, expected one of 'relu'"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -268,6 +270,36 @@ def test_arguments_that_do_not_fit_are_named(arguments: dict[str, Any], error: t
     if "hidden_dims" not in arguments:
         with pytest.raises(error, match=f"^{message}"):
             TwoLayerNet(**{"hidden_dim": 5, "input_dim": 6, "num_classes": 3, **arguments})
+
+
+@pytest.mark.parametrize("normalization", [None, "batchnorm", "layernorm"])
+@pytest.mark.parametrize("activation", tg.nn.ACTIVATIONS)
+def test_any_activation(activation: str, normalization: str | None) -> None:
+    """Fused and composed are one network, its gradients hold, and names and initial weights are those of relu's."""
+    results = []
+    for fused in (True, False):
+        model = small(activation=activation, normalization=normalization, fused=fused, reg=0.1)
+        loss, grads = model.loss(X, Y)
+        results.append([np.array(loss), model.loss(X), *grads.values()])
+        for name in ("W1", "b2", "W3"):
+            slopes = directional(model, name, X, Y, grads[name])
+            assert slopes[0] == pytest.approx(slopes[1], rel=1e-5, abs=1e-8)
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13, strict=True)
+    layers = [path for path, _ in model.named_modules() if path[:3] in ("rel", "act")]
+    word = "relu" if activation == "relu" else "act"
+    assert layers == ([f"{word}1", f"{word}2"] if normalization else [])
+    same = small(normalization=normalization)
+    assert list(model.params) == list(same.params)
+    np.testing.assert_array_equal(model.params["W2"], same.params["W2"])
+
+
+def test_the_activation_is_in_the_network() -> None:
+    for fused in (True, False):
+        model = TwoLayerNet(6, 5, 3, weight_scale=0.5, seed=0, activation="tanh", fused=fused)
+        w = model.params
+        expected = np.tanh(X.reshape(4, 6) @ w["W1"] + w["b1"]) @ w["W2"] + w["b2"]
+        np.testing.assert_allclose(model.loss(X), expected, rtol=1e-12)
 
 
 def test_hidden_dim_of_two_layers_is_named() -> None:

@@ -59,7 +59,7 @@ def test_linear_names_itself_when_the_input_does_not_fit(fused: bool, shape: tup
         ({"out_features": -2}, ValueError, "out_features: given -2"),
         ({"in_features": 2.0}, TypeError, "in_features: given 2.0"),
         ({"in_features": True}, TypeError, "in_features: given True"),
-        ({"activation": "tanh"}, ValueError, "activation: given 'tanh', expected None or 'relu'"),
+        ({"activation": "swish"}, ValueError, "activation: given 'swish', expected one of 'relu', 'leaky_relu', 'elu'"),
         ({"weight_scale": float("nan")}, ValueError, "weight_scale: given nan"),
         ({"weight_scale": -1.0}, ValueError, "weight_scale: given -1.0"),
         ({"weight_scale": "big"}, TypeError, "weight_scale: given 'big'"),

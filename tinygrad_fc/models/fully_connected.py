@@ -1,4 +1,4 @@
-"""FullyConnectedNet: any number of hidden layers with relu between them."""
+"""FullyConnectedNet: any number of hidden layers with relu, or another activation, between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from ..fused.arguments import finite
 from ..fused.dropout import check_keep_ratio
 from ..nn import init
-from ..nn.layers import BatchNorm1d, Dropout, LayerNorm, Linear, ReLU, positive_integer
+from ..nn.activations import ACTIVATIONS, check_activation
+from ..nn.layers import BatchNorm1d, Dropout, LayerNorm, Linear, positive_integer
 from ..nn.module import Module
 from .classifier import Classifier
 
@@ -48,6 +49,8 @@ class FullyConnectedNet(Classifier):
         What stands between each hidden layer and its relu; its parameters are gamma1, beta1, ....
     dropout_keep_ratio : float
         Probability, in (0, 1], that a hidden unit stays; 1 makes no dropout.
+    activation : str
+        What stands in the place of relu: a name of ``nn.ACTIVATIONS``.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class FullyConnectedNet(Classifier):
         self, hidden_dims: Sequence[int], input_dim: int = 3 * 32 * 32, num_classes: int = 10, *, reg: float = 0.0,
         weight_scale: float | None = 1e-2, dtype: npt.DTypeLike = np.float32, seed: init.Seed = None,
         fused: bool = True, loss: str = "softmax", normalization: str | None = None, dropout_keep_ratio: float = 1.0,
+        activation: str = "relu",
     ) -> None:  # fmt: skip
         given: object = hidden_dims  # it may be anything, whatever the annotation says
         if isinstance(given, (int, np.integer)):
@@ -86,16 +90,17 @@ class FullyConnectedNet(Classifier):
                 f"normalization: given {normalization!r}, expected None, {' or '.join(map(repr, _NORMS))}."
             )
         check_keep_ratio("dropout_keep_ratio", dropout_keep_ratio)
+        check_activation(activation)
         layers: dict[str, Module] = {}
         for n, (into, out) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
             hidden = n < len(sizes) - 1
-            activation = "relu" if hidden and normalization is None else None
+            follows = activation if hidden and normalization is None else None
             layers[f"fc{n}"] = Linear(
-                into, out, activation, weight_scale=weight_scale, dtype=dtype, seed=generator, fused=fused
+                into, out, follows, weight_scale=weight_scale, dtype=dtype, seed=generator, fused=fused
             )
             if hidden and normalization is not None:
                 layers[f"norm{n}"] = _NORMS[normalization](out, dtype=dtype, fused=fused)
-                layers[f"relu{n}"] = ReLU(fused=fused)
+                layers[f"{'relu' if activation == 'relu' else 'act'}{n}"] = ACTIVATIONS[activation](fused=fused)
             if hidden and dropout_keep_ratio < 1.0:
                 layers[f"dropout{n}"] = Dropout(dropout_keep_ratio, seed=generator, fused=fused)
         super().__init__(layers, reg, loss, fused, dtype)

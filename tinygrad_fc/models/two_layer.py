@@ -24,16 +24,17 @@ class TwoLayerNet(FullyConnectedNet):
         Standard deviation of the initial weights; None takes Kaiming's.
     reg : float
         Strength of the L2 regularization.
-    dtype, seed, fused, loss
+    dtype, seed, fused, loss, activation
         As in `FullyConnectedNet`.
     """
 
     def __init__(
         self, input_dim: int = 3 * 32 * 32, hidden_dim: int = 100, num_classes: int = 10,
         weight_scale: float | None = 1e-3, reg: float = 0.0, *, dtype: npt.DTypeLike = np.float64,
-        seed: init.Seed = None, fused: bool = True, loss: str = "softmax",
+        seed: init.Seed = None, fused: bool = True, loss: str = "softmax", activation: str = "relu",
     ) -> None:  # fmt: skip
         super().__init__(
             [hidden_dim], input_dim, num_classes,
             reg=reg, weight_scale=weight_scale, dtype=dtype, seed=seed, fused=fused, loss=loss,
+            activation=activation,
         )  # fmt: skip

@@ -1,31 +1,283 @@
-"""The layers' functions without their state, with PyTorch's names and order of arguments."""
+"""The layers' functions without their state, with PyTorch's names and arguments, and the fused operations as they are.
+
+Each function says where it differs from the operation of the same name in `tinygrad_fc`; the operations' own pages have
+formulas, gradients at kinks, and sources.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+
 from .. import fused as _fused
-from ..engine.tensor import Tensor
-from ..fused import (
-    affine,
-    affine_relu,
-    batch_norm,
-    batch_norm_inference,
-    dropout,
-    l2_penalty,
-    layer_norm,
-    relu,
-    softmax_loss,
-    svm_loss,
-)
-from ..fused.arguments import finite
+from ..engine.tensor import Tensor, constant
+from ..fused import affine, affine_relu, batch_norm_inference, l2_penalty, softmax_loss, svm_loss
+from ..fused.arguments import finite, fraction
+from ..ops import elementwise as _elementwise
+from .init import Seed, generator
 
 __all__ = [
     "affine", "affine_relu", "batch_norm", "batch_norm_inference", "dropout", "l2_penalty", "layer_norm", "relu",
     "softmax_loss", "svm_loss",
+    "elu", "gelu", "hardtanh", "leaky_relu", "linear", "log_softmax", "logsigmoid", "maxout", "selu", "sigmoid", "silu",
+    "softmax", "softplus", "tanh",
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
     "smooth_l1_loss",
 ]  # fmt: skip
+
+
+# ---- activations
+
+
+def relu(input: Any) -> Tensor:
+    """Return ``max(input, 0)``."""
+    return _fused.relu(input)
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01) -> Tensor:
+    """Return `input` where it is positive, else ``negative_slope * input``."""
+    return _fused.leaky_relu(input, negative_slope)
+
+
+def elu(input: Any, alpha: float = 1.0) -> Tensor:
+    """Return `input` where it is positive, else ``alpha * (exp(input) - 1)``."""
+    return _fused.elu(input, alpha)
+
+
+def selu(input: Any) -> Tensor:
+    """Return the self-normalizing exponential unit of `input`."""
+    return _fused.selu(input)
+
+
+def gelu(input: Any, approximate: str = "none") -> Tensor:
+    """Return `input` times its normal distribution function; "none" needs SciPy, "tanh" does not."""
+    return _fused.gelu(input, approximate)
+
+
+def silu(input: Any) -> Tensor:
+    """Return ``input * sigmoid(input)``."""
+    return _fused.silu(input)
+
+
+def softplus(input: Any, beta: float = 1.0) -> Tensor:
+    """Return ``log(1 + exp(beta * input)) / beta``."""
+    return _fused.softplus(input, beta)
+
+
+def sigmoid(input: Any) -> Tensor:
+    """Return ``1 / (1 + exp(-input))``."""
+    return _elementwise.sigmoid(input)
+
+
+def logsigmoid(input: Any) -> Tensor:
+    """Return the logarithm of the sigmoid: `tinygrad_fc.log_sigmoid`."""
+    return _fused.log_sigmoid(input)
+
+
+def tanh(input: Any) -> Tensor:
+    """Return the hyperbolic tangent."""
+    return _elementwise.tanh(input)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """Return ``min(max(input, min_val), max_val)``, with gradient 0 at the bounds."""
+    return _fused.hardtanh(input, min_val, max_val)
+
+
+def softmax(input: Any, dim: int | tuple[int, ...] | None = -1) -> Tensor:
+    """Return ``exp(input) / sum(exp(input))`` over the axis `dim`: the last one, where PyTorch wants it named."""
+    return _fused.softmax(input, dim)
+
+
+def log_softmax(input: Any, dim: int | tuple[int, ...] | None = -1) -> Tensor:
+    """Return the logarithm of `softmax`."""
+    return _fused.log_softmax(input, dim)
+
+
+def maxout(input: Any, pieces: int) -> Tensor:
+    """Return the largest of each run of `pieces` neighbouring features. PyTorch has none."""
+    return _fused.maxout(input, pieces)
+
+
+# ---- layers
+
+
+def _tensor(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else constant(np.asarray(value))
+
+
+def _default(value: Any, fill: float, shape: tuple[int, ...], like: Any) -> Tensor:
+    """Return `value` as a tensor, or where it is None an array of `fill` in the precision of `like`."""
+    if value is not None:
+        return _tensor(value)
+    return constant(np.full(shape, fill, like.dtype if like.dtype.kind == "f" else np.float64))
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
+    """Return ``input @ weight.T + bias``, along the last axis.
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (..., in_features)
+    weight : Tensor or array, shape (out_features, in_features)
+        PyTorch's layout, the transpose of `affine`'s and of ``nn.Linear``'s here.
+    bias : Tensor or array, shape (out_features,), optional
+
+    Returns
+    -------
+    Tensor, shape (..., out_features)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    """
+    x, w = _tensor(input), _tensor(weight)
+    b = None if bias is None else _tensor(bias)
+    if x.ndim < 1 or w.ndim != 2 or x.shape[-1] != w.shape[1] or (b is not None and b.shape != w.shape[:1]):
+        raise ValueError(
+            f"linear: given input {x.shape}, weight {w.shape} and bias {None if b is None else b.shape}, expected "
+            f"(..., in), (out, in) and (out,). A weight (in, out) goes to affine(input, weight, bias)."
+        )
+    if b is None:
+        return x @ w.T
+    rows = x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
+    out: Tensor = affine(rows, w.T, b)
+    return out if x.ndim == 2 else out.reshape((*x.shape[:-1], w.shape[0]))
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, *, seed: Seed = None) -> Tensor:
+    """Return `input` with each element dropped with probability `p`, and the others divided by ``1 - p``.
+
+    Parameters
+    ----------
+    input : Tensor or array
+    p : float
+        Probability to drop, in [0, 1] (``nn.Dropout`` here is given the probability to keep); 1 gives zeros.
+    training : bool
+        False returns `input`.
+    seed : int, numpy.random.Generator or None
+        Of the mask. An integer gives the same mask at every call: pass a generator to draw anew.
+
+    Raises
+    ------
+    ValueError
+        If `p` is out of range.
+    TypeError
+        If `p` is no number or `seed` no seed.
+    """
+    p = fraction("dropout: p", p)
+    draw = generator(seed)
+    x = _tensor(input)
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return _fused.dropout(x, np.zeros(x.shape, bool), 1.0)
+    return _fused.dropout(x, draw.random(x.shape) >= p, 1.0 - p)
+
+
+def layer_norm(
+    input: Any, normalized_shape: int | tuple[int, ...], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """Return `input` normalized over its last axes, ``(x - mean) / sqrt(variance + eps) * weight + bias``.
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (..., d1, ..., dk)
+    normalized_shape : int or tuple of int, (d1, ..., dk)
+        Lengths of the axes that are normalized over, the last ones.
+    weight, bias : Tensor or array, shape `normalized_shape`, optional
+        Scale and shift; 1 and 0 where there is none.
+    eps : float
+        Added to the variance, at least 0.
+
+    Returns
+    -------
+    Tensor
+        Of input's shape.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    """
+    x = _tensor(input)
+    inner = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
+    weight, bias = _default(weight, 1.0, inner, x), _default(bias, 0.0, inner, x)
+    lead = x.ndim - len(inner)
+    if not inner or lead < 0 or x.shape[lead:] != inner or weight.shape != inner or bias.shape != inner:
+        raise ValueError(
+            f"layer_norm: given input {x.shape}, normalized_shape {inner}, weight {weight.shape} and bias "
+            f"{bias.shape}, expected the last axes of input as normalized_shape, and weight and bias of that shape."
+        )
+    flat = math.prod(inner)
+    rows = x.reshape((math.prod(x.shape[:lead]), flat))
+    out: Tensor = _fused.layer_norm(rows, weight.reshape((flat,)), bias.reshape((flat,)), eps)
+    return out.reshape(x.shape)
+
+
+def batch_norm(
+    input: Any, running_mean: np.ndarray | None, running_var: np.ndarray | None, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """Return `input` normalized feature by feature, by the statistics of the batch or by running ones.
+
+    Parameters
+    ----------
+    input : Tensor or array, shape (N, C)
+    running_mean, running_var : ndarray, shape (C,), or None
+        In training mode they are moved towards those of the batch, in place, the variance to that divided by N - 1;
+        in evaluation mode they are what is normalized by, and have to be there.
+    weight, bias : Tensor or array, shape (C,), optional
+        Scale and shift; 1 and 0 where there is none.
+    training : bool
+        Whether to take the statistics of the batch.
+    momentum : float
+        Share of the batch in the running statistics, in [0, 1] (``nn.BatchNorm1d`` here is given the share that stays).
+    eps : float
+        Added to the variance, at least 0.
+
+    Returns
+    -------
+    Tensor, shape (N, C)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, a running statistic is missing or read-only, or the batch has less than 2 examples in
+        training.
+    TypeError
+        If a running statistic is no array of floats.
+    """
+    share = fraction("batch_norm: momentum", momentum)
+    x = _tensor(input)
+    if x.ndim != 2:
+        raise ValueError(f"batch_norm: input has shape {x.shape}, expected (N, C).")
+    shape = x.shape[1:]
+    for name, running in (("running_mean", running_mean), ("running_var", running_var)):
+        if running is None and training:
+            continue
+        if running is None:
+            raise ValueError(f"batch_norm: {name} is None, which takes training=True: give an array of shape {shape}.")
+        if not isinstance(running, np.ndarray) or running.dtype.kind != "f":
+            given = running.dtype if isinstance(running, np.ndarray) else type(running).__name__
+            raise TypeError(f"batch_norm: {name}: given {given}, expected a NumPy array of floats.")
+        if training and not running.flags.writeable:
+            raise ValueError(f"batch_norm: {name} is read-only, and training=True moves it: give a copy.")
+        if running.shape != shape:
+            raise ValueError(f"batch_norm: {name} has shape {running.shape}, expected {shape}.")
+    weight, bias = _default(weight, 1.0, shape, x), _default(bias, 0.0, shape, x)
+    if not training:
+        return _fused.batch_norm_inference(x, weight, bias, running_mean, running_var, eps)
+    out, mean, variance = _fused.batch_norm(x, weight, bias, eps)
+    unbiased = variance * (len(x) / (len(x) - 1))
+    for running, batch in ((running_mean, mean), (running_var, unbiased)):
+        if running is not None:
+            running *= 1.0 - share
+            running += share * batch
+    return out
 
 
 # ---- losses: those of `tinygrad_fc` whose arguments PyTorch has in another order

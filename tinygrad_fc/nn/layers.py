@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.record import Operation
 from ..engine.tensor import Tensor, constant
-from ..fused import affine, affine_relu, batch_norm, batch_norm_inference, dropout, layer_norm, relu
+from ..fused import affine, affine_relu, batch_norm, batch_norm_inference, dropout, layer_norm
 from ..fused.arguments import finite
 from ..fused.dropout import check_keep_ratio
 from . import init
+from .activations import ACTIVATIONS, check_activation, form
 from .module import Module, Parameter
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ def positive_integer(name: str, value: Any) -> int:
     return int(value)
 
 
-def form(operation: Operation, fused: bool) -> Any:
-    """Return an operation as one node with hand-written rules, or as its composition from primitives."""
-    return operation if fused else operation.op.compose
-
-
 class Linear(Module):
     """A fully-connected layer, ``x @ W + b``, with an activation where asked.
 
@@ -40,8 +35,8 @@ class Linear(Module):
     ----------
     in_features, out_features : int
         Lengths of an example and of its result. Examples of several axes are flattened.
-    activation : {None, "relu"}
-        What follows.
+    activation : str, optional
+        What follows: a name of ``nn.ACTIVATIONS``, with its default arguments. "relu" and the layer are one operation.
     weight_scale : float, optional
         Standard deviation of the initial weights; Kaiming's sqrt(2 / in_features) by default. Biases start at 0.
     dtype : dtype
@@ -62,8 +57,9 @@ class Linear(Module):
         dtype: npt.DTypeLike = np.float32, seed: init.Seed = None, fused: bool = True,
     ) -> None:  # fmt: skip
         shape = (positive_integer("in_features", in_features), positive_integer("out_features", out_features))
-        if activation not in (None, "relu"):
-            raise ValueError(f"activation: given {activation!r}, expected None or 'relu'.")
+        if activation is not None:
+            check_activation(activation)
+            ACTIVATIONS[activation](fused=fused)  # what it needs and is not installed is missed now
         if weight_scale is not None:
             finite("weight_scale", weight_scale)
         values = init.kaiming_normal(shape, seed) if weight_scale is None else init.normal(shape, weight_scale, seed)
@@ -94,22 +90,44 @@ class Linear(Module):
             )
 
 
+def _followed(layer: Any, activation: Any) -> Any:
+    return lambda x, w, b: activation(layer(x, w, b))
+
+
 _OPERATIONS: dict[tuple[str | None, bool], Any] = {
+    (name, fused): _followed(form(affine, fused), form(activation._operation, fused))
+    for name, activation in ACTIVATIONS.items()
+    for fused in (True, False)
+} | {
     (name, fused): form(operation, fused)
     for name, operation in ((None, affine), ("relu", affine_relu))
     for fused in (True, False)
 }
 
 
-class ReLU(Module):
-    """The rectifier, ``max(x, 0)``, as a layer."""
+class Identity(Module):
+    """What it is given, as it is: a place for a layer that is not there."""
 
-    def __init__(self, *, fused: bool = True) -> None:
-        self.fused = bool(fused)
+    def forward(self, x: Any) -> Any:
+        """Return `x`."""
+        return x
+
+
+class Flatten(Module):
+    """Each example as one row: (N, d1, ..., dk) becomes (N, d1 * ... * dk)."""
 
     def forward(self, x: Any) -> Tensor:
-        """Return ``max(x, 0)``."""
-        return form(relu, self.fused)(x)
+        """Return `x` with its axes after the first made into one.
+
+        Raises
+        ------
+        ValueError
+            If `x` has no axis.
+        """
+        x = x if isinstance(x, Tensor) else constant(np.asarray(x))
+        if not x.shape:
+            raise ValueError(f"{self._label or 'Flatten'}: expected (N, ...), got (): there is no batch axis to keep.")
+        return x.reshape((x.shape[0], math.prod(x.shape[1:])))
 
 
 class _Norm(Module):

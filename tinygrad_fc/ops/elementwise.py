@@ -20,6 +20,7 @@ from ..engine.tensor import Tensor
 from .derived import derived
 from .rounding import numbers, remainder
 from .samples import binary, calls, several, unary
+from .sigmoidal import logistic, sigmoid_compose, sigmoid_rule, tanh_compose, tanh_rule
 
 
 def _winner(g: Any, x: Any, wins: Any, y: Any) -> Any:
@@ -63,15 +64,9 @@ def _power_y(g: Any, x: Any, y: Any, out: Any) -> Any:
     return np.where(flat, 0.0, g * out * np.log(np.where(flat, np.ones_like(out), x)))
 
 
-def _sigmoid(x: Any) -> Any:
-    """Return 1 / (1 + exp(-x)) without overflow (the exponent is never positive)."""
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, small) / (1.0 + small)
-
-
 def _logistic(x: Any) -> Any:
-    # Recorded, it has to be the operation: the derivative of the function above does not exist at 0, piece by piece.
-    return sigmoid(x) if isinstance(x, Tensor) else _sigmoid(x)
+    # Recorded, it has to be the operation: the function above works in place.
+    return sigmoid(x) if isinstance(x, Tensor) else logistic(x)
 
 
 def _share(g: Any, x: Any, y: Any, out: Any, scale: float) -> Any:
@@ -182,7 +177,7 @@ reciprocal = op(np.reciprocal, x=lambda g, out: -g * out * out,                 
 absolute   = op(np.absolute,   x=lambda g, x: g * np.sign(x),                          samples=unary(gap=0.1))
 fabs       = op(np.fabs,       x=lambda g, x: g * np.sign(x),                          samples=unary(gap=0.1))
 sign       = op(np.sign,       x=lambda g: np.zeros_like(g),                           samples=unary(gap=0.1))
-sigmoid    = op(_sigmoid,      x=lambda g, out: g * out * (1.0 - out),                 samples=unary(-4.0, 4.0))
+sigmoid    = op(logistic, name="sigmoid", x=sigmoid_rule, compose=sigmoid_compose,     samples=unary(-4.0, 4.0))
 copy       = op(lambda x: np.array(x), name="copy", numpy=np.copy, x=lambda g: g,      samples=unary())
 
 # ---- circular and hyperbolic functions; angles
@@ -197,7 +192,7 @@ arccos  = op(np.arccos,  x=lambda g, x: -g / np.sqrt((1.0 - x) * (1.0 + x)),    
 arctan  = op(np.arctan,  x=lambda g, x: g / (x * x + 1.0),                             samples=unary())
 sinh    = op(np.sinh,    x=lambda g, x: g * np.cosh(x),                                samples=unary())
 cosh    = op(np.cosh,    x=lambda g, x: g * np.sinh(x),                                samples=unary())
-tanh    = op(np.tanh,    x=lambda g, out: g * (1.0 - out * out),                       samples=unary())
+tanh    = op(np.tanh,    x=tanh_rule, compose=tanh_compose,                            samples=unary())
 arcsinh = op(np.arcsinh, x=lambda g, x: g / np.hypot(x, 1.0),                          samples=unary())
 arccosh = op(np.arccosh, x=lambda g, x: g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),     samples=unary(1.2, 3.0))
 arctanh = op(np.arctanh, x=lambda g, x: g / ((1.0 - x) * (1.0 + x)),                   samples=unary(-0.9, 0.9))
