@@ -2,8 +2,8 @@
 
     python examples/weight_scales.py [digits|cifar10] [--scales 20] [--epochs 10] [--out weight_scales.svg]
 
-The experiment is that of the notebook BatchNormalization of Stanford's CS231n (assignment 2), with five hidden layers of
-100 units: 1,000 training images, Adam at a learning rate of 1e-3, batches of 50. CIFAR-10 is read from where
+The experiment is that of the notebook BatchNormalization of Stanford's CS231n (assignment 2), with five hidden layers
+of 100 units: 1,000 training images, Adam at a learning rate of 1e-3, batches of 50. CIFAR-10 is read from where
 `tinygrad_fc.data.load_cifar10` looks; where nothing is found it is downloaded.
 """
 
@@ -23,7 +23,7 @@ COLOURS = {"batchnorm": "#2e7d4f", None: "#b9770e"}
 
 
 def load(name: str, train: int = 1000) -> dict[str, np.ndarray]:
-    """Return `train` training images and up to 1,000 for validation, as vectors about the mean of the training images."""
+    """Return `train` images to train with and up to 1,000 to validate, as vectors less the mean of the former."""
     if name == "cifar10":
         try:
             return tg.data.load_cifar10(num_training=train, flatten=True)

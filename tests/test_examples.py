@@ -43,6 +43,18 @@ def test_newton_converges_quadratically() -> None:
     assert len(values) <= 8
 
 
+def test_batch_normalization_trains_from_weights_of_any_size(tmp_path: Path) -> None:
+    """Five sizes from 1e-4 to 1: with it a deep net learns the digits from each, without it from one or two."""
+    picture = tmp_path / "scales.svg"
+    printed = run("weight_scales.py", "digits", "--scales", "5", "--out", str(picture))
+    rows = [[float(word) for word in line.split()] for line in printed.splitlines()[1:6]]
+    assert [row[0] for row in rows] == [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+    assert min(row[1] for row in rows) >= 0.75
+    assert [row[2] < 0.6 for row in rows[:3]] == [True] * 3
+    assert rows[3][2] > 0.9
+    assert "<svg" in picture.read_text(encoding="utf-8")
+
+
 def test_training_reads_digits() -> None:
     printed = run("train_digits.py", "--epochs", "20")
     accuracy = re.search(r"test accuracy: ([\d.]+)", printed)

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.op import REGISTRY, Op
-from ..engine.tensor import Tensor, tensor
+from ..engine.op import REGISTRY
+from ..engine.operation import Op
+from ..engine.tensor import Tensor, constant, tensor
 from ..kernels import compiled
 from . import measure, session
 
@@ -53,6 +54,15 @@ def _labelled(rng: np.random.Generator, n: int, d: int) -> tuple[Any, ...]:
     return _draw(rng, n, d), rng.integers(d, size=n)
 
 
+def _target(rng: np.random.Generator, n: int, d: int) -> tuple[Any, ...]:
+    return _draw(rng, n, d), constant(_draw(rng, n, d))
+
+
+def _probabilities(rng: np.random.Generator, n: int, d: int) -> tuple[Any, ...]:
+    target = rng.random((n, d), dtype=np.float32)
+    return _draw(rng, n, d), constant(target / target.sum(axis=1, keepdims=True))
+
+
 # What each operation is called with. Those of one array, which may have options with defaults, need no entry. An array
 # gets a gradient where the operation has a rule for it, `constant(array)` gets none.
 ARGUMENTS: Mapping[str, Arguments] = {
@@ -60,9 +70,17 @@ ARGUMENTS: Mapping[str, Arguments] = {
     "affine_relu": _layer,
     "batch_norm": _norm,
     "batch_norm_inference": lambda rng, n, d: (*_norm(rng, n, d), _draw(rng, d), _draw(rng, d) ** 2),
+    "binary_cross_entropy_with_logits": _probabilities,
+    "cross_entropy": _labelled,
     "dropout": lambda rng, n, d: (_draw(rng, n, d), rng.random((n, d)) < 0.5, 0.5),
+    "huber_loss": _target,
+    "kl_div": _probabilities,
+    "l1_loss": _target,
     "l2_penalty": lambda rng, n, d: (_draw(rng, n, d), 0.1),
     "layer_norm": _norm,
+    "maxout": lambda rng, n, d: (_draw(rng, n, d), 4),
+    "mse_loss": _target,
+    "nll_loss": _labelled,
     "softmax_loss": _labelled,
     "svm_loss": _labelled,
 }

@@ -87,10 +87,8 @@ def gradients(
         weights: list[Any] = [None] * len(outputs)
     elif len(outputs) == 1 and not (isinstance(grad_outputs, (list, tuple)) and _one_for(outputs[0], grad_outputs)):
         weights = [grad_outputs]
-    elif isinstance(grad_outputs, (Sequence, np.ndarray)):
-        weights = list(grad_outputs)
     else:
-        weights = [grad_outputs]
+        weights = list(grad_outputs) if isinstance(grad_outputs, (Sequence, np.ndarray)) else [grad_outputs]
     if len(weights) != len(outputs):
         raise ValueError(f"gradients: given {len(weights)} grad_outputs for {len(outputs)} outputs, expected one each.")
     retain = create_graph if retain_graph is None else retain_graph

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine.node import Node
-from ..engine.op import Op
+from ..engine.operation import Op
 from ..engine.tensor import Tensor, constant
 from ..fused import (
     binary_cross_entropy_with_logits,
