@@ -77,10 +77,12 @@ def _logistic(x: Any) -> Any:
 def _share(g: Any, x: Any, y: Any, out: Any, scale: float) -> Any:
     """Return what of `g` goes to `x` in the logarithm of a sum of powers: its share, e^x / (e^x + e^y).
 
-    By the difference, which knows more digits than `out`. Where both are -inf each share is 0, as in ``logsumexp``.
+    By the difference, which knows more digits than `out`. Where both are -inf each share is 0, as in ``logsumexp``, and
+    where both are +inf it is a half.
     """
     none, zero = np.equal(out, -math.inf), np.zeros_like(out)
-    ahead = np.where(none, zero, x) - np.where(none, zero, y)
+    even = np.isinf(out) & np.equal(x, y)  # nothing to subtract: two of the same infinity
+    ahead = np.where(even, zero, x) - np.where(even, zero, y)
     return np.where(none, 0.0, g * _logistic(ahead * scale))
 
 

@@ -92,8 +92,17 @@ def _logcumsumexp_rule(g: Any, a: Any, out: Any, axis: int | None) -> Any:
     shape = a.shape
     g, axis = _lined(g, axis)
     a, out = a.reshape(g.shape), out.reshape(g.shape)
+    full = np.asarray(out == math.inf)
+    early = out[_at(axis, None, -1)]
+    if full.any():  # from the first +inf on the infinite ones share equally, and what is finite has no share
+        tops = np.asarray(a == math.inf)
+        level = np.log(np.maximum(np.cumsum(tops, axis=axis), 1.0)).astype(out.dtype)
+        a = np.where(full, np.where(tops, np.zeros_like(a), -math.inf), a)
+        out = np.where(full, level, out)
+        begins = full[_at(axis, 1, None)] & ~full[_at(axis, None, -1)]
+        early = np.where(begins, -math.inf, out[_at(axis, None, -1)])
     safe = np.where(out == -math.inf, 0.0, out)  # the share of -inf in anything is 0
-    ratios = np.exp(out[_at(axis, None, -1)] - safe[_at(axis, 1, None)])
+    ratios = np.exp(early - safe[_at(axis, 1, None)])
     return (np.exp(a - safe) * _suffix(g, ratios, axis)).reshape(shape)
 
 

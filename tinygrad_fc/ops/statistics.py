@@ -142,7 +142,12 @@ def nanprod(
 @derived(np.nanmean, samples=_with_holes)
 def nanmean(a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, where: Any = True) -> Any:
     """Return the mean of what is no NaN, as ``np.nanmean``."""
-    return reductions.mean(a, axis=axis, dtype=dtype, keepdims=keepdims, where=_present(a, where))
+    return reductions.mean(a, _axis(a, axis), dtype, keepdims=keepdims, where=_present(a, where))
+
+
+def _axis(a: Any, axis: Axis) -> Axis:
+    """Return the axis; None for 0 and -1 of a number, which NumPy's ``nan...`` functions let pass, and its others not."""
+    return None if axis in (0, -1) and not lifted(a).ndim else axis
 
 
 @derived(np.nanvar, samples=several(reduction(), _spreads))
@@ -167,6 +172,7 @@ def _deviation(
     measure: Callable[..., Any], a: Any, axis: Axis, dtype: Any, ddof: float, keepdims: bool, where: Any,
     correction: float | None,
 ) -> Any:  # fmt: skip
+    axis = _axis(a, axis)
     out = measure(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, where=where, correction=correction)
     shape = lifted(a).shape
     number = np.add.reduce(np.broadcast_to(where, shape), axis=axes_of(axis, len(shape)), dtype=np.intp)

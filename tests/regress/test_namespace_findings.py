@@ -1,0 +1,112 @@
+"""What a review of NumPy's namespace on tensors found wrong, held right from then on."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_fc as tg
+
+inf, nan = math.inf, math.nan
+
+
+def slopes(f: Any, x: Any, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradient of the sum of f, and the gradient of that gradient's own sum."""
+    t = tg.tensor(np.array(x, dtype=dtype), requires_grad=True)
+    out = f(t)
+    (first,) = tg.gradients(out, t, np.ones(out.shape, out.dtype), create_graph=True)
+    if not first.requires_grad:
+        return first.data, np.zeros_like(t.data)
+    return first.data, tg.gradients(first.sum(), t)[0].data
+
+
+def same(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(found, np.array(expected, dtype=float), rtol=1e-14, atol=0.0, strict=True)
+
+
+# ---- no degree of freedom
+
+
+@pytest.mark.filterwarnings("ignore:Degrees of freedom")
+@pytest.mark.parametrize("f", [np.var, np.std])
+@pytest.mark.parametrize("ddof", [2, 3, 2.5])
+@pytest.mark.parametrize("options", [{}, {"where": [True, True]}])
+def test_variance_without_a_degree_of_freedom(f: Any, ddof: float, options: Any) -> None:
+    """NumPy divides by 0 and not by less, so the value is infinite, and its gradient too: as it grows."""
+    with np.errstate(all="ignore"):
+        t = tg.tensor([1.0, 4.0], requires_grad=True)
+        out = f(t, ddof=ddof, **options)
+        out.backward()
+        same(out.data, inf)
+        same(t.grad, [-inf, inf])
+        t = tg.tensor([3.0, 3.0], requires_grad=True)
+        f(t, ddof=ddof, **options).backward()
+        same(t.grad, [nan, nan])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_variance_with_degrees_of_freedom_keeps_its_dtype(dtype: Any) -> None:
+    t = tg.tensor(np.array([1.0, 4.0], dtype), requires_grad=True)
+    np.var(t, ddof=1).backward()
+    assert t.grad.dtype == dtype
+    same(t.grad.astype(float), [-3, 3])
+
+
+# ---- numbers have no axis, and may be reduced along it
+
+
+@pytest.mark.parametrize("axis", [0, -1, None])
+@pytest.mark.parametrize(
+    ("name", "gradient"),
+    [("max", 1), ("min", 1), ("amax", 1), ("amin", 1), ("ptp", 0), ("nanmax", 1), ("nanmin", 1), ("nanmean", 1),
+     ("nanvar", 0), ("nanstd", 0), ("sum", 1), ("prod", 1), ("nansum", 1), ("nanprod", 1)],
+)  # fmt: skip
+def test_reductions_of_a_number(name: str, gradient: float, axis: int | None) -> None:
+    f = getattr(np, name)
+    t = tg.tensor(3.0, requires_grad=True)
+    out = f(t, axis=axis)
+    out.backward()
+    same(out.data, f(np.array(3.0), axis=axis))
+    same(t.grad, gradient)
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std"])
+def test_reductions_of_a_number_that_numpy_refuses(name: str) -> None:
+    with pytest.raises(np.exceptions.AxisError, match=f"^{name}: "):
+        getattr(np, name)(tg.tensor(3.0, requires_grad=True), axis=0)
+
+
+# ---- infinite logarithms
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("x", "sums", "scans"),
+    [
+        ([inf, 0.0], [1, 0], [2, 0]),
+        ([-inf, inf], [0, 1], [0, 1]),
+        ([inf, inf, 1e4], [0.5, 0.5, 0], [2, 1, 0]),
+        ([1e4, inf, 3.0, inf, -inf], [0, 0.5, 0, 0.5, 0], [1, 3, 0, 1, 0]),
+    ],
+)
+def test_logarithms_of_sums_at_infinity(x: Any, sums: Any, scans: Any, dtype: Any) -> None:
+    """The infinite ones take the gradient and share it equally, without a warning, and it is constant there."""
+    for f, expected in ((tg.logsumexp, sums), (np.logaddexp.reduce, sums), (tg.logcumsumexp, scans)):
+        first, second = slopes(f, x, dtype)
+        assert first.dtype == second.dtype == dtype
+        same(first.astype(float), expected)
+        same(second.astype(float), np.zeros(len(x)))
+
+
+def test_logarithm_of_a_sum_of_two_infinities() -> None:
+    for x, expected in (([inf, inf], [0.5, 0.5]), ([inf, 2.0], [1, 0]), ([-inf, -inf], [0, 0]), ([-inf, inf], [0, 1])):
+        first, second = slopes(lambda t: np.logaddexp(t[0], t[1]), x)
+        same(first, expected)
+        same(second, [0, 0])
+    x = tg.tensor([1.5, 1.5], requires_grad=True)  # a tie of finite ones is none
+    (first,) = tg.gradients(np.logaddexp(x[0], x[1]), x, create_graph=True)
+    same(tg.gradients(first[0], x)[0].data, [0.25, -0.25])
