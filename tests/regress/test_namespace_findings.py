@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -110,3 +109,45 @@ def test_logarithm_of_a_sum_of_two_infinities() -> None:
     x = tg.tensor([1.5, 1.5], requires_grad=True)  # a tie of finite ones is none
     (first,) = tg.gradients(np.logaddexp(x[0], x[1]), x, create_graph=True)
     same(tg.gradients(first[0], x)[0].data, [0.25, -0.25])
+
+
+# ---- second derivatives where the first is infinite, or flat
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("name", "x", "first", "second"),
+    [
+        ("arcsin", 1, inf, inf), ("arcsin", -1, inf, -inf), ("arccos", 1, -inf, -inf), ("arccos", -1, -inf, inf),
+        ("arccosh", 1, inf, -inf), ("arccosh", inf, 0, 0), ("cbrt", 0.0, inf, -inf), ("cbrt", -0.0, inf, inf),
+        ("cbrt", inf, 0, 0), ("cbrt", -inf, 0, 0), ("sqrt", 0, inf, -inf), ("arctan", inf, 0, 0),
+        ("arctan", -inf, 0, 0), ("arcsin", 0, 1, 0), ("arctan", 0, 1, 0),
+    ],
+)  # fmt: skip
+def test_second_derivatives_at_the_ends(name: str, x: float, first: float, second: float, dtype: Any) -> None:
+    """As the limit from inside the domain has it; for cbrt from the side of the zero's sign."""
+    with np.errstate(all="ignore"):
+        found = slopes(getattr(tg, name), x, dtype)
+    assert [d.dtype for d in found] == [dtype, dtype]
+    same(found[0].astype(float), first)
+    same(found[1].astype(float), second)
+
+
+@pytest.mark.parametrize("point", [(1.0, inf), (inf, 1.0), (inf, inf), (-inf, 2.0), (0.0, 0.0), (1.0, -inf)])
+def test_angles_at_infinity_and_at_the_origin_are_flat(point: tuple[float, float]) -> None:
+    for found in slopes(lambda t: np.arctan2(t[0], t[1]), point):
+        same(found, [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("f", "second"),
+    [
+        (np.arcsin, lambda x: x / ((1 - x) * (1 + x)) ** 1.5),
+        (np.arccosh, lambda x: -x / ((x - 1) * (x + 1)) ** 1.5),
+        (np.arctan, lambda x: -2 * x / (1 + x * x) ** 2),
+        (np.cbrt, lambda x: -2 / 9 * np.cbrt(x) ** -5),
+    ],
+)
+def test_second_derivatives_are_precise_near_the_ends(f: Any, second: Any) -> None:
+    near = {np.arcsin: [1 - 1e-9, -0.5], np.arccosh: [1 + 1e-9, 1e5], np.arctan: [1e-9, 1e6], np.cbrt: [1e-9, -8.0]}[f]
+    np.testing.assert_allclose(slopes(f, near)[1], second(np.array(near)), rtol=1e-13)

@@ -19,7 +19,7 @@ Axis = Any
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """Return `axis` as a tuple of non-negative integers; a number has none, and NumPy lets it be reduced over 0 or -1."""
+    """Return `axis` as a tuple of non-negative integers; none for a number, which NumPy reduces over 0, too."""
     if axis is None or not ndim:
         return tuple(range(ndim))
     return tuple([int(n) % ndim for n in (axis if isinstance(axis, (tuple, list)) else (axis,))])
@@ -222,7 +222,9 @@ def _centred(a: Any, axis: Axis, where: Any) -> Any:
 def _freedom(g: Any, shape: tuple[int, ...], axis: Axis, where: Any, ddof: float) -> Any:
     """Return the divisor of a variance: as NumPy has it, never less than 0."""
     number = _number(g, shape, axis, where) - float(ddof)
-    return np.maximum(number, 0.0) if isinstance(number, np.ndarray) else np.asarray(number if number > 0 else 0.0, g.dtype)
+    if isinstance(number, np.ndarray):
+        return np.maximum(number, 0.0)
+    return np.asarray(number if number > 0 else 0.0, g.dtype)
 
 
 def _var_rule(g: Any, a: Any, axis: Axis, ddof: float, where: Any, correction: float | None) -> Any:

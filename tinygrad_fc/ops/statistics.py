@@ -146,7 +146,7 @@ def nanmean(a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = Fa
 
 
 def _axis(a: Any, axis: Axis) -> Axis:
-    """Return the axis; None for 0 and -1 of a number, which NumPy's ``nan...`` functions let pass, and its others not."""
+    """Return the axis; None for 0 and -1 of a number, which only NumPy's ``nan...`` functions let pass."""
     return None if axis in (0, -1) and not lifted(a).ndim else axis
 
 
