@@ -152,3 +152,68 @@ def test_angles_at_infinity_and_at_the_origin_are_flat(point: tuple[float, float
 def test_second_derivatives_are_precise_near_the_ends(f: Any, second: Any) -> None:
     near = {np.arcsin: [1 - 1e-9, -0.5], np.arccosh: [1 + 1e-9, 1e5], np.arctan: [1e-9, 1e6], np.cbrt: [1e-9, -8.0]}[f]
     np.testing.assert_allclose(slopes(f, near)[1], second(np.array(near)), rtol=1e-13)
+
+
+# ---- open meshes
+
+
+def test_an_open_mesh_of_floats_keeps_its_gradient() -> None:
+    for f in (np.ix_, tg.ix_):
+        x, y = tg.tensor([1.0, 2.0], requires_grad=True), tg.tensor([3.0, 4.0, 5.0], requires_grad=True)
+        rows, columns = f(x, y)
+        assert (rows.shape, columns.shape) == ((2, 1), (1, 3))
+        (rows * columns).sum().backward()
+        same(x.grad, [12, 12])
+        same(y.grad, [3, 3, 3])
+    with pytest.raises(ValueError, match=r"^ix_: argument 1 has shape \(1, 2\)"):
+        np.ix_(x, y[None, :2])
+    for given in ([[], [1, 2]], [np.array([True, False]), [0]]):
+        for ours, theirs in zip(tg.ix_(*given), np.ix_(*given), strict=True):
+            np.testing.assert_array_equal(ours.data, theirs, strict=True)
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    "name",
+    "acos acosh asin asinh atan atan2 atanh pow around bitwise_not bitwise_invert bitwise_left_shift "
+    "bitwise_right_shift shape ndim size ix_ row_stack nancumsum nancumprod left_shift right_shift".split(),
+)
+def test_names_that_numpy_has_too(name: str) -> None:
+    assert name in tg.__all__ or not hasattr(np, name)
+    t = tg.tensor([[1.5, 2.5]], requires_grad=True)
+    assert name != "shape" or tg.shape(t) == np.shape(t) == tg.shape([[1, 2]]) == (1, 2)
+    assert name != "ndim" or tg.ndim(t) == np.ndim(t) == 2
+    assert name != "size" or (tg.size(t), tg.size(t, 0), np.size(t, axis=1)) == (2, 1, 2)
+    assert callable(getattr(tg, name))
+
+
+def test_other_names_are_the_same_operations() -> None:
+    assert tg.acos is tg.arccos
+    assert tg.pow is tg.power
+    assert tg.atan2 is tg.arctan2
+    assert tg.around is tg.round
+    assert tg.bitwise_not is tg.bitwise_invert is tg.invert
+    assert tg.row_stack is tg.vstack
+
+
+def test_running_sums_and_products_pass_over_nan() -> None:
+    x = [2.0, nan, 3.0]
+    t = tg.tensor(x, requires_grad=True)
+    np.testing.assert_array_equal(np.nancumsum(t).data, np.nancumsum(x))
+    np.testing.assert_array_equal(np.nancumprod(t).data, np.nancumprod(x))
+    same(slopes(np.nancumsum, x)[0], [3, 0, 1])
+    same(slopes(np.nancumprod, x)[0], [1 + 1 + 3, 0, 2])
+
+
+def test_bits() -> None:
+    n = np.array([[5, 3], [6, 12]])
+    t = tg.tensor(n)
+    for f in (np.left_shift, np.right_shift):
+        np.testing.assert_array_equal(f(t, 1).data, f(n, 1), strict=True)
+    for ufunc in (np.bitwise_and, np.bitwise_or, np.bitwise_xor):
+        for options in ({}, {"axis": 1, "keepdims": True}, {"axis": None}):
+            np.testing.assert_array_equal(ufunc.reduce(t, **options).data, ufunc.reduce(n, **options))
+        with pytest.raises(TypeError, match=f"^{ufunc.__name__}.reduce: a has dtype float64"):
+            ufunc.reduce(tg.tensor([1.0], requires_grad=True))

@@ -182,6 +182,28 @@ def cumulative_prod(
     return _cumulative(x, axis, dtype, include_initial, cumprod, 1.0)
 
 
+def _without_nan(a: Any, filling: float) -> Tensor:
+    """Return `a` with a number in the place of each NaN."""
+    a = lifted(a)
+    missing = np.isnan(a.data)
+    return functions.where(missing, filling, a) if missing.any() else a
+
+
+_holes = calls(np.array([[0.5, np.nan, -0.7], [np.nan, 1.3, 0.2]]), 1)
+
+
+@derived(np.nancumsum, samples=several(_scanned, _holes))
+def nancumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Return the running sums of what is no NaN, as ``np.nancumsum``: a NaN counts as 0."""
+    return cumsum(_without_nan(a, 0.0), axis, dtype)
+
+
+@derived(np.nancumprod, samples=several(_scanned, _holes))
+def nancumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Return the running products of what is no NaN, as ``np.nancumprod``: a NaN counts as 1."""
+    return cumprod(_without_nan(a, 1.0), axis, dtype)
+
+
 for _ufunc, _record in (
     (np.add, cumsum), (np.multiply, cumprod), (np.maximum, cummax), (np.minimum, cummin), (np.logaddexp, logcumsumexp),
 ):  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..engine.dispatch import FUNCTIONS, functions
+from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
 from .derived import derived
@@ -388,9 +388,3 @@ def stack(arrays: Sequence[Any], axis: int = 0, *, dtype: Any = None, casting: s
     if dtype is not None or casting != "same_kind":
         arrays = converted("stack", arrays, dtype, casting)
     return _stacked(*arrays, axis=axis)
-
-
-# Facts, and no operations: what NumPy answers for the array.
-FUNCTIONS[np.shape] = lambda a: a.shape
-FUNCTIONS[np.ndim] = lambda a: a.ndim
-FUNCTIONS[np.size] = lambda a, axis=None: np.size(a.data, axis)
