@@ -73,7 +73,7 @@ def test_reductions_of_a_number(name: str, gradient: float, axis: int | None) ->
     same(t.grad, gradient)
 
 
-@pytest.mark.parametrize("name", ["mean", "var", "std"])
+@pytest.mark.parametrize("name", ["mean", "var", "std", "median"])
 def test_reductions_of_a_number_that_numpy_refuses(name: str) -> None:
     with pytest.raises(np.exceptions.AxisError, match=f"^{name}: "):
         getattr(np, name)(tg.tensor(3.0, requires_grad=True), axis=0)
@@ -217,3 +217,113 @@ def test_bits() -> None:
             np.testing.assert_array_equal(ufunc.reduce(t, **options).data, ufunc.reduce(n, **options))
         with pytest.raises(TypeError, match=f"^{ufunc.__name__}.reduce: a has dtype float64"):
             ufunc.reduce(tg.tensor([1.0], requires_grad=True))
+
+
+# ---- NumPy's signatures
+
+
+def test_orders_of_elements(rng: np.random.Generator) -> None:
+    for a in (rng.normal(size=(2, 3, 4)), np.asfortranarray(rng.normal(size=(2, 3))), rng.normal(size=(2, 3, 4))[::-1],
+              rng.normal(size=(2, 3, 4)).transpose(1, 2, 0), np.array(1.5)):  # fmt: skip
+        t = tg.tensor(a, requires_grad=True)
+        t._array = a  # of this layout
+        weights = rng.normal(size=a.size)
+        for order in "CFAK":
+            for f in (np.ravel, lambda x, order: x.ravel(order), lambda x, order: x.flatten(order)):
+                np.testing.assert_array_equal(f(t, order).data, f(a, order))
+            (d,) = tg.gradients((t.ravel(order) * weights).sum(), t)
+            np.testing.assert_array_equal(d.data.ravel(), weights[np.argsort(flat_order(a, order))])
+            if order != "K":
+                np.testing.assert_array_equal(t.reshape((a.size, 1), order=order).data, a.reshape((-1, 1), order=order))
+                np.testing.assert_array_equal(np.reshape(t, -1, order, copy=True).data, np.reshape(a, -1, order))
+            assert t.copy(order).data.strides == a.copy(order).strides
+            assert np.copy(t, order=order).data.strides == np.copy(a, order=order).strides
+            assert t.astype(np.float32, order).data.strides == a.astype(np.float32, order).strides
+
+
+def flat_order(a: np.ndarray, order: str) -> np.ndarray:
+    """Return which elements, counted in C order, stand one after the other in this order."""
+    places = np.empty_like(a, dtype=int, order="K")
+    places[...] = np.arange(a.size).reshape(a.shape)
+    fortran = order == "F" or (order == "A" and a.flags.fnc)
+    return places.ravel("K" if order == "K" else "F" if fortran else "C")
+
+
+def test_casts_and_copies() -> None:
+    t = tg.tensor([1.0, 2.0], requires_grad=True)
+    assert np.shares_memory(t.astype(float, copy=False).data, t.data)
+    assert not np.shares_memory(t.astype(float).data, t.data)
+    with pytest.raises(TypeError, match=r"^astype: Cannot cast.*'safe'"):
+        t.astype(np.float32, casting="safe")
+    with pytest.raises(ValueError, match="^astype: device is 'gpu'"):
+        np.astype(t, np.float32, device="gpu")
+    assert not np.shares_memory(np.reshape(t, (2, 1), copy=True).data, t.data)
+    assert np.shares_memory(np.reshape(t, (2, 1), copy=False).data, t.data)
+    with pytest.raises(ValueError, match="^reshape: Unable to avoid creating a copy"):
+        np.reshape(tg.tensor(np.eye(2), requires_grad=True).T, 4, copy=False)
+    assert np.broadcast_to(t, (3, 2), subok=True).shape == (3, 2)
+
+
+def test_about_a_given_mean(rng: np.random.Generator) -> None:
+    a = rng.normal(size=(3, 4))
+    for f in (np.var, np.std, np.nanvar, np.nanstd):
+        t = tg.tensor(a, requires_grad=True)
+        plain = tg.gradients(f(t, axis=1).sum(), t)[0].data
+        for mean in (a.mean(1, keepdims=True), tg.tensor(a.mean(1, keepdims=True)), t.mean(1, keepdims=True).detach()):
+            out = f(t, axis=1, mean=mean)
+            np.testing.assert_allclose(out.data, f(a, axis=1), rtol=1e-13)
+            np.testing.assert_allclose(tg.gradients(out.sum(), t)[0].data, plain, rtol=1e-12)
+        with pytest.raises(TypeError, match=r"argument 'mean' takes no gradient.*mean\.detach"):
+            f(t, axis=1, mean=t.mean(1, keepdims=True))
+
+
+def test_averages_over_a_list_of_axes(rng: np.random.Generator) -> None:
+    a, w = rng.normal(size=(2, 3, 4)), rng.uniform(size=(2, 4))
+    t = tg.tensor(a, requires_grad=True)
+    np.testing.assert_allclose(np.average(t, axis=[0, 2]).data, np.average(a, axis=[0, 2]), rtol=1e-13)
+    np.testing.assert_allclose(np.average(t, [0, 2], w).data, np.average(a, [0, 2], w), rtol=1e-13)
+    np.testing.assert_array_equal(np.median(t, overwrite_input=True).data, np.median(a))
+    np.testing.assert_array_equal(np.quantile(t, 0.3, 1, None, False, "lower", True).data,
+                                  np.quantile(a, 0.3, 1, None, False, "lower", True))  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors")
+@pytest.mark.parametrize("shapes", [((2,), (2,)), ((4, 2), (2,)), ((3,), (4, 2)), ((4, 2), (1, 3))])
+def test_cross_products_in_the_plane(shapes: Any, rng: np.random.Generator) -> None:
+    a, b = [rng.normal(size=shape) for shape in shapes]
+    x, y = tg.tensor(a, requires_grad=True), tg.tensor(b, requires_grad=True)
+    out = np.cross(x, y)
+    np.testing.assert_array_equal(out.data, np.cross(a, b))
+    g = rng.normal(size=out.shape)
+    (d,) = tg.gradients(out, x, g)  # bilinear: the change along v is exact
+    v = rng.normal(size=a.shape)
+    np.testing.assert_allclose((d.data * v).sum(), (g * np.cross(v, b)).sum(), rtol=1e-12)
+    with pytest.warns(DeprecationWarning, match="2-dimensional vectors"):
+        np.cross(x, y)
+
+
+def test_margins_of_tensors() -> None:
+    t, c = tg.tensor([[1.0, 2.0]], requires_grad=True), tg.tensor(5.0, requires_grad=True)
+    np.pad(t, 1, constant_values=c).sum().backward()
+    same(t.grad, [[1, 1]])
+    same(c.grad, 10)
+    c = tg.tensor(5.0, requires_grad=True)
+    out = np.pad(t, ((0, 0), (1, 2)), constant_values=((0, 0), (c, 7.0)))
+    np.testing.assert_array_equal(out.data, [[5, 1, 2, 7, 7]])
+    assert tg.gradients(out.sum(), c)[0].item() == 1.0
+    with pytest.raises(TypeError, match=r"^pad: constant_values needs a gradient and array has dtype int64: convert"):
+        np.pad(tg.tensor([1, 2]), 1, constant_values=c)
+
+
+def test_pseudo_inverse_and_singular_values_of_one_triangle(rng: np.random.Generator) -> None:
+    a = rng.normal(size=(3, 3))  # only the lower triangle is read
+    t = tg.tensor(a, requires_grad=True)
+    np.testing.assert_allclose(np.linalg.pinv(t, hermitian=True).data, np.linalg.pinv(a, hermitian=True), rtol=1e-10)
+    for ours, theirs in zip(np.linalg.svd(t, hermitian=True), np.linalg.svd(a, hermitian=True), strict=True):
+        np.testing.assert_allclose(ours.data, theirs, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(np.linalg.svd(t, compute_uv=False, hermitian=True).data,
+                               np.linalg.svd(a, compute_uv=False, hermitian=True), rtol=1e-13)  # fmt: skip
+    for f in (lambda t: np.linalg.pinv(t, hermitian=True).sum(), lambda t: np.linalg.svd(t, hermitian=True).S.sum()):
+        assert tg.gradcheck(f, t)
+        (d,) = tg.gradients(f(t), t)
+        assert not np.triu(d.data, 1).any()

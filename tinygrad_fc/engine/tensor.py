@@ -322,15 +322,15 @@ class Tensor:
     def diagonal(self, *args: int, **k: int) -> Tensor: return functions.diagonal(self, *args, **k)
     def trace(self, *args: Any, **k: Any) -> Tensor: return functions.trace(self, *args, **k)
     def dot(self, b: Any) -> Tensor: return functions.dot(self, b)
-    def reshape(self, *shape: Any) -> Tensor: return functions.reshape(self, shape[0] if len(shape) == 1 else shape)
-    def ravel(self) -> Tensor: return functions.reshape(self, -1)
-    def flatten(self) -> Tensor: return functions.reshape(self, -1)
+    def reshape(self, *n: Any, **k: Any) -> Tensor: return functions.reshape(self, n[0] if len(n) == 1 else n, **k)
+    def ravel(self, order: str = "C") -> Tensor: return functions.ravel(self, order)
+    def flatten(self, order: str = "C") -> Tensor: return functions.ravel(self, order)
     def transpose(self, *axes: Any) -> Tensor:
         return functions.transpose(self, axes if len(axes) > 1 else axes[0] if axes else None)
     def swapaxes(self, axis1: int, axis2: int) -> Tensor: return functions.swapaxes(self, axis1, axis2)
     def squeeze(self, axis: Any = None) -> Tensor: return functions.squeeze(self, axis)
-    def astype(self, dtype: npt.DTypeLike) -> Tensor: return functions.astype(self, dtype)
-    def copy(self) -> Tensor: return functions.copy(self)
+    def astype(self, dtype: npt.DTypeLike, *a: Any, **k: Any) -> Tensor: return functions.astype(self, dtype, *a, **k)
+    def copy(self, order: str = "C") -> Tensor: return functions.copy(self, order)
 
 
 def constant(data: np.ndarray, name: str | None = None) -> Tensor:

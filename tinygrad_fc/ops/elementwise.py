@@ -17,7 +17,7 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
-from .derived import derived
+from .derived import derived, here
 from .rounding import numbers, remainder
 from .samples import binary, calls, several, unary
 from .slopes import arccosh_slope, arcsin_slope, arctan_slope, cbrt_rule, sinc_rule
@@ -139,8 +139,16 @@ def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, n
     return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 
 
-def _astype(x: Any, dtype: Any) -> Any:
-    return np.asarray(x).astype(dtype)
+def _astype(
+    x: Any, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True,
+    device: Any = None,
+) -> Any:  # fmt: skip
+    here("astype", device)
+    return np.asarray(x).astype(dtype, order=order, casting=casting, copy=copy)
+
+
+def _copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
+    return np.array(a, order=order)
 
 
 # ---- arithmetic
@@ -171,7 +179,8 @@ absolute   = op(np.absolute,   x=lambda g, x: g * np.sign(x),                   
 fabs       = op(np.fabs,       x=lambda g, x: g * np.sign(x),                          samples=unary(gap=0.1))
 sign       = op(np.sign,       x=lambda g: np.zeros_like(g),                           samples=unary(gap=0.1))
 sigmoid    = op(_sigmoid,      x=lambda g, out: g * out * (1.0 - out),                 samples=unary(-4.0, 4.0))
-copy       = op(lambda x: np.array(x), name="copy", numpy=np.copy, x=lambda g: g,      samples=unary())
+copy       = op(_copy,         numpy=np.copy, a=lambda g: g,
+                samples=several(unary(), calls((2, 3), "F"), calls((2, 3), order="A")))
 
 # ---- circular and hyperbolic functions; angles
 
@@ -255,7 +264,8 @@ nan_to_num = op(
     samples=several(unary(), calls(np.array([1.0, np.nan, np.inf, -np.inf]), nan=0.5, posinf=2.0, neginf=-2.0)),
 )  # fmt: skip
 
-astype = op(_astype, numpy=np.astype, x=lambda g: g, broadcasts=True, samples=calls((2, 3), np.float64))
+astype = op(_astype, numpy=np.astype, x=lambda g: g, broadcasts=True,
+            samples=several(calls((2, 3), np.float64), calls((2, 3), np.float64, copy=False, device="cpu")))
 
 # ---- what picks among several arrays
 

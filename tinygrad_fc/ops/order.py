@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
-from .derived import derived
+from .derived import derived, numeric
 from .elementwise import where as _select
 from .indexing import flat, grid, index_set, read, whole_numbers
 from .samples import calls, several
@@ -42,7 +42,7 @@ def _condition(name: str, condition: Any) -> Any:
 
 def _numbers(value: Any) -> Any:
     """Return the array of a tensor: for results that are constant."""
-    return value.data if isinstance(value, Tensor) else np.asarray(value)
+    return value.data if isinstance(value, Tensor) else numeric(value)
 
 
 def _constant(array: Any) -> Tensor:

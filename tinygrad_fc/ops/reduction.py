@@ -98,16 +98,18 @@ def _delta(ddof: float, correction: float | None) -> float:
 
 def _var(
     a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True,
-    correction: float | None = None,
+    correction: float | None = None, mean: Any = None,
 ) -> Any:  # fmt: skip
-    return np.var(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where)
+    about: dict[str, Any] = {} if mean is None else {"mean": mean}
+    return np.var(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where, **about)
 
 
 def _std(
     a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True,
-    correction: float | None = None,
+    correction: float | None = None, mean: Any = None,
 ) -> Any:  # fmt: skip
-    return np.std(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where)
+    about: dict[str, Any] = {} if mean is None else {"mean": mean}
+    return np.std(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where, **about)
 
 
 def _nanmax(a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
@@ -209,9 +211,11 @@ def _prod_rule(g: Any, a: Any, out: Any, axis: Axis, initial: Any, where: Any) -
     return _chosen(d * np.transpose(moved, tuple(np.argsort(order).tolist())), where)
 
 
-def _centred(a: Any, axis: Axis, where: Any) -> Any:
-    """Return the distances from the mean, 0 for what is left out."""
+def _centred(a: Any, axis: Axis, where: Any, mean: Any) -> Any:
+    """Return the distances from the mean, or from what was given for it, 0 for what is left out."""
     axes = axes_of(axis, a.ndim)
+    if mean is not None:
+        return _chosen(a - np.asarray(mean, a.dtype), where)
     if where is True:
         return a - np.mean(a, axis=axes, keepdims=True)
     number = _number(a, a.shape, axis, where)
@@ -227,18 +231,20 @@ def _freedom(g: Any, shape: tuple[int, ...], axis: Axis, where: Any, ddof: float
     return np.asarray(number if number > 0 else 0.0, g.dtype)
 
 
-def _var_rule(g: Any, a: Any, axis: Axis, ddof: float, where: Any, correction: float | None) -> Any:
+def _var_rule(g: Any, a: Any, axis: Axis, ddof: float, where: Any, correction: float | None, mean: Any) -> Any:
     a = _cast(a, g)
     freedom = _freedom(g, a.shape, axis, where, _delta(ddof, correction))
-    return _chosen(kept(g, a.shape, axis) * _centred(a, axis, where) * 2.0 / freedom, where)
+    return _chosen(kept(g, a.shape, axis) * _centred(a, axis, where, mean) * 2.0 / freedom, where)
 
 
-def _std_rule(g: Any, a: Any, out: Any, axis: Axis, ddof: float, where: Any, correction: float | None) -> Any:
+def _std_rule(
+    g: Any, a: Any, out: Any, axis: Axis, ddof: float, where: Any, correction: float | None, mean: Any
+) -> Any:
     a, scale = _cast(a, g), kept(out, a.shape, axis)
     freedom = _freedom(g, a.shape, axis, where, _delta(ddof, correction))
     flat = scale == 0
     # Without a degree of freedom the deviation is infinite, and so is its slope; not an infinite part of it.
-    d = kept(g, a.shape, axis) * _centred(a, axis, where) / np.where(flat | (freedom == 0), 1.0, scale) / freedom
+    d = kept(g, a.shape, axis) * _centred(a, axis, where, mean) / np.where(flat | (freedom == 0), 1.0, scale) / freedom
     return _chosen(np.where(flat, 0.0, d), where)
 
 
@@ -259,7 +265,8 @@ _masked = several(calls((3, 4), axis=1, where=_mask), calls((3, 4), where=_mask[
                   calls((3, 4), 0, np.float64, where=_mask))  # fmt: skip
 _started = several(calls((3, 4), axis=1, initial=1.5), calls((3, 4), axis=0, initial=0.5, where=_mask))
 _spreads = several(_masked, calls((3, 4), axis=1, ddof=1), calls((3, 4), axis=1, correction=1, where=_mask),
-                   calls((2, 3, 2), axis=(0, 2), keepdims=True))  # fmt: skip
+                   calls((2, 3, 2), axis=(0, 2), keepdims=True),
+                   calls((3, 4), 1, mean=0.5), calls((3, 4), mean=0.5, where=_mask))  # fmt: skip
 _bounds: Any = {"axis": 1, "initial": 0.4, "where": _mask}
 _ordered = several(reduction(distinct=True), calls(np.arange(12.0).reshape(3, 4) % 5 / 2 - 1.2, **_bounds))
 _holes = np.array([[0.5, np.nan, -0.7, 1.1], [1.3, 0.2, np.nan, np.nan], [0.9, -0.4, 1.6, -1.9]])
