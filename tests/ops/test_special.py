@@ -72,6 +72,19 @@ def test_edges_of_special_functions() -> None:
         np.testing.assert_allclose(t.grad, gradient, rtol=1e-15, err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp", "polygamma"])
+def test_scipys_plain_functions_lose_no_gradient_in_silence(name: str) -> None:
+    """They are no ufuncs and do not ask tensors: docs/numpy.md names the cure, which is ours of the same name."""
+    t = tg.tensor([0.5, 1.5], requires_grad=True)
+    arguments = (1, t) if name == "polygamma" else (t,)
+    with pytest.raises(TypeError, match="needs a gradient and cannot become a plain array"):
+        getattr(scipy.special, name)(*arguments)
+    out = getattr(tg.special, name)(*arguments)
+    assert out.requires_grad
+    expected = getattr(scipy.special, name)(*[item.data if item is t else item for item in arguments])
+    np.testing.assert_allclose(out.data, expected, rtol=1e-14)
+
+
 def test_scipy_may_come_first_and_alone() -> None:
     """Whoever calls SciPy's function on a tensor need not have said ``tg.special`` before."""
     code = (

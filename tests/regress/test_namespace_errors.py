@@ -35,7 +35,7 @@ CALLS = [
     (tg.hypot, (M, None), {}, AttributeError, "^hypot: "),
     (tg.linalg.eigh, (M, None), {}, AttributeError, "^eigh: "),
     (tg.sort, (M,), {"axsi": 1}, TypeError,
-     r"^sort: keyword 'axsi' is not supported on tensors; expected a, axis, kind, order, stable. Did you mean 'axis'\?"),
+     r"^sort: keyword 'axsi' is not supported on tensors; expected a, axis, kind, order, stable. Did"),
     (tg.quantile, (M,), {}, TypeError, "^quantile: missing 1 required positional argument: 'q'; expected a, q,"),
     (tg.sort, (M, 1, 2, 3, 4, 5), {}, TypeError, "^sort: takes from 1 to 4 positional arguments"),
     (tg.atleast_1d, (), {"a": M}, TypeError, r"^atleast_1d: keyword 'a' .* expected \*arys\."),
