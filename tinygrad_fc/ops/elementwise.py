@@ -81,10 +81,12 @@ def _share(g: Any, x: Any, y: Any, out: Any, scale: float) -> Any:
     By the difference, which knows more digits than `out`. Where both are -inf each share is 0, as in ``logsumexp``, and
     where both are +inf it is a half.
     """
-    none, zero = np.equal(out, -math.inf), np.zeros_like(out)
-    even = np.isinf(out) & np.equal(x, y)  # nothing to subtract: two of the same infinity
+    endless = np.asarray(np.isinf(out))
+    if not endless.any():
+        return g * _logistic((x - y) * scale)
+    even, zero = endless & np.equal(x, y), np.zeros_like(out)  # nothing to subtract: two of the same infinity
     ahead = np.where(even, zero, x) - np.where(even, zero, y)
-    return np.where(none, 0.0, g * _logistic(ahead * scale))
+    return np.where(np.equal(out, -math.inf), 0.0, g * _logistic(ahead * scale))
 
 
 def _leg(g: Any, x: Any, out: Any) -> Any:

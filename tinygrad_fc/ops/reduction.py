@@ -228,7 +228,7 @@ def _freedom(g: Any, shape: tuple[int, ...], axis: Axis, where: Any, ddof: float
     number = _number(g, shape, axis, where) - float(ddof)
     if isinstance(number, np.ndarray):
         return np.maximum(number, 0.0)
-    return np.asarray(number if number > 0 else 0.0, g.dtype)
+    return number if number > 0 else 0.0
 
 
 def _var_rule(g: Any, a: Any, axis: Axis, ddof: float, where: Any, correction: float | None, mean: Any) -> Any:
