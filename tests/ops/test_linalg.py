@@ -155,6 +155,7 @@ REFUSED = [
     (lambda: np.tensordot(SQUARE, SQUARE, axes=3), ValueError, "axes=3, expected 0 to 2"),
     (lambda: np.tensordot(SQUARE, np.ones((3, 3)), axes=1), ValueError, "lengths of the axes"),
     (lambda: np.cross(np.ones(4), SQUARE), ValueError, "incompatible dimensions for cross product"),
+    (lambda: np.linalg.cross(SQUARE, SQUARE), ValueError, r"^linalg\.cross: the vectors have 2 and 2 elements"),
     (lambda: np.vdot(SQUARE, np.ones(3)), ValueError, "vdot: given 4 and 3 elements"),
     (lambda: np.inner(SQUARE, np.ones(3)), ValueError, "inner: given shapes"),
     (lambda: np.linalg.vecdot(SQUARE, np.ones(1)), ValueError, "vecdot: the vectors have 2 and 1"),

@@ -364,6 +364,10 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 @derived(np.linalg.cross, name="linalg_cross", samples=several(calls((2, 3), (3,)), calls((3, 2), (3, 2), axis=0)))
 def _linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """Return the cross products of vectors of three elements, as ``np.linalg.cross``."""
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    lengths = [x.shape[normalize_axis_index(axis, x.ndim)] for x in (x1, x2)]
+    if lengths != [3, 3]:
+        raise ValueError(f"linalg.cross: the vectors have {lengths[0]} and {lengths[1]} elements, expected 3.")
     return cross(x1, x2, axis=axis)
 
 
