@@ -71,7 +71,7 @@ __all__ += sorted({*_ROOMS, *_LATE, *_OTHER_NAMES, *_NUMPYS} - {*__all__})
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{'ops.' if name == 'special' else ''}{name}")
+        return importlib.import_module(f"{__name__}.{name}")
     if name in _LATE:
         return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
     name = _OTHER_NAMES.get(name, name)

@@ -58,8 +58,11 @@ def test_empty_has_the_shape() -> None:
     out = creation.empty((2, 3), f32, requires_grad=True)
     assert (out.shape, out.dtype, out.requires_grad) == ((2, 3), f32, True)
     for make in (creation.empty, creation.zeros, creation.ones):
-        with pytest.raises(TypeError, match="order"):
-            make(2, order="F")
+        assert make((2, 3), order="F", device="cpu", like=out).data.flags.fnc
+        with pytest.raises(ValueError, match="device is 'gpu', expected 'cpu'"):
+            make(2, device="gpu")
+        with pytest.raises(TypeError, match="like is a list"):
+            make(2, like=[1.0])
     with pytest.raises(TypeError, match="asarray: given dtype"):
         creation.asarray(["a"])
 
@@ -91,8 +94,9 @@ def test_like_another() -> None:
         assert not like(x).requires_grad
         for kwargs, shape, dtype in (({}, (2, 3), f32), ({"dtype": int}, (2, 3), int), ({"shape": 4}, (4,), f32)):
             assert (like(x, **kwargs).shape, like(x, **kwargs).dtype) == (shape, dtype)
-        with pytest.raises(TypeError, match="subok"):
-            like(x, subok=False)
+        assert like(x, subok=False, order="F").data.flags.fnc
+        with pytest.raises(ValueError, match=f"^{like.__name__}: device is 'gpu'"):
+            like(x, device="gpu")
 
 
 def test_asarray_copies_only_what_it_must() -> None:

@@ -214,7 +214,8 @@ def test_where_hides_what_it_does_not_select() -> None:
     [
         ([-inf, -inf], -inf, [0, 0]), ([-inf, 0.0], 0, [0, 1]), ([1e3, 1e3], 1e3 + LN2, [0.5, 0.5]),
         ([-1e3, 0.0], 0, [0, 1]),
-        ([-1e300, -1e300], -1e300, [0.5, 0.5]), ([inf, 0.0], inf, [nan, nan]), ([nan, 0.0], nan, [nan, nan]),
+        ([-1e300, -1e300], -1e300, [0.5, 0.5]), ([inf, 0.0], inf, [1, 0]), ([inf, 1e4, inf], inf, [0.5, 0, 0.5]),
+        ([nan, 0.0], nan, [nan, nan]),
         ([7.0], 7, [1]),
     ],
 )  # fmt: skip

@@ -86,7 +86,7 @@ BINARY = [
     ("arctan2", inf, inf, pi / 4, 0, 0), ("arctan2", nan, 1, nan, nan, nan),
     ("logaddexp", -inf, -inf, -inf, 0, 0), ("logaddexp", -inf, 1, 1, 0, 1), ("logaddexp", inf, 1, inf, 1, 0),
     ("logaddexp", 1e4, 1e4, 1e4 + math.log(2), 0.5, 0.5), ("logaddexp", 1e4, -1e4, 1e4, 1, 0),
-    ("logaddexp", inf, inf, inf, nan, nan), ("logaddexp", nan, 1, nan, nan, nan),
+    ("logaddexp", inf, inf, inf, 0.5, 0.5), ("logaddexp", nan, 1, nan, nan, nan),
     ("logaddexp2", -inf, -inf, -inf, 0, 0), ("logaddexp2", 3, 3, 4, 0.5, 0.5), ("logaddexp2", 1, -inf, 1, 1, 0),
     ("copysign", -2, 3, 2, -1, 0), ("copysign", 2, -0.0, -2, -1, 0), ("copysign", 0, -1, 0, 0, 0),
     ("copysign", inf, -1, -inf, -1, 0),

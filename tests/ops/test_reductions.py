@@ -287,9 +287,9 @@ def test_single_numbers(name: str) -> None:
 _t = tg.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
 REFUSALS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: np.sum(_t, out=np.zeros(())), TypeError, "'out'"),
-    (lambda: np.var(_t, mean=2.0), TypeError, "'mean'"),
-    (lambda: np.quantile(_t, 0.5, weights=[1.0]), TypeError, "'weights'"),
-    (lambda: np.median(_t, overwrite_input=True), TypeError, "'overwrite_input'"),
+    (lambda: np.var(_t, mean=_t.mean()), TypeError, "var: argument 'mean' takes no gradient.*pass mean.detach"),
+    (lambda: np.quantile(_t, 0.5, weights=[1.0]), TypeError, "^quantile: weights= is not supported on tensors"),
+    (lambda: np.median(_t, out=np.zeros(())), TypeError, "^median: out= is not supported on tensors"),
     (lambda: np.quantile(_t, 1.5), ValueError, "range"),
     (lambda: np.percentile(_t, [50.0, 101.0]), ValueError, "range"),
     (lambda: np.quantile(_t, 0.5, method="cubic"), ValueError, "'cubic'.*'linear'"),

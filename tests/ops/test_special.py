@@ -13,7 +13,8 @@ import scipy.special
 import tinygrad_fc as tg
 
 
-@pytest.mark.parametrize("name", ["expit", "log_expit", "logit", "erf", "erfc", "gammaln", "digamma", "entr"])
+@pytest.mark.parametrize("name", ["expit", "log_expit", "logit", "erf", "erfc", "gammaln", "digamma", "entr",
+                                  "gamma", "loggamma", "erfinv", "erfcinv", "ndtr", "log_ndtr", "i0", "i1", "exp10"])
 def test_scipys_own_functions_take_tensors(name: str) -> None:
     x = np.array([0.2, 0.5, 0.8])
     t = tg.tensor(x, requires_grad=True)
@@ -21,6 +22,67 @@ def test_scipys_own_functions_take_tensors(name: str) -> None:
     np.testing.assert_array_equal(theirs.data, getattr(scipy.special, name)(x))
     np.testing.assert_array_equal(ours.data, theirs.data)
     assert theirs.requires_grad
+
+
+@pytest.mark.parametrize("name", ["beta", "betaln", "kl_div", "xlog1py", "xlogy", "rel_entr", "iv"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scipys_functions_of_two_arguments(name: str, dtype: Any) -> None:
+    x = np.array([0.2, 0.5, 0.8], dtype)
+    t = tg.tensor(x, requires_grad=True)
+    for f in (getattr(scipy.special, name), getattr(tg.special, name)):
+        out = f(1.5, t)
+        assert out.dtype == dtype
+        np.testing.assert_allclose(out.data, getattr(scipy.special, name)(1.5, x), rtol=1e-6)
+        assert tg.gradients(out.sum(), t)[0].dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["expm1", "log1p", "cbrt", "exp2"])
+def test_scipys_own_ufuncs_of_numpys_functions(name: str) -> None:
+    t = tg.tensor([0.2, 0.5], requires_grad=True)
+    assert getattr(scipy.special, name) is not getattr(np, name)
+    out = getattr(scipy.special, name)(t)
+    np.testing.assert_allclose(out.data, getattr(np, name)(t.data), rtol=1e-15)
+    assert out.requires_grad
+
+
+def test_log_ndtr_far_out() -> None:
+    """The derivative in the tails: -x + 1/x - ... far to the left (A&S 26.2.12), and 0 far to the right."""
+    for x in (-40.0, -1e3, -1e6):
+        t = tg.tensor(x, requires_grad=True)
+        (d,) = tg.gradients(tg.special.log_ndtr(t), t, create_graph=True)
+        mills = sum((-1) ** k * factor / x ** (2 * k) for k, factor in enumerate((1, 1, 3, 15)))
+        np.testing.assert_allclose(d.item(), -x / mills, rtol=1e-9 if x == -40 else 1e-13)
+        np.testing.assert_allclose(tg.gradients(d, t)[0].item(), -1.0, rtol=2e-3)
+    with np.errstate(under="ignore"):
+        t = tg.tensor(50.0, requires_grad=True)
+        (d,) = tg.gradients(tg.special.log_ndtr(t), t, create_graph=True)
+        assert (d.item(), tg.gradients(d, t)[0].item()) == (0.0, -0.0)
+
+
+def test_edges_of_special_functions() -> None:
+    for name, x, gradient in (
+        ("i1", 0.0, 0.5), ("i0", 0.0, 0.0), ("gamma", 1.0, -np.euler_gamma), ("loggamma", -0.5, np.nan),
+        ("erfinv", 1.0, np.inf), ("erfinv", 0.0, np.pi**0.5 / 2), ("erfcinv", 0.0, -np.inf), ("ndtr", np.inf, 0.0),
+        ("kl_div", 0.0, -np.inf), ("xlog1py", 0.0, np.log(3.0)),
+    ):  # fmt: skip
+        t = tg.tensor(x, requires_grad=True)
+        with np.errstate(all="ignore"):
+            f = getattr(tg.special, name)
+            (f(t, 2.0) if name in ("kl_div", "xlog1py") else f(t)).backward()
+        np.testing.assert_allclose(t.grad, gradient, rtol=1e-15, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp", "polygamma"])
+def test_scipys_plain_functions_lose_no_gradient_in_silence(name: str) -> None:
+    """They are no ufuncs and do not ask tensors: docs/numpy.md names the cure, which is ours of the same name."""
+    t = tg.tensor([0.5, 1.5], requires_grad=True)
+    arguments = (1, t) if name == "polygamma" else (t,)
+    with pytest.raises(TypeError, match="needs a gradient and cannot become a plain array"):
+        getattr(scipy.special, name)(*arguments)
+    out = getattr(tg.special, name)(*arguments)
+    assert out.requires_grad
+    expected = getattr(scipy.special, name)(*[item.data if item is t else item for item in arguments])
+    np.testing.assert_allclose(out.data, expected, rtol=1e-14)
 
 
 def test_scipy_may_come_first_and_alone() -> None:

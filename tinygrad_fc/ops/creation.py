@@ -1,4 +1,4 @@
-"""Creation: arrays made from nothing, as tensors; grids; and matrices made of their diagonals and triangles."""
+"""Creation: arrays made from nothing, as tensors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.node import leaf
 from ..engine.tensor import Tensor, constant
-from .derived import derived
+from .derived import derived, here
 from .elementwise import astype, power
 from .elementwise import copy as copied
 from .samples import calls, several
-from .shaping import as_tensor, broadcast_arrays, broadcast_to, diagonal, embed_diagonal, expand_dims, ravel, reshape
+from .shaping import as_tensor, broadcast_arrays, broadcast_to, expand_dims
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,6 +42,13 @@ def _made(function: str, array: np.ndarray, requires_grad: bool, name: str | Non
     return result
 
 
+def _plain(function: str, device: Any, like: Any) -> None:
+    """Check what NumPy's creation functions take beside, and what makes no difference here."""
+    here(function, device)
+    if like is not None and not isinstance(like, (Tensor, np.ndarray)):
+        raise TypeError(f"{function}: like is a {type(like).__name__}, expected a tensor, an array or None.")
+
+
 def _computed(function: str, result: Tensor, requires_grad: bool, name: str | None) -> Tensor:
     """Return a tensor that was computed from others, which decide whether it needs a gradient."""
     if requires_grad and not result.requires_grad:
@@ -55,8 +62,9 @@ def _computed(function: str, result: Tensor, requires_grad: bool, name: str | No
 
 
 def zeros(
-    shape: Shape, dtype: npt.DTypeLike = float, *, requires_grad: bool = False, name: str | None = None
-) -> Tensor:
+    shape: Shape, dtype: npt.DTypeLike = float, order: Any = "C", *, requires_grad: bool = False,
+    name: str | None = None, device: str | None = None, like: Any = None,
+) -> Tensor:  # fmt: skip
     """Return a tensor of zeros.
 
     Parameters
@@ -65,10 +73,14 @@ def zeros(
         Lengths of the axes.
     dtype : dtype
         Element type.
+    order : {"C", "F"}
+        Which index runs first in memory, the last one or the first.
     requires_grad : bool
         Whether gradients are wanted; the dtype must then be floating point.
     name : str, optional
         Name for messages and drawings.
+    device, like
+        For NumPy's sake: "cpu" or None, and an array, a tensor or None. Neither changes anything.
 
     Returns
     -------
@@ -80,24 +92,31 @@ def zeros(
     TypeError
         If `requires_grad` is set and the dtype is not floating point.
     """
-    return _made("zeros", np.zeros(shape, dtype), requires_grad, name)
+    _plain("zeros", device, like)
+    return _made("zeros", np.zeros(shape, dtype, order), requires_grad, name)
 
 
-def ones(shape: Shape, dtype: npt.DTypeLike = float, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
+def ones(
+    shape: Shape, dtype: npt.DTypeLike = float, order: Any = "C", *, requires_grad: bool = False,
+    name: str | None = None, device: str | None = None, like: Any = None,
+) -> Tensor:  # fmt: skip
     """Return a tensor of ones; the parameters are those of `zeros`."""
-    return _made("ones", np.ones(shape, dtype), requires_grad, name)
+    _plain("ones", device, like)
+    return _made("ones", np.ones(shape, dtype, order), requires_grad, name)
 
 
 def empty(
-    shape: Shape, dtype: npt.DTypeLike = float, *, requires_grad: bool = False, name: str | None = None
-) -> Tensor:
+    shape: Shape, dtype: npt.DTypeLike = float, order: Any = "C", *, requires_grad: bool = False,
+    name: str | None = None, device: str | None = None, like: Any = None,
+) -> Tensor:  # fmt: skip
     """Return a tensor whose values are whatever the memory held; the parameters are those of `zeros`."""
-    return _made("empty", np.empty(shape, dtype), requires_grad, name)
+    _plain("empty", device, like)
+    return _made("empty", np.empty(shape, dtype, order), requires_grad, name)
 
 
 def full(
-    shape: Shape, fill_value: Any, dtype: npt.DTypeLike | None = None, *, requires_grad: bool = False,
-    name: str | None = None,
+    shape: Shape, fill_value: Any, dtype: npt.DTypeLike | None = None, order: Any = "C", *,
+    requires_grad: bool = False, name: str | None = None, device: str | None = None, like: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return a tensor filled with `fill_value`, a number or what broadcasts to `shape`.
 
@@ -109,54 +128,73 @@ def full(
         What stands in each place. The gradient of a tensor's is the sum over the places.
     dtype : dtype, optional
         Element type; that of `fill_value` by default.
-    requires_grad, name
+    order, requires_grad, name, device, like
         As in `zeros`; `requires_grad` asks for a leaf, and so cannot stand beside a tensor as `fill_value`.
     """
+    _plain("full", device, like)
     if isinstance(fill_value, Tensor):
-        return _computed("full", _filled(shape, fill_value, dtype), requires_grad, name)
-    return _made("full", np.full(shape, fill_value, dtype), requires_grad, name)
+        return _computed("full", _filled(shape, fill_value, dtype, order), requires_grad, name)
+    return _made("full", np.full(shape, fill_value, dtype, order), requires_grad, name)
 
 
-def _filled(shape: Shape, value: Tensor, dtype: npt.DTypeLike | None) -> Tensor:
+def _filled(shape: Shape, value: Tensor, dtype: npt.DTypeLike | None, order: Any) -> Tensor:
     value = value if dtype is None or value.dtype == dtype else astype(value, np.dtype(dtype))
-    return copied(broadcast_to(value, shape))
+    return copied(broadcast_to(value, shape), order)
 
 
 # ---- like another array: constants, but for what `full_like` is filled with
 
 
-@derived(np.zeros_like, samples=several(
+_LIKE = several(
     calls((2, 3)), calls((2,), np.float32), calls(np.arange(3), shape=(2, 2)), calls((2,), dtype=int, shape=4),
-), differentiable=False)  # fmt: skip
-def zeros_like(a: Any, dtype: npt.DTypeLike | None = None, *, shape: Shape | None = None) -> Tensor:
+    calls((2, 3), None, "F", False, None, device="cpu"),
+)  # fmt: skip
+
+
+@derived(np.zeros_like, samples=_LIKE, differentiable=False)
+def zeros_like(
+    a: Any, dtype: npt.DTypeLike | None = None, order: Any = "K", subok: bool = True, shape: Shape | None = None, *,
+    device: str | None = None,
+) -> Tensor:  # fmt: skip
     """Return a constant tensor of zeros in the shape and dtype of `a`, or in those given."""
-    return constant(np.zeros_like(as_tensor(a).data, dtype, shape=shape))
+    here("zeros_like", device)
+    return constant(np.zeros_like(as_tensor(a).data, dtype, order, shape=shape))
 
 
-@derived(np.ones_like, samples=several(
-    calls((2, 3)), calls((2,), np.float32), calls(np.arange(3), shape=(2, 2)), calls((2,), dtype=int, shape=4),
-), differentiable=False)  # fmt: skip
-def ones_like(a: Any, dtype: npt.DTypeLike | None = None, *, shape: Shape | None = None) -> Tensor:
+@derived(np.ones_like, samples=_LIKE, differentiable=False)
+def ones_like(
+    a: Any, dtype: npt.DTypeLike | None = None, order: Any = "K", subok: bool = True, shape: Shape | None = None, *,
+    device: str | None = None,
+) -> Tensor:  # fmt: skip
     """Return a constant tensor of ones in the shape and dtype of `a`, or in those given."""
-    return constant(np.ones_like(as_tensor(a).data, dtype, shape=shape))
+    here("ones_like", device)
+    return constant(np.ones_like(as_tensor(a).data, dtype, order, shape=shape))
 
 
 @derived(np.empty_like, samples=several(calls((0, 3)), calls((2,), np.float32, shape=(0, 2))), differentiable=False)
-def empty_like(prototype: Any, /, dtype: npt.DTypeLike | None = None, *, shape: Shape | None = None) -> Tensor:
+def empty_like(
+    prototype: Any, /, dtype: npt.DTypeLike | None = None, order: Any = "K", subok: bool = True,
+    shape: Shape | None = None, *, device: str | None = None,
+) -> Tensor:  # fmt: skip
     """Return a constant tensor in the shape and dtype of `prototype`, its values whatever the memory held."""
-    return constant(np.empty_like(as_tensor(prototype).data, dtype, shape=shape))
+    here("empty_like", device)
+    return constant(np.empty_like(as_tensor(prototype).data, dtype, order, shape=shape))
 
 
 @derived(np.full_like, samples=several(
-    calls((2, 3), ()), calls((2, 3), (3,)), calls((2,), (), shape=(2, 2)),
+    calls((2, 3), ()), calls((2, 3), (3,)), calls((2,), (), shape=(2, 2)), calls((2, 3), (3,), None, "F", True),
 ))  # fmt: skip
-def full_like(a: Any, fill_value: Any, dtype: npt.DTypeLike | None = None, *, shape: Shape | None = None) -> Tensor:
+def full_like(
+    a: Any, fill_value: Any, dtype: npt.DTypeLike | None = None, order: Any = "K", subok: bool = True,
+    shape: Shape | None = None, *, device: str | None = None,
+) -> Tensor:  # fmt: skip
     """Return `fill_value`, which takes a gradient, in the shape and dtype of `a`, or in those given."""
-    a = as_tensor(a)
-    dtype, shape = a.dtype if dtype is None else np.dtype(dtype), a.shape if shape is None else shape
+    here("full_like", device)
+    like = np.empty_like(as_tensor(a).data, None if dtype is None else np.dtype(dtype), order, shape=shape)
     if isinstance(fill_value, Tensor):
-        return _filled(shape, fill_value, dtype)
-    return constant(np.full(shape, fill_value, dtype))
+        return _filled(like.shape, fill_value, like.dtype, "F" if like.flags.fnc else "C")
+    like[...] = fill_value
+    return constant(like)
 
 
 # ---- rows of numbers
@@ -164,7 +202,7 @@ def full_like(a: Any, fill_value: Any, dtype: npt.DTypeLike | None = None, *, sh
 
 def arange(
     start: Any, stop: Any = None, step: Any = 1, dtype: npt.DTypeLike | None = None, *,
-    requires_grad: bool = False, name: str | None = None,
+    requires_grad: bool = False, name: str | None = None, device: str | None = None, like: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return evenly spaced numbers from `start` (0, where one bound is given) to just before `stop`.
 
@@ -177,6 +215,7 @@ def arange(
     requires_grad, name
         As in `zeros`.
     """
+    _plain("arange", device, like)
     start, stop, step = [_number("arange", item) for item in (start, stop, step)]
     bounds = (start,) if stop is None else (start, stop)
     return _made("arange", _arange(*bounds, step=step, dtype=dtype), requires_grad, name)
@@ -197,6 +236,7 @@ def _number(function: str, value: Any) -> Any:
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False,
     dtype: npt.DTypeLike | None = None, axis: int = 0, *, requires_grad: bool = False, name: str | None = None,
+    device: str | None = None,
 ) -> Any:  # fmt: skip
     """Return `num` evenly spaced numbers from `start` to `stop`, with gradients where these are tensors.
 
@@ -217,6 +257,7 @@ def linspace(
     requires_grad, name
         As in `zeros`; `requires_grad` asks for a leaf, and so cannot stand beside tensors.
     """
+    here("linspace", device)
     if not isinstance(start, Tensor) and not isinstance(stop, Tensor):
         array, step = np.linspace(start, stop, num, endpoint, retstep=True, dtype=dtype, axis=axis)
         made = _made("linspace", array, requires_grad, name)
@@ -260,88 +301,37 @@ def logspace(
 
 
 def eye(
-    N: int, M: int | None = None, k: int = 0, dtype: npt.DTypeLike = float, *,
-    requires_grad: bool = False, name: str | None = None,
+    N: int, M: int | None = None, k: int = 0, dtype: npt.DTypeLike = float, order: Any = "C", *,
+    requires_grad: bool = False, name: str | None = None, device: str | None = None, like: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return a matrix (N, M), by default (N, N), of zeros with ones on the diagonal `k` above the main one."""
-    return _made("eye", np.eye(N, M, k, dtype), requires_grad, name)
+    _plain("eye", device, like)
+    return _made("eye", np.eye(N, M, k, dtype, order), requires_grad, name)
 
 
-def identity(n: int, dtype: npt.DTypeLike = float, *, requires_grad: bool = False, name: str | None = None) -> Tensor:
+def identity(
+    n: int, dtype: npt.DTypeLike = float, *, requires_grad: bool = False, name: str | None = None, like: Any = None
+) -> Tensor:
     """Return the identity matrix (n, n); the other parameters are those of `zeros`."""
+    _plain("identity", None, like)
     return _made("identity", np.identity(n, dtype), requires_grad, name)
 
 
 def tri(
     N: int, M: int | None = None, k: int = 0, dtype: npt.DTypeLike = float, *,
-    requires_grad: bool = False, name: str | None = None,
+    requires_grad: bool = False, name: str | None = None, like: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return a matrix (N, M), by default (N, N), with ones on and below the diagonal `k` above the main one."""
+    _plain("tri", None, like)
     return _made("tri", np.tri(N, M, k, dtype), requires_grad, name)
-
-
-@derived(np.diag, samples=several(calls((3,)), calls((2,), -1), calls((2, 3)), calls((3, 2), 1), calls((2, 2), k=-1)))
-def diag(v: Any, k: int = 0) -> Any:
-    """Return the diagonal `k` above the main one of a matrix, or the square matrix with that diagonal and zeros."""
-    shape = np.shape(v)
-    if len(shape) == 2:
-        return diagonal(v, k)
-    if len(shape) != 1:
-        raise ValueError(f"diag: v has shape {shape}, expected a vector or a matrix.")
-    n = shape[0] + abs(k)
-    return embed_diagonal(v, (n, n), k, 0, 1)
-
-
-@derived(np.diagflat, samples=several(calls((2, 2)), calls((), 1), calls((3,), -2)))
-def diagflat(v: Any, k: int = 0) -> Any:
-    """Return the square matrix with the elements of `v` on the diagonal `k` above the main one, and zeros."""
-    return diag(ravel(v), k)
-
-
-def _triangle(name: str, m: Any, k: int, *, lower: bool) -> Any:
-    m = as_tensor(m)
-    if not m.ndim:
-        raise ValueError(f"{name}: m has no axes, expected a vector, a matrix or a stack of them.")
-    rows, columns = m.shape[-2:] if m.ndim > 1 else m.shape * 2
-    below, nothing = np.tri(rows, columns, k if lower else k - 1, dtype=bool), np.zeros(1, m.dtype)
-    return functions.where(below, m, nothing) if lower else functions.where(below, nothing, m)
-
-
-@derived(np.tril, samples=several(calls((3, 3)), calls((2, 2, 3), 1), calls((3, 2), k=-1), calls((2,))))
-def tril(m: Any, k: int = 0) -> Any:
-    """Return the lower triangle: zeros above the diagonal `k` above the main one."""
-    return _triangle("tril", m, k, lower=True)
-
-
-@derived(np.triu, samples=several(calls((3, 3)), calls((2, 2, 3), 1), calls((3, 2), k=-1), calls((2,))))
-def triu(m: Any, k: int = 0) -> Any:
-    """Return the upper triangle: zeros below the diagonal `k` above the main one."""
-    return _triangle("triu", m, k, lower=False)
-
-
-@derived(np.meshgrid, samples=several(
-    calls((2,), (3,)), calls((2,), (3,), (1,), indexing="ij"), calls((2,), (3,), sparse=True), calls((2,), ()),
-    calls((2,)), calls((2,), (3,), (2,), copy=False),
-))  # fmt: skip
-def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
-    """Return a tuple of the coordinates on the grid of some vectors; `indexing` "xy" puts the second vector first."""
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"meshgrid: indexing is {indexing!r}, expected 'xy' or 'ij'.")
-    places = list(range(len(xi)))
-    if indexing == "xy":
-        places[:2] = places[:2][::-1]
-    grids = tuple([reshape(x, (1,) * n + (-1,) + (1,) * (len(xi) - n - 1)) for x, n in zip(xi, places, strict=True)])
-    if not sparse:
-        grids = broadcast_arrays(*grids)
-    return tuple([copied(grid) for grid in grids]) if copy else grids
 
 
 # ---- from other arrays
 
 
 def asarray(
-    a: Any, dtype: npt.DTypeLike | None = None, *, copy: bool | None = None, requires_grad: bool = False,
-    name: str | None = None,
+    a: Any, dtype: npt.DTypeLike | None = None, order: Any = None, *, copy: bool | None = None,
+    requires_grad: bool = False, name: str | None = None, device: str | None = None, like: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return a tensor of `a`; a tensor as it is, an array not copied unless it must be (`tensor` copies always).
 
@@ -351,8 +341,12 @@ def asarray(
         The values. A tensor keeps its place in the graph.
     dtype : dtype, optional
         Element type; that of `a` by default.
+    order : {"C", "F", "A", "K"}, optional
+        How an array, or a tensor that needs no gradient, shall lie in memory; one that does stays as it is.
     copy : bool, optional
         True copies, False raises ValueError where a copy is needed, None copies where it is.
+    device, like
+        As in `zeros`.
     requires_grad : bool
         Whether gradients are wanted of a leaf of its own: not of a tensor that has them already.
     name : str, optional
@@ -363,10 +357,11 @@ def asarray(
     Tensor
         `a` itself, or a leaf that shares its memory where nothing was copied.
     """
+    _plain("asarray", device, like)
     if not isinstance(a, Tensor):
-        return _made("asarray", np.array(a, dtype=dtype, copy=copy), requires_grad, name)
+        return _made("asarray", np.array(a, dtype=dtype, order=order, copy=copy), requires_grad, name)
     if not a.requires_grad:
-        array = np.array(a.data, dtype=dtype, copy=copy)
+        array = np.array(a.data, dtype=dtype, order=order, copy=copy)
         as_it_is = array is a.data and not requires_grad and name is None
         return a if as_it_is else _made("asarray", array, requires_grad, name)
     if dtype is not None and a.dtype != dtype:
@@ -380,7 +375,10 @@ def asarray(
     return a
 
 
-def from_dlpack(x: Any, /, *, copy: bool | None = None, requires_grad: bool = False, name: str | None = None) -> Tensor:
+def from_dlpack(
+    x: Any, /, *, copy: bool | None = None, requires_grad: bool = False, name: str | None = None,
+    device: str | None = None,
+) -> Tensor:  # fmt: skip
     """Return a tensor of another library's array on the CPU, exchanged by DLPack and not copied unless it must be.
 
     Parameters
@@ -392,5 +390,6 @@ def from_dlpack(x: Any, /, *, copy: bool | None = None, requires_grad: bool = Fa
     requires_grad, name
         As in `zeros`.
     """
+    here("from_dlpack", device)
     array = np.from_dlpack(x) if copy is None else np.from_dlpack(x, copy=copy)
     return _made("from_dlpack", array, requires_grad, name)

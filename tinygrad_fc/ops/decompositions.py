@@ -1,4 +1,4 @@
-"""Decompositions: eigh, svd and qr, and what follows from them: lstsq, cond, matrix_rank. Matrices may be stacked.
+"""Decompositions: eigh, svd and qr. Matrices may be stacked.
 
 Where NumPy reads one triangle of a symmetric matrix (eigh, eigvalsh), that triangle gets the gradient, which is the
 derivative of what is computed. An operation has one result, so eigh, svd and qr are operations whose result is packed
@@ -21,26 +21,23 @@ import numpy as np
 
 from ..engine.dispatch import functions
 from ..engine.op import op
-from ..engine.tensor import Tensor, constant
+from ..engine.tensor import Tensor
 from .derived import derived
 from .inverses import (
     SQUARE,
     LinAlgError,
     constants,
     either,
-    inv,
     is_recorded,
     narrow,
     numbers,
     one_triangle,
     positive,
-    solve,
     solver_of,
     stacks,
     wide,
 )
 from .linalg import as_tensor, transposed
-from .norms import floating, norm
 from .samples import calls, several
 
 
@@ -230,8 +227,21 @@ _svd_op = op(_svd,     a=_svd_rule,     samples=_MATRICES)
 svdvals = op(_svdvals, x=_svdvals_rule, numpy=np.linalg.svdvals, samples=_MATRICES)
 
 
+def _svd_of_symmetric(a: Any, compute_uv: bool) -> Any:
+    """Return the decomposition of the symmetric matrix whose lower triangle is that of `a`, by its eigenvalues."""
+    values, vectors = eigh(a) if compute_uv else (eigvalsh(a), None)
+    order, sizes = np.argsort(np.abs(values.data), axis=-1)[..., ::-1], functions.absolute(values)
+    s = functions.take_along_axis(sizes, order)
+    if vectors is None:
+        return s
+    u = functions.take_along_axis(vectors, order[..., None, :])
+    signs = np.take_along_axis(np.sign(values.data), order, -1)
+    return SVDResult(u, s, transposed(u * signs[..., None, :]))
+
+
 @derived(np.linalg.svd, samples=several(SQUARE, stacks((3, 2), (2, 2, 3), full_matrices=False),
-                                        stacks((3, 2), compute_uv=False)))  # fmt: skip
+                                        stacks((3, 2), compute_uv=False), positive((3, 3), hermitian=True),
+                                        positive((2, 3, 3), compute_uv=False, hermitian=True)))  # fmt: skip
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """Return U, the singular values and Vᵀ, as ``np.linalg.svd``.
 
@@ -239,11 +249,11 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     ------
     TypeError
         For a matrix that is not square and needs a gradient, unless ``full_matrices=False``: the further vectors that
-        fill the space up are arbitrary. For ``hermitian=True``.
+    fill the space up are arbitrary.
     """
-    if hermitian:
-        raise TypeError("svd: hermitian=True is not supported on tensors: leave it out, or use np.linalg.eigh.")
     a = as_tensor(a)
+    if hermitian and a.dtype.kind != "c":
+        return _svd_of_symmetric(a, compute_uv)
     if not compute_uv:
         return svdvals(a)
     filled_up = full_matrices and a.ndim >= 2 and a.shape[-1] != a.shape[-2]
@@ -253,38 +263,10 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
                 f"svd: full_matrices=True of shape {a.shape} adds vectors that are arbitrary and have no gradient: "
                 f"np.linalg.svd(a, full_matrices=False)."
             )
-        return SVDResult(*constants(np.linalg.svd(a.data, full_matrices)))
+        return SVDResult(*constants(np.linalg.svd(a.data, full_matrices, hermitian=hermitian)))
     packed = _svd_op(a)
     vectors = vectors_of(packed, "svd")
     return SVDResult(vectors[..., : a.shape[-2], :], packed[..., 0, :], transposed(vectors[..., a.shape[-2] :, :]))
-
-
-@derived(np.linalg.cond, samples=several(
-    stacks((3, 3), (2, 3), (2, 3, 3)), *[stacks((3, 3), p=p) for p in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)],
-))  # fmt: skip
-def cond(x: Any, p: Any = None) -> Any:
-    """Return the condition number in the norm of order `p` (2 by default), as ``np.linalg.cond``.
-
-    Raises
-    ------
-    LinAlgError
-        If a matrix is singular and a gradient is needed: the condition number is infinite, and has none.
-    """
-    x = floating(x)
-    if not is_recorded(x):
-        return as_tensor(np.linalg.cond(x.data, p))
-    if x.ndim < 2 or not x.size:
-        raise LinAlgError(f"cond: given shape {x.shape}, expected matrices (..., m, n) with elements.")
-    if p not in (None, 2, -2):
-        return norm(x, p, (-2, -1)) * norm(inv(x), p, (-2, -1))
-    s = svdvals(x)
-    if (s.data[..., -1] <= s.data[..., 0] * (8.0 * max(x.shape[-2:]) * float(np.finfo(s.dtype).eps))).any():
-        raise LinAlgError("cond: the matrix is singular: its condition number is infinite and has no gradient.")
-    return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-
-
-matrix_rank = op(np.linalg.matrix_rank, numpy=np.linalg.matrix_rank,
-                 samples=several(stacks((3, 3), (2, 3, 2)), calls(np.ones((3, 3)))))  # fmt: skip
 
 
 # ---- QR: Q and the transpose of R, one above the other
@@ -344,43 +326,3 @@ def qr(a: Any, mode: Any = "reduced") -> Any:
     if m < n:
         r = functions.concatenate([r, transposed(q) @ a[..., m:]], axis=-1)
     return r if mode == "r" else QRResult(q, r)
-
-
-@derived(np.linalg.lstsq, samples=several(
-    calls((4, 2), (4,)), calls((4, 2), (4, 3)), calls((3, 3), (3,)), calls((2, 4), (2, 3)), calls((2, 4), (2,)),
-))  # fmt: skip
-def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, int, Any]:
-    """Return the least-squares solution of a x = b, the residuals, the rank and the singular values, as NumPy does.
-
-    Raises
-    ------
-    LinAlgError
-        If `a` needs a gradient and its rank is less than its smaller side: the solution then jumps as `a` moves.
-    """
-    a, b = as_tensor(a), as_tensor(b)
-    if not is_recorded(a, b):
-        x, residuals, rank, s = np.linalg.lstsq(a.data, b.data, rcond)
-        return constant(x), constant(residuals), int(rank), constant(s)
-    if a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:
-        raise LinAlgError(f"lstsq: given shapes {a.shape} and {b.shape}, expected (m, n) and (m,) or (m, k).")
-    (m, n), s = a.shape, svdvals(a)
-    if rcond is None or rcond < 0:
-        rcond = float(np.finfo(s.dtype).eps) * (max(m, n) if rcond is None else 1)
-    rank = int(np.count_nonzero(s.data > rcond * np.max(s.data, initial=0.0)))
-    if rank < min(m, n) and is_recorded(a):
-        raise LinAlgError(
-            f"lstsq: the rank of a is {rank}, less than {min(m, n)}, so its solution has no gradient. "
-            f"Add a penalty: solve (a.T @ a + c * I) x = a.T @ b."
-        )
-    if not is_recorded(a):
-        x = constant(np.linalg.pinv(a.data, rcond)) @ b
-    elif m >= n:
-        q, r = qr(a)
-        x = solve(r, transposed(q) @ b)
-    else:
-        q, r = qr(transposed(a))
-        x = q @ solve(transposed(r), b)
-    if m <= n or rank < n:
-        return x, constant(np.empty(0, s.dtype)), rank, s
-    misses = functions.square(b - a @ x)
-    return x, functions.sum(misses, axis=0, keepdims=b.ndim == 1), rank, s

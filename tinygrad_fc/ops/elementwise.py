@@ -17,10 +17,11 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
-from .derived import derived
+from .derived import derived, here
 from .rounding import numbers, remainder
 from .samples import binary, calls, several, unary
 from .sigmoidal import logistic, sigmoid_compose, sigmoid_rule, tanh_compose, tanh_rule
+from .slopes import arccosh_slope, arcsin_slope, arctan_slope, cbrt_rule, sinc_rule
 
 
 def _winner(g: Any, x: Any, wins: Any, y: Any) -> Any:
@@ -72,11 +73,15 @@ def _logistic(x: Any) -> Any:
 def _share(g: Any, x: Any, y: Any, out: Any, scale: float) -> Any:
     """Return what of `g` goes to `x` in the logarithm of a sum of powers: its share, e^x / (e^x + e^y).
 
-    By the difference, which knows more digits than `out`. Where both are -inf each share is 0, as in ``logsumexp``.
+    By the difference, which knows more digits than `out`. Where both are -inf each share is 0, as in ``logsumexp``, and
+    where both are +inf it is a half.
     """
-    none, zero = np.equal(out, -math.inf), np.zeros_like(out)
-    ahead = np.where(none, zero, x) - np.where(none, zero, y)
-    return np.where(none, 0.0, g * _logistic(ahead * scale))
+    endless = np.asarray(np.isinf(out))
+    if not endless.any():
+        return g * _logistic((x - y) * scale)
+    even, zero = endless & np.equal(x, y), np.zeros_like(out)  # nothing to subtract: two of the same infinity
+    ahead = np.where(even, zero, x) - np.where(even, zero, y)
+    return np.where(np.equal(out, -math.inf), 0.0, g * _logistic(ahead * scale))
 
 
 def _leg(g: Any, x: Any, out: Any) -> Any:
@@ -87,26 +92,11 @@ def _leg(g: Any, x: Any, out: Any) -> Any:
 def _turn(g: Any, leg: Any, x: Any, y: Any) -> Any:
     """Return g * leg / (x * x + y * y) without overflow; 0 at the origin, and at infinity."""
     radius = np.hypot(x, y)
-    none = (radius == 0) | np.isinf(radius)
-    safe = np.where(none, 1.0, radius)
-    return np.where(none, 0.0, g * (leg / safe / safe))
-
-
-# The derivative of sin(y) / y is the sum over k of these numbers times y ** (2 k + 1).
-_SINC = tuple([(-1) ** k * 2 * k / math.factorial(2 * k + 1) for k in range(1, 12)])
-
-
-def _sinc_rule(g: Any, x: Any) -> Any:
-    # cos(y) / y - sin(y) / y**2 loses all digits near 0; the series has them, in every derivative.
-    y = x * math.pi
-    near = np.abs(y) < 1.0
-    small, large = np.where(near, y, 0.0), np.where(near, 1.0, y)
-    z = small * small
-    series = z * _SINC[-1] + _SINC[-2]
-    for factor in _SINC[-3::-1]:
-        series = series * z + factor
-    far = (np.cos(large) - np.sin(large) / large) / large
-    return g * (math.pi * np.where(near, series * small, far))
+    none = np.asarray((radius == 0) | np.isinf(radius))
+    if none.any():  # what is not selected is finite, as are its derivatives
+        leg, x, y = [np.where(none, 1.0, item) for item in (leg, x, y)]
+        radius = np.hypot(x, y)
+    return np.where(none, 0.0, g * (leg / radius / radius))
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
@@ -146,8 +136,16 @@ def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, n
     return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 
 
-def _astype(x: Any, dtype: Any) -> Any:
-    return np.asarray(x).astype(dtype)
+def _astype(
+    x: Any, dtype: Any, order: Any = "K", casting: Any = "unsafe", subok: bool = True, copy: bool = True,
+    device: Any = None,
+) -> Any:  # fmt: skip
+    here("astype", device)
+    return np.asarray(x).astype(dtype, order=order, casting=casting, copy=copy)
+
+
+def _copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
+    return np.array(a, order=order)
 
 
 # ---- arithmetic
@@ -172,13 +170,14 @@ log2       = op(np.log2,       x=lambda g, x: g / (x * math.log(2.0)),          
 log10      = op(np.log10,      x=lambda g, x: g / (x * math.log(10.0)),                samples=unary(0.5, 3.0))
 sqrt       = op(np.sqrt,       x=lambda g, out: g / (2.0 * out),                       samples=unary(0.5, 3.0))
 square     = op(np.square,     x=lambda g, x: g * (2.0 * x),                           samples=unary())
-cbrt       = op(np.cbrt,       x=lambda g, out: g / (3.0 * out * out),                 samples=unary(0.5, 3.0))
+cbrt       = op(np.cbrt,       x=cbrt_rule,                                            samples=unary(0.5, 3.0))
 reciprocal = op(np.reciprocal, x=lambda g, out: -g * out * out,                        samples=unary(0.5, 3.0))
 absolute   = op(np.absolute,   x=lambda g, x: g * np.sign(x),                          samples=unary(gap=0.1))
 fabs       = op(np.fabs,       x=lambda g, x: g * np.sign(x),                          samples=unary(gap=0.1))
 sign       = op(np.sign,       x=lambda g: np.zeros_like(g),                           samples=unary(gap=0.1))
 sigmoid    = op(logistic, name="sigmoid", x=sigmoid_rule, compose=sigmoid_compose,     samples=unary(-4.0, 4.0))
-copy       = op(lambda x: np.array(x), name="copy", numpy=np.copy, x=lambda g: g,      samples=unary())
+copy       = op(_copy,         numpy=np.copy, a=lambda g: g,
+                samples=several(unary(), calls((2, 3), "F"), calls((2, 3), order="A")))
 
 # ---- circular and hyperbolic functions; angles
 
@@ -187,16 +186,16 @@ _DEGREE = math.pi / 180.0
 sin     = op(np.sin,     x=lambda g, x: g * np.cos(x),                                 samples=unary())
 cos     = op(np.cos,     x=lambda g, x: -g * np.sin(x),                                samples=unary())
 tan     = op(np.tan,     x=lambda g, out: g * (1.0 + out * out),                       samples=unary(-1.2, 1.2))
-arcsin  = op(np.arcsin,  x=lambda g, x: g / np.sqrt((1.0 - x) * (1.0 + x)),            samples=unary(-0.9, 0.9))
-arccos  = op(np.arccos,  x=lambda g, x: -g / np.sqrt((1.0 - x) * (1.0 + x)),           samples=unary(-0.9, 0.9))
-arctan  = op(np.arctan,  x=lambda g, x: g / (x * x + 1.0),                             samples=unary())
+arcsin  = op(np.arcsin,  x=lambda g, x: g * arcsin_slope(x),                           samples=unary(-0.9, 0.9))
+arccos  = op(np.arccos,  x=lambda g, x: -g * arcsin_slope(x),                          samples=unary(-0.9, 0.9))
+arctan  = op(np.arctan,  x=lambda g, x: g * arctan_slope(x),                           samples=unary())
 sinh    = op(np.sinh,    x=lambda g, x: g * np.cosh(x),                                samples=unary())
 cosh    = op(np.cosh,    x=lambda g, x: g * np.sinh(x),                                samples=unary())
 tanh    = op(np.tanh,    x=tanh_rule, compose=tanh_compose,                            samples=unary())
 arcsinh = op(np.arcsinh, x=lambda g, x: g / np.hypot(x, 1.0),                          samples=unary())
-arccosh = op(np.arccosh, x=lambda g, x: g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),     samples=unary(1.2, 3.0))
+arccosh = op(np.arccosh, x=lambda g, x: g * arccosh_slope(x),                          samples=unary(1.2, 3.0))
 arctanh = op(np.arctanh, x=lambda g, x: g / ((1.0 - x) * (1.0 + x)),                   samples=unary(-0.9, 0.9))
-sinc    = op(np.sinc,    x=_sinc_rule,                            samples=several(unary(), unary(-0.3, 0.3)))
+sinc    = op(np.sinc,    x=sinc_rule,                             samples=several(unary(), unary(-0.3, 0.3)))
 deg2rad = op(np.deg2rad, x=lambda g: g * _DEGREE,                                      samples=unary(-180.0, 180.0))
 radians = op(np.radians, x=lambda g: g * _DEGREE,                                      samples=unary(-180.0, 180.0))
 rad2deg = op(np.rad2deg, x=lambda g: g / _DEGREE,                                      samples=unary())
@@ -262,7 +261,8 @@ nan_to_num = op(
     samples=several(unary(), calls(np.array([1.0, np.nan, np.inf, -np.inf]), nan=0.5, posinf=2.0, neginf=-2.0)),
 )  # fmt: skip
 
-astype = op(_astype, numpy=np.astype, x=lambda g: g, broadcasts=True, samples=calls((2, 3), np.float64))
+astype = op(_astype, numpy=np.astype, x=lambda g: g, broadcasts=True,
+            samples=several(calls((2, 3), np.float64), calls((2, 3), np.float64, copy=False, device="cpu")))
 
 # ---- what picks among several arrays
 

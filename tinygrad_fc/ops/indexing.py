@@ -86,6 +86,8 @@ def _scatter(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
 
 def _index_set(a: Any, key: Any, values: Any) -> Any:
     out = np.array(a)
+    if np.iscomplexobj(values) and not np.iscomplexobj(out):
+        raise TypeError(f"complex values cannot be set in {out.dtype} without loss: take values.real")
     out[key] = values
     return out
 

@@ -193,12 +193,13 @@ def _det_rule(g: Any, a: Any, out: Any) -> Any:
     return g * narrow(_cofactors(plain), a)
 
 
-def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    if hermitian:
-        raise TypeError("pinv: hermitian=True is not supported on tensors: leave it out.")
-    if rcond is not None and rtol is not None:
-        raise ValueError("pinv: given both rcond and rtol, expected one of them: they mean the same.")
-    rcond = rtol if rcond is None else rcond
+def mirrored(a: Any) -> Any:
+    """Return the symmetric matrix whose lower triangle is that of `a`: what ``hermitian=True`` reads."""
+    lower = np.tri(a.shape[-1], dtype=a.dtype)
+    return a * lower + transposed(a * (lower - np.eye(a.shape[-1], dtype=a.dtype)))
+
+
+def _pinv(a: Any, rcond: Any = None) -> Any:
     return narrow(np.linalg.pinv(wide(a)) if rcond is None else np.linalg.pinv(wide(a), rcond), a)
 
 
@@ -222,9 +223,21 @@ det      = op(_det,     numpy=np.linalg.det,   a=_det_rule, samples=several(SQUA
               np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.5, -1.0, 1.5]])), calls(np.zeros((2, 2))),
               calls(np.array([[[1.0, 0.5], [2.0, 1.0]], [[1.0, 0.5], [2.0, 3.0]]]))))  # fmt: skip
 _slogdet_op = op(_slogdet, a=_slogdet_rule, samples=SQUARE)
-pinv     = op(_pinv,    numpy=np.linalg.pinv,  a=_pinv_rule,
-              samples=several(stacks((3, 3), (4, 2), (2, 3), (2, 3, 2)), stacks((3, 2), rcond=1e-10),
-                              stacks((2, 3), rtol=1e-10)))  # fmt: skip
+_pinv_op = op(_pinv,    a=_pinv_rule,          samples=several(stacks((3, 3), (4, 2), (2, 3), (2, 3, 2)),
+                                                               stacks((3, 2), rcond=1e-10)))  # fmt: skip
+
+
+@derived(np.linalg.pinv, samples=several(
+    stacks((3, 3), (4, 2)), stacks((3, 2), rcond=1e-10), stacks((2, 3), rtol=1e-10), positive((3, 3), hermitian=True),
+))  # fmt: skip
+def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
+    """Return pseudo-inverses, as ``np.linalg.pinv``; with `hermitian`, of the lower triangle, mirrored."""
+    if rcond is not None and rtol is not None:
+        raise ValueError("pinv: given both rcond and rtol, expected one of them: they mean the same.")
+    a = as_tensor(a)
+    if hermitian and a.dtype.kind == "c":
+        return constant(np.linalg.pinv(a.data, rtol if rcond is None else rcond, hermitian))
+    return _pinv_op(mirrored(a) if hermitian else a, rtol if rcond is None else rcond)
 
 
 @derived(np.linalg.slogdet, samples=SQUARE)

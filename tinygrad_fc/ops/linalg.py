@@ -16,13 +16,13 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
-from .derived import derived
+from .derived import derived, numeric
 from .samples import calls, several
 
 
 def as_tensor(value: Any) -> Tensor:
     """Return `value` as a tensor: itself, or a constant of its array."""
-    return value if isinstance(value, Tensor) else constant(np.asarray(value))
+    return value if isinstance(value, Tensor) else constant(numeric(value))
 
 
 def transposed(a: Any) -> Any:
@@ -348,13 +348,20 @@ def _linalg_tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     calls((2, 3), (3, 2), axisb=0),
 ))  # fmt: skip
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
-    """Return the cross products of vectors of three elements, as ``np.cross``."""
+    """Return the cross products of vectors of three elements, as ``np.cross``.
+
+    Of vectors of two the third element counts as 0, and of two such only the third of the result is returned. NumPy
+    gives that up some day: then it will raise ValueError here, too.
+    """
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = _vector_last(as_tensor(a), axisa), _vector_last(as_tensor(b), axisb)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise ValueError(f"cross: the vectors have {a.shape[-1]} and {b.shape[-1]} elements, expected 3. In the plane: "
-                         f"a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0].")  # fmt: skip
+        np.cross(np.zeros(a.shape[-1:]), np.zeros(b.shape[-1:]))  # NumPy's word on it, a warning or an error
+        if a.shape[-1] == b.shape[-1]:
+            return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+        a, b = [item if item.shape[-1] == 3 else functions.pad(item, [(0, 0)] * (item.ndim - 1) + [(0, 1)])
+                for item in (a, b)]  # fmt: skip
     after, before = [1, 2, 0], [2, 0, 1]
     out = a[..., after] * b[..., before] - a[..., before] * b[..., after]
     axisc = normalize_axis_index(axisc, out.ndim)
@@ -366,6 +373,10 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
 @derived(np.linalg.cross, name="linalg_cross", samples=several(calls((2, 3), (3,)), calls((3, 2), (3, 2), axis=0)))
 def _linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """Return the cross products of vectors of three elements, as ``np.linalg.cross``."""
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    lengths = [x.shape[normalize_axis_index(axis, x.ndim)] for x in (x1, x2)]
+    if lengths != [3, 3]:
+        raise ValueError(f"linalg.cross: the vectors have {lengths[0]} and {lengths[1]} elements, expected 3.")
     return cross(x1, x2, axis=axis)
 
 

@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
-from .derived import derived
+from .derived import derived, numeric
 from .elementwise import where as _select
 from .indexing import flat, grid, index_set, read, whole_numbers
 from .samples import calls, several
@@ -42,7 +42,7 @@ def _condition(name: str, condition: Any) -> Any:
 
 def _numbers(value: Any) -> Any:
     """Return the array of a tensor: for results that are constant."""
-    return value.data if isinstance(value, Tensor) else np.asarray(value)
+    return value.data if isinstance(value, Tensor) else numeric(value)
 
 
 def _constant(array: Any) -> Tensor:
@@ -316,12 +316,25 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: A
     return _constant(np.ravel_multi_index(indices, dims, mode, order))
 
 
-@derived(np.ix_, differentiable=False, samples=several(
-    calls(np.array([0, 2]), np.array([True, False, True])), calls(np.array([1])),
+@derived(np.ix_, name="ix_", samples=several(
+    calls(np.array([0, 2]), np.array([True, False, True])), calls(np.array([1])), calls((3,), (0,), (2,)),
 ))  # fmt: skip
 def ix_(*args: Any) -> tuple[Tensor, ...]:
-    """Return the key that picks every combination of the given indices, one tensor for each axis, as ``np.ix_``."""
-    return tuple([_constant(index) for index in np.ix_(*[_numbers(arg) for arg in args])])
+    """Return the open mesh of some vectors, one tensor for each axis, as ``np.ix_``: of indices, a key for their grid.
+
+    A mask stands for the indices of what is true. The mesh of floats has gradients.
+    """
+    found = []
+    for n, arg in enumerate(args):
+        arg = arg if isinstance(arg, Tensor) else constant(np.asarray(arg))
+        if arg.ndim != 1:
+            raise ValueError(f"ix_: argument {n} has shape {arg.shape}, expected one axis.")
+        if not arg.size and not isinstance(args[n], (Tensor, np.ndarray)):
+            arg = constant(np.zeros(0, np.intp))  # an empty list is one of indices
+        if arg.dtype == bool:
+            arg = constant(np.flatnonzero(arg.data))
+        found.append(functions.reshape(arg, (1,) * n + (-1,) + (1,) * (len(args) - n - 1)))
+    return tuple(found)
 
 
 # ---- what cannot be: writing in place

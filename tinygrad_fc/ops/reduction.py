@@ -19,10 +19,10 @@ Axis = Any
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
-    """Return `axis` as a tuple of non-negative integers."""
-    if axis is None:
+    """Return `axis` as a tuple of non-negative integers; none for a number, which NumPy reduces over 0, too."""
+    if axis is None or not ndim:
         return tuple(range(ndim))
-    return tuple([int(n) % ndim if ndim else int(n) for n in (axis if isinstance(axis, (tuple, list)) else (axis,))])
+    return tuple([int(n) % ndim for n in (axis if isinstance(axis, (tuple, list)) else (axis,))])
 
 
 def kept(value: Any, shape: tuple[int, ...], axis: Axis) -> Any:
@@ -66,8 +66,9 @@ def _sum(
 
 
 def _mean(a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, where: Any = True) -> Any:
-    # NumPy's own function sums half precision in float32, and warns of empty slices.
-    if dtype is not None or where is not True or np.result_type(a) == np.float16 or not np.size(a):
+    # NumPy's own function sums half precision in float32, warns of empty slices, and knows no axis of a number.
+    half = np.result_type(a) == np.float16
+    if dtype is not None or where is not True or half or not np.size(a) or axis is not None and not np.ndim(a):
         return np.mean(a, axis=axis, dtype=dtype, keepdims=keepdims, where=where)
     return _add_reduce(a, axis=axis, keepdims=keepdims) / count(np.shape(a), axis)
 
@@ -97,16 +98,18 @@ def _delta(ddof: float, correction: float | None) -> float:
 
 def _var(
     a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True,
-    correction: float | None = None,
+    correction: float | None = None, mean: Any = None,
 ) -> Any:  # fmt: skip
-    return np.var(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where)
+    about: dict[str, Any] = {} if mean is None else {"mean": mean}
+    return np.var(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where, **about)
 
 
 def _std(
     a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True,
-    correction: float | None = None,
+    correction: float | None = None, mean: Any = None,
 ) -> Any:  # fmt: skip
-    return np.std(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where)
+    about: dict[str, Any] = {} if mean is None else {"mean": mean}
+    return np.std(a, axis=axis, dtype=dtype, ddof=_delta(ddof, correction), keepdims=keepdims, where=where, **about)
 
 
 def _nanmax(a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
@@ -123,10 +126,11 @@ def _logsumexp(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     a = a if a.dtype.kind == "f" else a.astype(np.float64)
     top = np.maximum.reduce(a, axis=axis, keepdims=True, initial=-math.inf)
     top = np.where(np.isfinite(top), top, 0.0)
-    total = np.add.reduce(np.exp(a - top), axis=axis, keepdims=True)
-    with np.errstate(divide="ignore"):  # the sum over -inf alone is 0, and its logarithm -inf is the answer
-        out = np.log(total) + top
-    return out if keepdims else out.reshape(np.add.reduce(a, axis=axis).shape)
+    # The sum over -inf alone is 0, and its logarithm -inf is the answer; beside +inf nothing else matters.
+    with np.errstate(divide="ignore", over="ignore"):
+        out = np.log(np.add.reduce(np.exp(a - top), axis=axis, keepdims=True)) + top
+    axes = axes_of(axis, a.ndim)
+    return out if keepdims else out.reshape(tuple([length for n, length in enumerate(a.shape) if n not in axes]))
 
 
 # ---- rules. A mask, `where`, keeps the gradient from what it leaves out; `initial` is a constant.
@@ -207,9 +211,11 @@ def _prod_rule(g: Any, a: Any, out: Any, axis: Axis, initial: Any, where: Any) -
     return _chosen(d * np.transpose(moved, tuple(np.argsort(order).tolist())), where)
 
 
-def _centred(a: Any, axis: Axis, where: Any) -> Any:
-    """Return the distances from the mean, 0 for what is left out."""
+def _centred(a: Any, axis: Axis, where: Any, mean: Any) -> Any:
+    """Return the distances from the mean, or from what was given for it, 0 for what is left out."""
     axes = axes_of(axis, a.ndim)
+    if mean is not None:
+        return _chosen(a - np.asarray(mean, a.dtype), where)
     if where is True:
         return a - np.mean(a, axis=axes, keepdims=True)
     number = _number(a, a.shape, axis, where)
@@ -217,26 +223,39 @@ def _centred(a: Any, axis: Axis, where: Any) -> Any:
     return np.where(where, a - np.add.reduce(a, axis=axes, keepdims=True) / np.where(number, number, 1.0), 0.0)
 
 
-def _var_rule(g: Any, a: Any, axis: Axis, ddof: float, where: Any, correction: float | None) -> Any:
+def _freedom(g: Any, shape: tuple[int, ...], axis: Axis, where: Any, ddof: float) -> Any:
+    """Return the divisor of a variance: as NumPy has it, never less than 0."""
+    number = _number(g, shape, axis, where) - float(ddof)
+    if isinstance(number, np.ndarray):
+        return np.maximum(number, 0.0)
+    return number if number > 0 else 0.0
+
+
+def _var_rule(g: Any, a: Any, axis: Axis, ddof: float, where: Any, correction: float | None, mean: Any) -> Any:
     a = _cast(a, g)
-    freedom = _number(g, a.shape, axis, where) - float(_delta(ddof, correction))
-    return _chosen(kept(g, a.shape, axis) * _centred(a, axis, where) * 2.0 / freedom, where)
+    freedom = _freedom(g, a.shape, axis, where, _delta(ddof, correction))
+    return _chosen(kept(g, a.shape, axis) * _centred(a, axis, where, mean) * 2.0 / freedom, where)
 
 
-def _std_rule(g: Any, a: Any, out: Any, axis: Axis, ddof: float, where: Any, correction: float | None) -> Any:
+def _std_rule(
+    g: Any, a: Any, out: Any, axis: Axis, ddof: float, where: Any, correction: float | None, mean: Any
+) -> Any:
     a, scale = _cast(a, g), kept(out, a.shape, axis)
-    freedom = _number(g, a.shape, axis, where) - float(_delta(ddof, correction))
+    freedom = _freedom(g, a.shape, axis, where, _delta(ddof, correction))
     flat = scale == 0
-    d = kept(g, a.shape, axis) * _centred(a, axis, where) / np.where(flat, 1.0, scale) / freedom
+    # Without a degree of freedom the deviation is infinite, and so is its slope; not an infinite part of it.
+    d = kept(g, a.shape, axis) * _centred(a, axis, where, mean) / np.where(flat | (freedom == 0), 1.0, scale) / freedom
     return _chosen(np.where(flat, 0.0, d), where)
 
 
 def _logsumexp_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
     # The softmax. It is normalised once more because `out` has lost the logarithm of the sum where it is huge; over
-    # -inf alone, and over nothing, every share is 0.
+    # -inf alone, and over nothing, every share is 0; beside +inf it is 0, and several +inf share equally.
     whole = kept(out, a.shape, axis)
-    none = whole == -math.inf
-    shares = np.exp(a - np.where(none, 0.0, whole))
+    none, full = np.asarray(whole == -math.inf), np.asarray(whole == math.inf)
+    if full.any():
+        a = np.where(full, np.where(np.equal(a, math.inf), np.zeros_like(a), -math.inf), a)
+    shares = np.exp(a - np.where(none | full, 0.0, whole))
     total = np.add.reduce(shares, axis=axes_of(axis, a.ndim), keepdims=True)
     return kept(g, a.shape, axis) * (shares / np.where(none, 1.0, total))
 
@@ -246,7 +265,8 @@ _masked = several(calls((3, 4), axis=1, where=_mask), calls((3, 4), where=_mask[
                   calls((3, 4), 0, np.float64, where=_mask))  # fmt: skip
 _started = several(calls((3, 4), axis=1, initial=1.5), calls((3, 4), axis=0, initial=0.5, where=_mask))
 _spreads = several(_masked, calls((3, 4), axis=1, ddof=1), calls((3, 4), axis=1, correction=1, where=_mask),
-                   calls((2, 3, 2), axis=(0, 2), keepdims=True))  # fmt: skip
+                   calls((2, 3, 2), axis=(0, 2), keepdims=True),
+                   calls((3, 4), 1, mean=0.5), calls((3, 4), mean=0.5, where=_mask))  # fmt: skip
 _bounds: Any = {"axis": 1, "initial": 0.4, "where": _mask}
 _ordered = several(reduction(distinct=True), calls(np.arange(12.0).reshape(3, 4) % 5 / 2 - 1.2, **_bounds))
 _holes = np.array([[0.5, np.nan, -0.7, 1.1], [1.3, 0.2, np.nan, np.nan], [0.9, -0.4, 1.6, -1.9]])

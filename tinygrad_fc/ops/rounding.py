@@ -125,6 +125,8 @@ for _test in (np.isfinite, np.isnan, np.isinf, np.logical_not, np.signbit):
 op(lambda x: np.isposinf(x), name="isposinf", numpy=np.isposinf, samples=unary())
 op(lambda x: np.isneginf(x), name="isneginf", numpy=np.isneginf, samples=unary())
 op(np.invert, samples=calls(np.array([True, False])))
+for _shift in (np.left_shift, np.right_shift):
+    op(_shift, samples=several(calls(np.array([5, -8]), np.array([[1], [2]])), calls(np.array([5, 8]), 1)))
 op(_isclose, numpy=np.isclose, broadcasts=True,
    samples=several(binary(), calls(np.array([1.0, np.nan, 2.0]), np.array([1.0 + 1e-9, np.nan, 2.1]), equal_nan=True),
                    calls(np.array([1.0, 2.0]), np.array([1.05, 2.5]), rtol=0.0, atol=0.1)))  # fmt: skip

@@ -92,8 +92,17 @@ def _logcumsumexp_rule(g: Any, a: Any, out: Any, axis: int | None) -> Any:
     shape = a.shape
     g, axis = _lined(g, axis)
     a, out = a.reshape(g.shape), out.reshape(g.shape)
+    full = np.asarray(out == math.inf)
+    early = out[_at(axis, None, -1)]
+    if full.any():  # from the first +inf on the infinite ones share equally, and what is finite has no share
+        tops = np.asarray(a == math.inf)
+        level = np.log(np.maximum(np.cumsum(tops, axis=axis), 1.0)).astype(out.dtype)
+        a = np.where(full, np.where(tops, np.zeros_like(a), -math.inf), a)
+        out = np.where(full, level, out)
+        begins = full[_at(axis, 1, None)] & ~full[_at(axis, None, -1)]
+        early = np.where(begins, -math.inf, out[_at(axis, None, -1)])
     safe = np.where(out == -math.inf, 0.0, out)  # the share of -inf in anything is 0
-    ratios = np.exp(out[_at(axis, None, -1)] - safe[_at(axis, 1, None)])
+    ratios = np.exp(early - safe[_at(axis, 1, None)])
     return (np.exp(a - safe) * _suffix(g, ratios, axis)).reshape(shape)
 
 
@@ -171,6 +180,28 @@ def cumulative_prod(
 ) -> Any:
     """Return the running products, as ``np.cumulative_prod``; with `include_initial`, from 1 on."""
     return _cumulative(x, axis, dtype, include_initial, cumprod, 1.0)
+
+
+def _without_nan(a: Any, filling: float) -> Tensor:
+    """Return `a` with a number in the place of each NaN."""
+    a = lifted(a)
+    missing = np.isnan(a.data)
+    return functions.where(missing, filling, a) if missing.any() else a
+
+
+_holes = calls(np.array([[0.5, np.nan, -0.7], [np.nan, 1.3, 0.2]]), 1)
+
+
+@derived(np.nancumsum, samples=several(_scanned, _holes))
+def nancumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Return the running sums of what is no NaN, as ``np.nancumsum``: a NaN counts as 0."""
+    return cumsum(_without_nan(a, 0.0), axis, dtype)
+
+
+@derived(np.nancumprod, samples=several(_scanned, _holes))
+def nancumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Return the running products of what is no NaN, as ``np.nancumprod``: a NaN counts as 1."""
+    return cumprod(_without_nan(a, 1.0), axis, dtype)
 
 
 for _ufunc, _record in (

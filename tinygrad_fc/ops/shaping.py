@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..engine.dispatch import FUNCTIONS, functions
+from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
-from .derived import derived
+from .derived import derived, numeric
 from .samples import calls, several
 
 
 def as_tensor(value: Any) -> Tensor:
     """Return a tensor as it is, and anything else as a constant one, not copied."""
-    return value if isinstance(value, Tensor) else constant(np.asarray(value))
+    return value if isinstance(value, Tensor) else constant(numeric(value))
 
 
 def frozen(axes: Any) -> Any:
@@ -60,7 +60,7 @@ def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     return np.swapaxes(a, axis1, axis2)
 
 
-def _broadcast_to(array: Any, shape: Any) -> Any:
+def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     return np.broadcast_to(array, shape)
 
 
@@ -125,20 +125,35 @@ _stacked      = op(_stack,       arrays=_stack_rule,
 
 @derived(np.reshape, samples=several(
     calls((2, 3), -1), calls((2, 3), [3, 2]), calls((2, 3, 2), shape=(4, 3), order="F"), calls((2, 3), -1, "F"),
+    calls((2, 3), [3, 2], order="A", copy=True), calls((2, 3), [3, 2], copy=False),
 ))  # fmt: skip
-def reshape(a: Any, shape: Any, order: str = "C") -> Any:
-    """Return the elements in another shape; one length may be -1. `order` says which index runs first, "C" or "F"."""
+def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
+    """Return the elements in another shape; one length may be -1.
+
+    `order` says which index runs first: the last one ("C"), the first one ("F"), or as the array lies in memory ("A").
+    True as `copy` copies, False raises ValueError where a copy is needed.
+    """
+    if order not in ("C", "F", "A"):
+        raise ValueError(f"reshape: order is {order!r}, expected 'C', 'F' or 'A'.")
+    if copy is False or order == "A":
+        array = as_tensor(a).data
+        np.reshape(array, shape, order, copy=copy)  # type: ignore[call-overload]  # it is the one that refuses
+        order = "F" if order == "A" and array.flags.fnc else "C" if order == "A" else order
     if order == "C":
-        return _reshaped(a, shape)
-    if order != "F":
-        raise ValueError(f"reshape: order is {order!r}, expected 'C' or 'F'.")
-    lengths = (shape,) if np.ndim(shape) == 0 else tuple(shape)
-    return _transposed(_reshaped(_transposed(a), lengths[::-1]))
+        out = _reshaped(a, shape)
+    else:
+        lengths = (shape,) if np.ndim(shape) == 0 else tuple(shape)
+        out = _transposed(_reshaped(_transposed(a), lengths[::-1]))
+    return functions.copy(out) if copy else out
 
 
-@derived(np.ravel, samples=several(calls((2, 3)), calls(()), calls((2, 3), "F")))
+@derived(np.ravel, samples=several(calls((2, 3)), calls(()), calls((2, 3), "F"), calls((2, 3), "K"), calls((2,), "A")))
 def ravel(a: Any, order: str = "C") -> Any:
-    """Return the elements in a row, as ``np.ravel`` (`order` is "C" or "F")."""
+    """Return the elements in a row, as ``np.ravel``: `order` as in `reshape`, or "K", as they lie in memory."""
+    if order == "K":
+        array = as_tensor(a).data
+        strides = np.empty_like(array, order="K").strides
+        return _reshaped(_transposed(a, tuple(sorted(range(array.ndim), key=lambda n: -strides[n]))), -1)
     return reshape(a, -1, order)
 
 
@@ -279,41 +294,6 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     return _rolled(a, frozen(shift), frozen(axis))
 
 
-# ---- diagonals
-
-
-def _embed_diagonal(g: Any, shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> Any:
-    """Return zeros of `shape` with `g` on the diagonal of two axes: the transpose of ``np.diagonal``."""
-    out = np.zeros(shape, np.result_type(g))
-    row = np.arange(g.shape[-1])
-    np.moveaxis(out, (axis1, axis2), (-2, -1))[..., row + max(-offset, 0), row + max(offset, 0)] = g
-    return out
-
-
-def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return np.diagonal(a, offset, axis1, axis2)
-
-
-def _diagonal_rule(g: Any, a_shape: tuple[int, ...], offset: int, axis1: int, axis2: int) -> Any:
-    return (embed_diagonal if isinstance(g, Tensor) else _embed_diagonal)(g, a_shape, offset, axis1, axis2)
-
-
-embed_diagonal = op(_embed_diagonal, g=lambda g, offset, axis1, axis2: np.diagonal(g, offset, axis1, axis2),
-                    samples=several(calls((2,), [2, 3], 0, 0, 1), calls((4, 2), [2, 4, 3], -1, -1, 0),
-                                    calls((0,), [2, 2], 5, 0, 1)))
-diagonal       = op(_diagonal, numpy=np.diagonal, a=_diagonal_rule,
-                    samples=several(calls((2, 3)), calls((3, 2), -1), calls((2, 4, 3), 1, 0, -1), calls((2, 2), 2),
-                                    calls((2, 2, 3), axis1=2, axis2=1)))  # fmt: skip
-
-
-@derived(np.trace, samples=several(
-    calls((3, 3)), calls((2, 3), 1), calls((2, 4, 3), -1, 2, 0), calls(np.arange(4, dtype=np.int8).reshape(2, 2)),
-))  # fmt: skip
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
-    """Return the sum of the diagonal `offset` above the main one of two axes, summed in `dtype`."""
-    return functions.sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
-
-
 # ---- repeating
 
 
@@ -388,9 +368,3 @@ def stack(arrays: Sequence[Any], axis: int = 0, *, dtype: Any = None, casting: s
     if dtype is not None or casting != "same_kind":
         arrays = converted("stack", arrays, dtype, casting)
     return _stacked(*arrays, axis=axis)
-
-
-# Facts, and no operations: what NumPy answers for the array.
-FUNCTIONS[np.shape] = lambda a: a.shape
-FUNCTIONS[np.ndim] = lambda a: a.ndim
-FUNCTIONS[np.size] = lambda a, axis=None: np.size(a.data, axis)

@@ -1,8 +1,7 @@
-"""``tg.special``: the special functions of SciPy on tensors. Needs SciPy (the extra `scipy`); imported when used.
+"""The special functions of SciPy. Needs SciPy (the extra `scipy`); imported when used.
 
-SciPy's own ufuncs, ``scipy.special.erf(t)`` and so on, run the same operations when they meet a tensor. Derivatives are
-those of Abramowitz and Stegun, Handbook of Mathematical Functions (1964): 7.1.19 for the error function, 6.3 and 6.4
-for the polygamma functions.
+Derivatives are those of Abramowitz and Stegun, Handbook of Mathematical Functions (1964): 7.1.19 for the error
+function, 6.3 and 6.4 for the polygamma functions, 6.2 for beta, 9.6.26 for the modified Bessel functions.
 """
 
 from __future__ import annotations
@@ -12,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.dispatch import functions
+from ..engine.dispatch import UFUNCS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
-from .derived import derived
-from .reduction import logsumexp
 from .samples import binary, calls, several, unary
 
 try:
@@ -25,8 +22,9 @@ except ImportError as _error:
     raise ImportError("tg.special needs SciPy: pip install 'tinygrad_fc[scipy]'.", name="scipy") from _error
 
 __all__ = [
-    "digamma", "entr", "erf", "erfc", "expit", "gammaln", "log_expit", "log_softmax", "logit", "logsumexp", "polygamma",
-    "rel_entr", "softmax", "xlogy",
+    "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfcinv", "erfinv", "exp10", "expit", "gamma", "gammaln", "i0",
+    "i1", "iv", "kl_div", "log_expit", "log_ndtr", "loggamma", "logit", "ndtr", "polygamma", "rel_entr", "xlog1py",
+    "xlogy",
 ]  # fmt: skip
 
 
@@ -54,9 +52,50 @@ def _log(y: Any) -> Any:
     return math.log(y) if isinstance(y, (bool, int, float)) else np.log(y)  # a NumPy scalar would widen float32
 
 
-def _xlogy(x: Any, y: Any) -> Any:
-    dtype = np.result_type(x, y)  # beside a Python number, SciPy's own would widen float32
-    return _scipy.xlogy(np.asarray(x, dtype), np.asarray(y, dtype)).astype(dtype, copy=False)
+def _log1p(y: Any) -> Any:
+    return math.log1p(y) if isinstance(y, (bool, int, float)) else np.log1p(y)
+
+
+def _narrow(function: Any) -> Any:
+    """Return SciPy's function of two arguments so that it does not widen float32 beside a Python number."""
+
+    def kernel(x: Any, y: Any) -> Any:
+        dtype = np.result_type(x, y)
+        return function(np.asarray(x, dtype), np.asarray(y, dtype)).astype(dtype, copy=False)
+
+    return kernel
+
+
+def _beta_slope(g: Any, x: Any, y: Any) -> Any:
+    d = _scipy.digamma(x) - _scipy.digamma(x + y)
+    return g * (d if d.dtype == g.dtype else d.astype(g.dtype))
+
+
+def _bell(x: Any) -> Any:
+    """Return the density of the normal distribution."""
+    return np.exp(x * x * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
+
+
+def _hazard_of(x: Any) -> Any:
+    """Return the density over the distribution function: by the scaled error function where both vanish."""
+    low = np.asarray(x < 0)
+    left = math.sqrt(2.0 / math.pi) / _scipy.erfcx(np.where(low, x * -math.sqrt(0.5), 0.0))
+    right = np.where(low, 0.0, x)
+    return np.where(low, left, _bell(right) / _scipy.ndtr(right)).astype(x.dtype, copy=False)
+
+
+def _hazard(x: Any) -> Any:
+    return _hazard_op(x) if isinstance(x, Tensor) else _hazard_of(x)
+
+
+def _iv(v: Any, z: Any) -> Any:
+    out = _scipy.iv(v, z)
+    return out.astype(z.dtype, copy=False) if z.dtype.kind == "f" else out
+
+
+def _iv_slope(v: Any, z: Any) -> Any:
+    function = iv if isinstance(z, Tensor) else _iv
+    return (function(v - 1, z) + function(v + 1, z)) * 0.5
 
 
 _POSITIVE = ((0.3, 2.0), (0.3, 2.0))
@@ -71,31 +110,35 @@ gammaln   = op(_scipy.gammaln,   x=lambda g, x: g * _scipy.digamma(x),          
 digamma   = op(_scipy.digamma,   name="digamma", x=lambda g, x: g * _next(1, x),       samples=unary(0.6, 4.0))
 polygamma = op(_polygamma,       x=lambda g, n, x: g * _next(n + 1, x),
                samples=several(calls(1, (3,), low=0.6, high=4.0), calls(2, (2, 2), low=0.6, high=4.0)))
-xlogy     = op(_xlogy,           x=lambda g, y: g * _log(y),  y=lambda g, x, y: g * _ratio(x, y),
-               numpy=_scipy.xlogy, broadcasts=True, samples=binary(*_POSITIVE))
+gamma     = op(_scipy.gamma,     x=lambda g, x, out: g * (out * _scipy.digamma(x)),    samples=unary(0.6, 4.0))
+loggamma  = op(_scipy.loggamma,  x=lambda g, x: g * _scipy.digamma(np.where(x < 0, math.nan, x)),
+               samples=unary(0.6, 4.0))
+beta      = op(_narrow(_scipy.beta), name="beta", numpy=_scipy.beta, broadcasts=True, samples=binary(*_POSITIVE),
+               x=lambda g, x, y, out: _beta_slope(g * out, x, y),
+               y=lambda g, x, y, out: _beta_slope(g * out, y, x))
+betaln    = op(_narrow(_scipy.betaln), name="betaln", numpy=_scipy.betaln, broadcasts=True, samples=binary(*_POSITIVE),
+               x=lambda g, x, y: _beta_slope(g, x, y),  y=lambda g, x, y: _beta_slope(g, y, x))
+erfinv    = op(_scipy.erfinv,    x=lambda g, out: g / _slope(out),                     samples=unary(-0.9, 0.9))
+erfcinv   = op(_scipy.erfcinv,   x=lambda g, out: -g / _slope(out),                    samples=unary(0.1, 1.9))
+ndtr      = op(_scipy.ndtr,      x=lambda g, x: g * _bell(x),                          samples=unary())
+log_ndtr  = op(_scipy.log_ndtr,  x=lambda g, x: g * _hazard(x),                        samples=unary())
+_hazard_op = op(_hazard_of, name="normal_hazard", x=lambda g, x, out: -g * (out * (x + out)),  samples=unary())
+iv        = op(_iv, numpy=_scipy.iv, z=lambda g, v, z: g * _iv_slope(v, z),
+               samples=several(calls(2, (3,)), calls(0, (2, 2)), calls(1.5, (3,), low=0.5)))
+i0        = op(_scipy.i0,        x=lambda g, x: g * _scipy.i1(x),                      samples=unary())
+i1        = op(_scipy.i1,        x=lambda g, x: g * _iv_slope(1, x),                   samples=unary())
+exp10     = op(_scipy.exp10,     x=lambda g, out: g * (out * math.log(10.0)),          samples=unary())
+xlogy     = op(_narrow(_scipy.xlogy), name="xlogy", numpy=_scipy.xlogy, broadcasts=True, samples=binary(*_POSITIVE),
+               x=lambda g, y: g * _log(y),  y=lambda g, x, y: g * _ratio(x, y))
+xlog1py   = op(_narrow(_scipy.xlog1py), name="xlog1py", numpy=_scipy.xlog1py, broadcasts=True,
+               x=lambda g, y: g * _log1p(y),  y=lambda g, x, y: g * _ratio(x, y + 1.0), samples=binary(*_POSITIVE))
+kl_div    = op(_scipy.kl_div,    name="special_kl_div", samples=binary(*_POSITIVE),
+               x=lambda g, x, y: g * np.log(x / y),  y=lambda g, x, y: g * (1.0 - x / y))
 entr      = op(_scipy.entr,      x=lambda g, x: -g * (np.log(x) + 1.0),                samples=unary(0.3, 2.0))
 rel_entr  = op(_scipy.rel_entr,  x=lambda g, x, y: g * (np.log(x / y) + 1.0), y=lambda g, x, y: -g * _ratio(x, y),
                samples=binary(*_POSITIVE))
 # fmt: on
 
-
-def _rows(generator: Any) -> list[Any]:
-    x = generator.normal(size=(3, 4))
-    return [(x, 1), (x,), ((x,), {"axis": (0, 1)}), (np.array([[30.0, 0.0, -30.0]]), -1)]
-
-
-@derived(samples=_rows)
-def softmax(x: Any, axis: Any = None) -> Any:
-    """Return ``exp(x) / sum(exp(x))`` over `axis` (None: all axes), without overflow."""
-    return np.exp(_shifted(x, axis))
-
-
-@derived(samples=_rows)
-def log_softmax(x: Any, axis: Any = None) -> Any:
-    """Return the logarithm of `softmax`, without overflow."""
-    return _shifted(x, axis)
-
-
-def _shifted(x: Any, axis: Any) -> Any:
-    x = x if isinstance(x, Tensor) else functions.copy(x)
-    return x - logsumexp(x, axis=axis, keepdims=True)
+# SciPy has ufuncs of its own for these.
+for _name in ("expm1", "log1p", "cbrt", "exp2"):
+    UFUNCS[getattr(_scipy, _name)] = getattr(functions, _name)

@@ -17,7 +17,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..engine.dispatch import functions
 from ..engine.tensor import Tensor, constant
 from . import reduction as reductions
-from .derived import derived
+from .derived import derived, numeric
 from .indexing import take_along_axis
 from .reduction import Axis, axes_of
 from .samples import calls, reduction, several
@@ -25,7 +25,7 @@ from .samples import calls, reduction, several
 
 def lifted(value: Any) -> Tensor:
     """Return a tensor as it is, and anything else as a constant one."""
-    return value if isinstance(value, Tensor) else constant(np.asarray(value))
+    return value if isinstance(value, Tensor) else constant(numeric(value))
 
 
 def floating(value: Any) -> Tensor:
@@ -56,7 +56,7 @@ def average(a: Any, axis: Axis = None, weights: Any = None, returned: bool = Fal
     ----------
     a : array_like
         The values.
-    axis : int or tuple of int, optional
+    axis : int, tuple or list of int, optional
         Over which axes; all by default.
     weights : array_like, optional
         Of the shape of `a`, or of the lengths of the axes in `axis`, in their order. They may need a gradient.
@@ -75,12 +75,13 @@ def average(a: Any, axis: Axis = None, weights: Any = None, returned: bool = Fal
         If the weights of a result sum to zero.
     """
     a = lifted(a)
+    axis = None if axis is None else normalize_axis_tuple(axis, a.ndim, "axis")
     if weights is None:
         out = reductions.mean(a, axis=axis, keepdims=keepdims)
         number = reductions.count(a.shape, axis)
         return (out, constant(np.full(out.shape, number, out.dtype))) if returned else out
     a, w = floating(a), lifted(weights)
-    axes = tuple(range(a.ndim)) if axis is None else normalize_axis_tuple(axis, a.ndim, "axis")
+    axes = tuple(range(a.ndim)) if axis is None else axis
     if w.shape != a.shape:
         if axis is None:
             raise TypeError(
@@ -142,39 +143,51 @@ def nanprod(
 @derived(np.nanmean, samples=_with_holes)
 def nanmean(a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, where: Any = True) -> Any:
     """Return the mean of what is no NaN, as ``np.nanmean``."""
-    return reductions.mean(a, axis=axis, dtype=dtype, keepdims=keepdims, where=_present(a, where))
+    return reductions.mean(a, _axis(a, axis), dtype, keepdims=keepdims, where=_present(a, where))
+
+
+def _axis(a: Any, axis: Axis) -> Axis:
+    """Return the axis; None for 0 and -1 of a number, which only NumPy's ``nan...`` functions let pass."""
+    return None if axis in (0, -1) and not lifted(a).ndim else axis
 
 
 @derived(np.nanvar, samples=several(reduction(), _spreads))
 def nanvar(
     a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True,
-    correction: float | None = None,
+    correction: float | None = None, mean: Any = None,
 ) -> Any:  # fmt: skip
     """Return the variance of what is no NaN, as ``np.nanvar``."""
-    return _deviation(reductions.var, a, axis, dtype, ddof, keepdims, _present(a, where), correction)
+    return _deviation(reductions.var, a, axis, dtype, ddof, keepdims, _present(a, where), correction, mean)
 
 
 @derived(np.nanstd, samples=_spreads)
 def nanstd(
     a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True,
-    correction: float | None = None,
+    correction: float | None = None, mean: Any = None,
 ) -> Any:  # fmt: skip
     """Return the standard deviation of what is no NaN, as ``np.nanstd``."""
-    return _deviation(reductions.std, a, axis, dtype, ddof, keepdims, _present(a, where), correction)
+    return _deviation(reductions.std, a, axis, dtype, ddof, keepdims, _present(a, where), correction, mean)
 
 
 def _deviation(
     measure: Callable[..., Any], a: Any, axis: Axis, dtype: Any, ddof: float, keepdims: bool, where: Any,
-    correction: float | None,
+    correction: float | None, mean: Any,
 ) -> Any:  # fmt: skip
-    out = measure(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, where=where, correction=correction)
+    axis, beside = _axis(a, axis), {"where": where, "correction": correction, "mean": mean}
+    out = measure(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, **beside)
     shape = lifted(a).shape
     number = np.add.reduce(np.broadcast_to(where, shape), axis=axes_of(axis, len(shape)), dtype=np.intp)
     few = np.reshape(number <= (ddof if correction is None else correction), out.shape)
     return functions.where(few, math.nan, out) if few.any() else out  # NumPy's var may be infinite there, nanvar not
 
 
-# ---- medians and quantiles
+# ---- medians and quantiles: overwrite_input, which allows to write into `a`, is never made use of
+
+
+def _none(name: str, **given: Any) -> None:
+    for key, value in given.items():
+        if value is not None:
+            raise TypeError(f"{name}: {key}= is not supported on tensors: leave it out.")
 
 
 def _ranked(
@@ -196,7 +209,7 @@ def _ranked(
     for gone in np.unique(missing[missing > 0]):
         places[missing == gone] = np.ravel(place(number - gone)) if pass_nan and gone < number else number - 1.0
     if pass_nan and (missing == number).any():
-        warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=4)  # as NumPy does
+        warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=5)  # as NumPy does
     low = np.floor(places).astype(np.intp)
     part = places - low
     out = take_along_axis(rows, np.take_along_axis(order, low, -1), -1)
@@ -255,41 +268,63 @@ def _ranges(generator: Any) -> list[Any]:
 
 
 @derived(np.quantile, samples=_quantiles(1))
-def quantile(a: Any, q: Any, axis: Axis = None, *, method: str = "linear", keepdims: bool = False) -> Any:
+def quantile(
+    a: Any, q: Any, axis: Axis = None, out: None = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: bool = False, *, weights: None = None,
+) -> Any:  # fmt: skip
     """Return quantiles, as ``np.quantile``, by any method of NumPy's (Hyndman and Fan 1996), in the dtype of `a`.
 
     `q`, in [0, 1], is constant: a tensor that needs a gradient is refused with TypeError. No elements: ValueError.
     """
+    _none("quantile", out=out, weights=weights)
     return _quantile(np.quantile, a, q, axis, method, keepdims)
 
 
 @derived(np.percentile, samples=_quantiles(100))
-def percentile(a: Any, q: Any, axis: Axis = None, *, method: str = "linear", keepdims: bool = False) -> Any:
+def percentile(
+    a: Any, q: Any, axis: Axis = None, out: None = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: bool = False, *, weights: None = None,
+) -> Any:  # fmt: skip
     """Return percentiles, as ``np.percentile``: quantiles with `q` in [0, 100]."""
+    _none("percentile", out=out, weights=weights)
     return _quantile(np.percentile, a, q, axis, method, keepdims)
 
 
 @derived(np.nanquantile, samples=several(_quantiles(1, nested=False), calls(_holes, [0.2, 0.5], axis=1)))
-def nanquantile(a: Any, q: Any, axis: Axis = None, *, method: str = "linear", keepdims: bool = False) -> Any:
+def nanquantile(
+    a: Any, q: Any, axis: Axis = None, out: None = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: bool = False, *, weights: None = None,
+) -> Any:  # fmt: skip
     """Return quantiles of what is no NaN, as ``np.nanquantile``; axes of `q` come first, as in `quantile`."""
+    _none("nanquantile", out=out, weights=weights)
     return _quantile(np.quantile, a, q, axis, method, keepdims, "nan")
 
 
 @derived(np.nanpercentile, samples=several(_quantiles(100, nested=False), calls(_holes, [20.0, 50.0], axis=0)))
-def nanpercentile(a: Any, q: Any, axis: Axis = None, *, method: str = "linear", keepdims: bool = False) -> Any:
+def nanpercentile(
+    a: Any, q: Any, axis: Axis = None, out: None = None, overwrite_input: bool = False, method: str = "linear",
+    keepdims: bool = False, *, weights: None = None,
+) -> Any:  # fmt: skip
     """Return percentiles of what is no NaN, as ``np.nanpercentile``."""
+    _none("nanpercentile", out=out, weights=weights)
     return _quantile(np.percentile, a, q, axis, method, keepdims, "nan")
 
 
 @derived(np.median, samples=_ranges)
-def median(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def median(
+    a: Any, axis: Axis = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Any:
     """Return the element in the middle, or the mean of the two there, as ``np.median``."""
+    _none("median", out=out)
     return _middle(a, axis, keepdims, pass_nan=False)
 
 
 @derived(np.nanmedian, samples=several(_ranges, calls(_holes), calls(_holes, axis=1, keepdims=True)))
-def nanmedian(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def nanmedian(
+    a: Any, axis: Axis = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Any:
     """Return the median of what is no NaN, as ``np.nanmedian``."""
+    _none("nanmedian", out=out)
     return _middle(a, axis, keepdims, pass_nan=True)
 
 
