@@ -18,7 +18,7 @@ STEP = 1e-5
 def directional(
     model: FullyConnectedNet, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Return the derivative along a random direction of all parameters: by the rules, and by differences of two steps."""
+    """Return the derivative along a random direction of all parameters: by the rules, and by two differences."""
     draws = model.generator_state()  # the same units are dropped each time
     params = {name: tensor.data.copy() for name, tensor in model.params.tensors.items()}
     way = {name: rng.normal(size=value.shape) for name, value in params.items()}
