@@ -216,7 +216,7 @@ def test_an_observer_sees_the_function_run() -> None:
     class Names(Observer):
         seen: list[str] = []  # of one test
 
-        def saw(self, op: Any, node: Any, out: Any) -> None:
+        def saw(self, op: Any, node: Any, out: Any, data: Any) -> None:
             self.seen.append(op.name)
 
     with watch(Names()):

@@ -132,7 +132,7 @@ class Log(Observer):
     def __init__(self) -> None:
         self.seen: list[tuple[str, bool, tuple[int, ...]]] = []
 
-    def saw(self, op: Any, node: Any, out: np.ndarray) -> None:
+    def saw(self, op: Any, node: Any, out: np.ndarray, data: list[Any]) -> None:
         self.seen.append((op.name, node is not None, out.shape))
 
 

@@ -235,8 +235,7 @@ class Graph:
         return str(functions.graph_text(self))
 
     def __repr__(self) -> str:
-        operations = sum(box.kind == "op" for box in self.nodes)
-        return f"<Graph of {operations} operations, {len(self.nodes) - operations} inputs>"
+        return f"<Graph of {(n := sum(box.kind == 'op' for box in self.nodes))} operations, {len(self.nodes) - n} inputs>"
 
 
 def _relative(labels: tuple[str, ...]) -> tuple[str, ...]:

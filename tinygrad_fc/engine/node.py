@@ -118,8 +118,8 @@ class Observer:
     Recording goes on as usual; `saw` is called after each operation.
     """
 
-    def saw(self, op: Op, node: Node | None, out: np.ndarray) -> None:
-        """Take note of one operation: what ran, its node (None when nothing was recorded) and its result."""
+    def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
+        """Take note of one operation: what ran, its node (None if nothing was recorded), its result, its arguments."""
 
 
 class _Off:

@@ -37,6 +37,7 @@ def op(
     broadcasts: bool = False,
     samples: Any = None,
     cure: str = "",
+    branch: Function | None = None,
     **rules: Rule | None,
 ) -> Operation:
     """Declare an operation and return the function that computes and records it.
@@ -62,6 +63,9 @@ def op(
         check the declaration at them.
     cure : str
         A sentence appended to error messages about the arguments.
+    branch : function, optional
+        For a function with kinks: ``branch(x, out)``, whose parameters name arguments (and the result), returns an
+        array that changes when a kink is crossed, ``x > 0`` say. With it, `gradcheck` knows a kink from a fault.
     **rules
         For each differentiable argument ``rule(g, ...)``, which returns the gradient with respect to it; the further
         parameters name what it reads. None for an argument that takes no gradient.
@@ -92,7 +96,7 @@ def op(
     name = name or getattr(function, "__name__", "").strip("_")
     if not isinstance(name, str) or not name:
         raise TypeError(f"op: name is {name!r}, and {function!r} has none of its own: give name='softsign'.")
-    declared = Op(function, name, rules, via, leaves, compose, broadcasts, samples, cure, module)
+    declared = Op(function, name, rules, via, leaves, compose, broadcasts, samples, cure, module, (), branch)
     return _declare(declared, (numpy,) if callable(numpy) else tuple(numpy))
 
 
@@ -128,7 +132,8 @@ def _declare(declared: Op, numpy: tuple[Function, ...] = ()) -> Operation:
 
 def fused_op(
     kernel: Callable[..., Any], *, compose: Callable[..., Any], name: str, leaves: tuple[str, ...] = (),
-    via: Rule | None = None, samples: Any = None, cure: str = "", beside: tuple[str, ...] = (), **rules: Rule | None,
+    via: Rule | None = None, samples: Any = None, cure: str = "", beside: tuple[str, ...] = (),
+    branch: Function | None = None, **rules: Rule | None,
 ) -> Operation:  # fmt: skip
     """Declare a fused operation: a kernel, its rules, and `compose`, the same function written with primitives.
 
@@ -159,4 +164,4 @@ def fused_op(
     0.7616
     """
     module = sys._getframe(1).f_globals.get("__name__", "?")
-    return _declare(Op(kernel, name, rules, via, leaves, compose, False, samples, cure, module, beside))
+    return _declare(Op(kernel, name, rules, via, leaves, compose, False, samples, cure, module, beside, branch))

@@ -60,6 +60,9 @@ class Op:
     proved : bool
         Whether the operation is this package's own, so that tests prove its rules: each returns an array of its own,
         and where nothing was broadcast or cast, of the right shape and dtype. Another's results are checked and copied.
+    branch : callable or None
+        Which of its pieces the function is on, where it has kinks or steps: ``branch(x, out)`` returns an array that
+        changes when a kink is crossed. Its parameters name what it reads: arguments, and the result. Checks call it.
     recordable : bool
         Whether the rules may be recorded for higher orders. They may unless they read what a kernel left over; then
         higher orders go through `compose`.
@@ -68,7 +71,7 @@ class Op:
     __slots__ = (
         "name", "function", "arguments", "defaults", "variadic", "keyword_only", "rules", "differentiable", "via",
         "leaves", "compose", "environment", "pulls", "picks", "pull_via", "recordable", "elementwise", "broadcasts",
-        "proved", "trusted", "samples", "cure", "module", "paired", "record", "beside",
+        "proved", "trusted", "samples", "cure", "module", "paired", "record", "beside", "branch",
     )  # fmt: skip
 
     record: Operation
@@ -82,10 +85,10 @@ class Op:
     def __init__(
         self, function: Function, name: str, rules: dict[str, Rule | None], via: Rule | None,
         leaves: tuple[str, ...], compose: Function | None, broadcasts: bool, samples: Any, cure: str, module: str,
-        beside: tuple[str, ...] = (),
+        beside: tuple[str, ...] = (), branch: Rule | None = None,
     ) -> None:  # fmt: skip
         self.name, self.function, self.via, self.leaves, self.compose = name, function, via, leaves, compose
-        self.samples, self.module, self.beside = samples, module, beside
+        self.samples, self.module, self.beside, self.branch = samples, module, beside, branch
         self.proved = module.startswith(_HOUSE)
         self.elementwise = isinstance(function, np.ufunc) and function.signature is None
         self.broadcasts = broadcasts or isinstance(function, np.ufunc)

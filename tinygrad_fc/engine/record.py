@@ -243,7 +243,7 @@ def general(self: Op) -> Record:
         elif out.dtype.kind == "O":
             check_output(self, out, data)
         if mode is not None and isinstance(mode, Observer):
-            mode.saw(self, node, out)
+            mode.saw(self, node, out, data)
         return (result, *[rest[n] for n in beside]) if beside else result
 
     return record

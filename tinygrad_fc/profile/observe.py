@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..engine.node import Observer, watch
 
@@ -30,7 +30,7 @@ class Trace(Observer):
     def __init__(self) -> None:
         self.count = 0
 
-    def saw(self, op: Op, node: Node | None, out: np.ndarray) -> None:
+    def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
         """Note where the user's code called the operation: the innermost line outside this package."""
         self.count += 1
         if node is not None:
