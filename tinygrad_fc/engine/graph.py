@@ -235,7 +235,7 @@ class Graph:
         return str(functions.graph_text(self))
 
     def __repr__(self) -> str:
-        return f"<Graph of {(n := sum(box.kind == 'op' for box in self.nodes))} operations, {len(self.nodes) - n} inputs>"
+        return f"<Graph of {(n := sum(b.kind == 'op' for b in self.nodes))} operations, {len(self.nodes) - n} inputs>"
 
 
 def _relative(labels: tuple[str, ...]) -> tuple[str, ...]:
