@@ -63,7 +63,7 @@ def test_linear_names_itself_when_the_input_does_not_fit(fused: bool, shape: tup
         ({"weight_scale": float("nan")}, ValueError, "weight_scale: given nan"),
         ({"weight_scale": -1.0}, ValueError, "weight_scale: given -1.0"),
         ({"weight_scale": "big"}, TypeError, "weight_scale: given 'big'"),
-        ({"dtype": int}, TypeError, "dtype int64 is not floating point"),
+        ({"dtype": int}, TypeError, "dtype: given int64, which is not floating point, expected np.float32"),
         ({"seed": "a"}, TypeError, "seed: given 'a'"),
         ({"seed": 1.5}, TypeError, "seed: given 1.5"),
         ({"seed": -1}, ValueError, "seed|non-negative"),

@@ -17,7 +17,8 @@ from ..fused import l2_penalty
 from ..fused.arguments import finite
 from ..nn.layers import BatchNorm1d, Dropout
 from ..nn.losses import LOSSES
-from ..nn.module import Module, Parameter
+from ..nn.module import Module
+from ..nn.parameter import Parameter
 
 if TYPE_CHECKING:
     import numpy.typing as npt

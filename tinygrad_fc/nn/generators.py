@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .walk import walk
+from .walk import walk_state
 
 if TYPE_CHECKING:
     from .module import Module
@@ -21,7 +21,7 @@ def named_generators(root: Module) -> Iterator[tuple[str, Generator]]:
     seen: set[int] = set()
     for prefix, module in root.named_modules():
         for key, value in vars(module).items():
-            for path, item in walk(key, value, (np.random.Generator, np.random.RandomState)):
+            for path, item in walk_state(key, value, (np.random.Generator, np.random.RandomState)):
                 if id(item) not in seen:
                     seen.add(id(item))
                     yield (f"{prefix}.{path}" if prefix else path), item

@@ -13,7 +13,8 @@ from ..fused.arguments import finite
 from ..fused.dropout import check_keep_ratio
 from . import init
 from .activations import ACTIVATIONS, check_activation, form
-from .module import Module, Parameter
+from .module import Module
+from .parameter import Parameter
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -85,7 +86,7 @@ class Linear(Module):
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) < 2 or math.prod(shape[1:]) != self._features:
             raise ValueError(
-                f"{self._label or 'Linear'}: expected (N, {self._features}), got {shape}: the features of an example "
+                f"{type(self).__name__}: expected (N, {self._features}), got {shape}: the features of an example "
                 f"must be as many as the rows of the weight {self.W.shape}."
             )
 
@@ -126,7 +127,7 @@ class Flatten(Module):
         """
         x = x if isinstance(x, Tensor) else constant(np.asarray(x))
         if not x.shape:
-            raise ValueError(f"{self._label or 'Flatten'}: expected (N, ...), got (): there is no batch axis to keep.")
+            raise ValueError(f"{type(self).__name__}: expected (N, ...), got (): there is no batch axis to keep.")
         return x.reshape((x.shape[0], math.prod(x.shape[1:])))
 
 
@@ -143,7 +144,7 @@ class _Norm(Module):
         shape = np.shape(x)
         if len(shape) != 2 or shape[1] != self._features:
             raise ValueError(
-                f"{self._label or type(self).__name__}: expected (N, {self._features}), got {shape}: the layer has one "
+                f"{type(self).__name__}: expected (N, {self._features}), got {shape}: the layer has one "
                 f"scale and one shift for each feature."
             )
         if isinstance(x, Tensor):

@@ -13,7 +13,8 @@ import numpy as np
 from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
 from . import generators
-from .module import Module, Parameter
+from .module import Module
+from .parameter import Parameter
 from .walk import walk
 
 if TYPE_CHECKING:
