@@ -13,6 +13,32 @@ from .arguments import finite
 CURE = "batch_norm takes x (N, D), gamma (D,) and beta (D,)."
 
 
+def check_batch(count: int) -> None:
+    """Raise ValueError for a batch that has no spread."""
+    if count < 2:
+        raise ValueError(
+            f"batch_norm: a batch of {count} has no spread to normalize by: give at least 2 examples, or use the "
+            f"running statistics (evaluation mode)."
+        )
+
+
+def check_spread(name: str, x: Any, variance: Any, eps: float, axis: int) -> None:
+    """Raise ValueError where 0 would divide: `eps` is 0, or 0 in this precision, and so is a variance over `axis`."""
+    if eps >= np.finfo(variance.dtype).tiny:
+        return
+    # Of equal values the variance is 0, or what rounding left of it.
+    if not np.zeros((), variance.dtype) + eps and (x == np.take(x, [0], axis=axis)).all(axis=axis).any():
+        what = "a feature is constant over the batch" if axis == 0 else "all features of an example are equal"
+        raise ValueError(f"{name}: {what} and eps is {eps:g}, so 0 would divide: eps=1e-5.")
+    zero = (variance + eps == 0).ravel()
+    if zero.any():
+        where = f"{'feature' if axis == 0 else 'example'} {int(np.argmax(zero))}"
+        raise ValueError(
+            f"{name}: the variance of {where} underflows to 0 in {variance.dtype} and eps is {eps:g}, so 0 would "
+            f"divide: eps=1e-5, or scale the values up."
+        )
+
+
 def _mean(x: Any) -> Any:
     # The sum over the batch as a product, in half the time of `np.add.reduce`.
     return ones(len(x), x.dtype).dot(x) / len(x)
@@ -22,6 +48,8 @@ def check_features(x: Any, *vectors: Any) -> Any:
     """Return x as floating point; raise ValueError unless x is (N, D) and the others are (D,)."""
     if x.ndim != 2 or any(np.shape(v) != x.shape[1:] for v in vectors):
         raise ValueError("shapes do not fit")
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"x has dtype {x.dtype}, expected real numbers")
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
@@ -32,16 +60,11 @@ def add(out: Any, beta: Any) -> Any:
 
 def _batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, ...]:
     x, eps = check_features(x, gamma, beta), finite("batch_norm: eps", eps)
-    if len(x) < 2:
-        raise ValueError(
-            f"batch_norm: a batch of {len(x)} has no spread to normalize by: give at least 2 examples, or use the "
-            f"running statistics (evaluation mode)."
-        )
+    check_batch(len(x))
     mean = _mean(x)
     normal = x - mean
     variance = _mean(normal * normal)
-    if (variance + eps == 0).any():
-        raise ValueError("batch_norm: a feature is constant over the batch and eps is 0, so 0 would divide: eps=1e-5.")
+    check_spread("batch_norm", x, variance, eps, axis=0)
     rate = 1.0 / np.sqrt(variance + eps)
     normal *= rate
     out = normal * gamma
@@ -106,7 +129,10 @@ mean, variance : ndarray, shape (D,)
 Raises
 ------
 ValueError
-    If the shapes do not fit, the batch has less than 2 examples, or a variance is 0 and so is `eps`.
+    If the shapes do not fit, the batch has less than 2 examples, or a variance is 0 (of equal values, or by underflow)
+    and so is `eps`.
+TypeError
+    If `x` is complex or holds objects.
 """
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..engine.op import fused_op
 from ..kernels.numpy_ import ones
 from .arguments import finite
-from .batch_norm import add, check_features
+from .batch_norm import add, check_features, check_spread
 
 
 def _mean(x: Any) -> Any:
@@ -22,8 +22,7 @@ def _layer_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, 
         raise ValueError("layer_norm: the examples have no features to normalize over.")
     normal = x - _mean(x)
     variance = _mean(normal * normal)
-    if (variance + eps == 0).any():
-        raise ValueError("layer_norm: all features of an example are equal and eps is 0, so 0 would divide: eps=1e-5.")
+    check_spread("layer_norm", x, variance, eps, axis=1)
     rate = 1.0 / np.sqrt(variance + eps)
     normal *= rate
     out = normal * gamma
@@ -80,5 +79,7 @@ Tensor, shape (N, D)
 Raises
 ------
 ValueError
-    If the shapes do not fit, or a variance is 0 and so is `eps`.
+    If the shapes do not fit, or a variance is 0 (of equal values, or by underflow) and so is `eps`.
+TypeError
+    If `x` is complex or holds objects.
 """

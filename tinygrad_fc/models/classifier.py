@@ -15,10 +15,12 @@ from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
 from ..fused import l2_penalty
 from ..fused.arguments import finite
+from ..nn.inputs import real_array, real_tensor
 from ..nn.layers import BatchNorm1d, Dropout
 from ..nn.losses import LOSSES
 from ..nn.module import Module
 from ..nn.parameter import Parameter
+from ..nn.state import Moving
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -62,6 +64,13 @@ class Params(MutableMapping[str, np.ndarray]):
         for name, value in checked.items():
             self.tensors[name].write_(value)
 
+    def update(self, other: Any = (), /, **values: npt.ArrayLike) -> None:
+        """Write the values of some parameters, or, when a name, a shape or a dtype does not fit, of none."""
+        given = dict(other, **values)
+        checked = {name: np.array(self._tensor(name)._checked(value)) for name, value in given.items()}
+        for name, value in checked.items():
+            self.tensors[name].write_(value)
+
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted: the parameters are the network's.")
 
@@ -85,7 +94,7 @@ class Classifier(Module):
     reg : float
         Strength of the L2 regularization: 0.5 * reg * sum(W ** 2) over the weights is added to the loss.
     dtype : numpy.dtype
-        Of the parameters; inputs are cast to it.
+        Of the parameters; inputs are cast to it, arrays and tensors alike.
 
     Parameters
     ----------
@@ -106,7 +115,8 @@ class Classifier(Module):
                 tensors[f"{key}{number}"] = parameter
         self._layers = tuple(layers)
         # Whether training and evaluation differ.
-        self._has_modes = any(isinstance(layer, (BatchNorm1d, Dropout)) for layer in layers.values())
+        modules = [module for layer in layers.values() for _, module in layer.named_modules()]
+        self._has_modes = any(isinstance(module, (BatchNorm1d, Dropout)) for module in modules)
         self.criterion = LOSSES[loss](fused=fused)
         self._fused = fused
         self._params = Params(tensors)
@@ -124,18 +134,17 @@ class Classifier(Module):
     def forward(self, x: Any) -> Tensor:
         """Return the scores, shape (N, num_classes), of a batch (N, d1, ..., dk)."""
         if not isinstance(x, Tensor):
-            x = np.asarray(x)
-            if x.dtype is not self.dtype:
-                if x.dtype.kind not in "biuf":
-                    raise TypeError(f"X: given dtype {x.dtype}, expected real numbers.")
-                x = x.astype(self.dtype)
-            x = constant(x, "X")
+            x = constant(real_array("X", x, self.dtype), "X")
+        elif x.dtype != self.dtype:
+            x = real_tensor("X", x).astype(self.dtype)  # recorded: the gradient of x has its own dtype again
         for name in self._layers:
             x = getattr(self, name)(x)
         return x
 
     def loss_tensor(self, X: Any, y: npt.ArrayLike) -> Tensor:
         """Return the loss with its regularization as a scalar tensor, to differentiate, draw or check.
+
+        When it raises, running statistics and the generators of dropout are as they were before.
 
         Parameters
         ----------
@@ -150,6 +159,16 @@ class Classifier(Module):
             If the labels are no integers.
         """
         finite("reg", self.reg)
+        if not (self._has_modes and self.training):
+            return self._loss(X, y)
+        before = Moving(getattr(self, name) for name in self._layers)
+        try:
+            return self._loss(X, y)
+        except BaseException:
+            before.put_back()
+            raise
+
+    def _loss(self, X: Any, y: npt.ArrayLike) -> Tensor:
         loss = self.criterion(self(X), y)
         if self.reg:
             # The last layer's first, the order in which the course's FullyConnectedNet adds them: sums round by order.

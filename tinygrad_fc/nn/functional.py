@@ -17,6 +17,7 @@ from ..fused import affine, affine_relu, batch_norm_inference, l2_penalty, softm
 from ..fused.arguments import finite, fraction
 from ..ops import elementwise as _elementwise
 from .init import Seed, generator
+from .inputs import flag
 
 __all__ = [
     "affine", "affine_relu", "batch_norm", "batch_norm_inference", "dropout", "l2_penalty", "layer_norm", "relu",
@@ -171,7 +172,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, seed: Seed = N
     p = fraction("dropout: p", p)
     draw = generator(seed)
     x = _tensor(input)
-    if not training or p == 0:
+    if not flag("dropout: training", training) or p == 0:
         return x
     if p == 1:
         return _fused.dropout(x, np.zeros(x.shape, bool), 1.0)
@@ -251,7 +252,7 @@ def batch_norm(
     TypeError
         If a running statistic is no array of floats.
     """
-    share = fraction("batch_norm: momentum", momentum)
+    share, training = fraction("batch_norm: momentum", momentum), flag("batch_norm: training", training)
     x = _tensor(input)
     if x.ndim != 2:
         raise ValueError(f"batch_norm: input has shape {x.shape}, expected (N, C).")

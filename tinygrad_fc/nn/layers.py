@@ -9,12 +9,14 @@ import numpy as np
 
 from ..engine.tensor import Tensor, constant
 from ..fused import affine, affine_relu, batch_norm, batch_norm_inference, dropout, layer_norm
-from ..fused.arguments import finite
+from ..fused.arguments import finite, fraction
+from ..fused.batch_norm import check_batch, check_spread
 from ..fused.dropout import check_keep_ratio
 from . import init
 from .activations import ACTIVATIONS, check_activation, form
+from .inputs import flag, real_array, real_tensor
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, float_dtype
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -63,17 +65,16 @@ class Linear(Module):
             ACTIVATIONS[activation](fused=fused)  # what it needs and is not installed is missed now
         if weight_scale is not None:
             finite("weight_scale", weight_scale)
+        dtype = float_dtype("dtype", dtype)
         values = init.kaiming_normal(shape, seed) if weight_scale is None else init.normal(shape, weight_scale, seed)
         self.W = Parameter(values, dtype)
         self.b = Parameter(init.zeros(shape[1:]), dtype)
-        self.activation, self.fused, self._features = activation, bool(fused), shape[0]
+        self.activation, self.fused, self._features = activation, flag("fused", fused), shape[0]
 
     def forward(self, x: Any) -> Tensor:
         """Return the layer's result, shape (N, out_features), for a batch (N, ...)."""
         if not isinstance(x, Tensor):
-            x = np.asarray(x)
-            if x.dtype is not self.W.dtype and x.dtype.kind in "biuf":
-                x = x.astype(self.W.dtype)  # data that is no tensor follows the layer's dtype, and not the other way
+            x = real_array("Linear: x", x, self.W.dtype)  # data that is no tensor follows the layer's dtype
         shape = x.shape
         if len(shape) != 2 or shape[1] != self._features:
             self._check(shape)
@@ -125,7 +126,7 @@ class Flatten(Module):
         ValueError
             If `x` has no axis.
         """
-        x = x if isinstance(x, Tensor) else constant(np.asarray(x))
+        x = x if isinstance(x, Tensor) else constant(real_array("Flatten: x", x))
         if not x.shape:
             raise ValueError(f"{type(self).__name__}: expected (N, ...), got (): there is no batch axis to keep.")
         return x.reshape((x.shape[0], math.prod(x.shape[1:])))
@@ -136,21 +137,20 @@ class _Norm(Module):
 
     def __init__(self, num_features: int, *, eps: float, dtype: npt.DTypeLike, fused: bool) -> None:
         self._features = positive_integer("num_features", num_features)
+        dtype = float_dtype("dtype", dtype)
         self.gamma = Parameter(np.ones(self._features), dtype)
         self.beta = Parameter(np.zeros(self._features), dtype)
-        self.eps, self.fused = finite("eps", eps), bool(fused)
+        self.eps, self.fused = finite("eps", eps), flag("fused", fused)
 
     def _checked(self, x: Any) -> Any:
-        shape = np.shape(x)
+        x = real_tensor(f"{type(self).__name__}: x", x, self.gamma.dtype)
+        shape = x.shape
         if len(shape) != 2 or shape[1] != self._features:
             raise ValueError(
                 f"{type(self).__name__}: expected (N, {self._features}), got {shape}: the layer has one "
                 f"scale and one shift for each feature."
             )
-        if isinstance(x, Tensor):
-            return x
-        x = np.asarray(x)
-        return constant(x.astype(self.gamma.dtype, copy=False) if x.dtype.kind in "biuf" else x)
+        return x
 
 
 class BatchNorm1d(_Norm):
@@ -188,14 +188,23 @@ class BatchNorm1d(_Norm):
         fused: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(num_features, eps=eps, dtype=dtype, fused=fused)
-        if finite("momentum", momentum) > 1.0:
-            raise ValueError(f"momentum: given {momentum}, expected a number in [0, 1].")
-        self.momentum = float(momentum)
+        self.momentum = fraction("momentum", momentum)
         self.running_mean = np.zeros(self._features, self.gamma.dtype)
         self.running_var = np.ones(self._features, self.gamma.dtype)
 
     def forward(self, x: Any) -> Tensor:
-        """Return the normalized batch, shape (N, num_features)."""
+        """Return the normalized batch, shape (N, num_features).
+
+        Raises
+        ------
+        ValueError
+            As `tinygrad_fc.batch_norm` does, fused or not, and before the running statistics have moved; if the shape
+            does not fit; or if `momentum` was set out of [0, 1].
+        TypeError
+            If `x` holds anything but real numbers.
+        """
+        if not 0.0 <= self.momentum <= 1.0:
+            fraction("BatchNorm1d: momentum", self.momentum)
         x = self._checked(x)
         arguments = (x, self.gamma, self.beta)
         if not self.training:
@@ -203,8 +212,10 @@ class BatchNorm1d(_Norm):
         if self.fused:
             out, mean, variance = batch_norm(*arguments, self.eps)
         else:
-            out = form(batch_norm, False)(*arguments, self.eps)
+            check_batch(len(x))
             mean, variance = np.mean(x.data, axis=0), np.var(x.data, axis=0)
+            check_spread("batch_norm", x.data, variance, self.eps, axis=0)
+            out = form(batch_norm, False)(*arguments, self.eps)
         for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
             running *= self.momentum
             running += (1.0 - self.momentum) * batch
@@ -234,7 +245,10 @@ class LayerNorm(_Norm):
 
     def forward(self, x: Any) -> Tensor:
         """Return the normalized examples, shape (N, num_features)."""
-        return form(layer_norm, self.fused)(self._checked(x), self.gamma, self.beta, self.eps)
+        x = self._checked(x)
+        if not self.fused:
+            check_spread("layer_norm", x.data, np.var(x.data, axis=1, keepdims=True), self.eps, axis=1)
+        return form(layer_norm, self.fused)(x, self.gamma, self.beta, self.eps)
 
 
 class Dropout(Module):
@@ -254,7 +268,7 @@ class Dropout(Module):
 
     def __init__(self, keep_ratio: float, *, seed: init.Seed = None, fused: bool = True) -> None:
         self.keep_ratio = check_keep_ratio("keep_ratio", keep_ratio)
-        self.fused = bool(fused)
+        self.fused = flag("fused", fused)
         self._generator = init.generator(seed)
 
     def draw(self, shape: tuple[int, ...]) -> np.ndarray:
@@ -266,7 +280,9 @@ class Dropout(Module):
         """Return `x` with units dropped, or, in evaluation mode, `x`."""
         if not self.training or self.keep_ratio == 1.0:
             return x
-        return form(dropout, self.fused)(x, self.draw(np.shape(x)), self.keep_ratio)
+        if not isinstance(x, Tensor):
+            x = constant(real_array("Dropout: x", x))
+        return form(dropout, self.fused)(x, self.draw(x.shape), self.keep_ratio)
 
 
 class Sequential(Module):

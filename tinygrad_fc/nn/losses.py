@@ -27,6 +27,7 @@ from ..fused.cross_entropy import check_cross_entropy
 from ..fused.likelihood import check_kl_div, check_nll_loss
 from ..fused.regression_loss import check_huber_loss, check_l1_loss, check_mse_loss
 from ..fused.svm_loss import check_svm_loss
+from .inputs import flag
 from .module import Module
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class SoftmaxLoss(Module):
     """Mean cross-entropy of the softmax of scores (N, C) against labels (N,); see `tinygrad_fc.softmax_loss`."""
 
     def __init__(self, *, fused: bool = True) -> None:
-        self.fused = fused
+        self.fused = flag("fused", fused)
 
     def forward(self, x: Any, y: Any) -> Tensor:
         """Return the loss, a scalar."""
@@ -62,8 +63,8 @@ class SVMLoss(Module):
         self, delta: float = 1.0, squared: bool = False, reduction: str = "mean", *, fused: bool = True
     ) -> None:
         check_reduction("SVMLoss", reduction)
-        self.delta, self.squared = finite("SVMLoss: delta", delta), _flag("SVMLoss: squared", squared)
-        self.reduction, self.fused = reduction, fused
+        self.delta, self.squared = finite("SVMLoss: delta", delta), flag("SVMLoss: squared", squared)
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, y: Any) -> Tensor:
         """Return the loss, a scalar (with reduction "none": of each example)."""
@@ -91,7 +92,7 @@ class CrossEntropyLoss(Module):
         check_reduction("CrossEntropyLoss", reduction)
         self.weight = _class_weights("CrossEntropyLoss", weight)
         self.label_smoothing = fraction("CrossEntropyLoss: label_smoothing", label_smoothing)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss of logits (N, C) against labels (N,) or probabilities (N, C)."""
@@ -116,7 +117,7 @@ class NLLLoss(Module):
     ) -> None:
         check_reduction("NLLLoss", reduction)
         self.weight = _class_weights("NLLLoss", weight)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, y: Any) -> Tensor:
         """Return the loss of log-probabilities (N, C) against labels (N,)."""
@@ -144,7 +145,7 @@ class BCEWithLogitsLoss(Module):
         check_reduction("BCEWithLogitsLoss", reduction)
         self.weight = _weights("BCEWithLogitsLoss", "weight", weight)
         self.pos_weight = _weights("BCEWithLogitsLoss", "pos_weight", pos_weight)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss of logits against targets of their shape."""
@@ -164,7 +165,7 @@ class MSELoss(Module):
 
     def __init__(self, reduction: str = "mean", *, fused: bool = True) -> None:
         check_reduction("MSELoss", reduction)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss."""
@@ -183,7 +184,7 @@ class L1Loss(Module):
 
     def __init__(self, reduction: str = "mean", *, fused: bool = True) -> None:
         check_reduction("L1Loss", reduction)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss."""
@@ -205,7 +206,7 @@ class HuberLoss(Module):
     def __init__(self, reduction: str = "mean", delta: float = 1.0, *, fused: bool = True) -> None:
         check_reduction("HuberLoss", reduction)
         self.delta = positive("HuberLoss: delta", delta)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss."""
@@ -226,8 +227,8 @@ class KLDivLoss(Module):
 
     def __init__(self, reduction: str = "mean", log_target: bool = False, *, fused: bool = True) -> None:
         check_reduction("KLDivLoss", reduction, "batchmean")
-        self.log_target = _flag("KLDivLoss: log_target", log_target)
-        self.reduction, self.fused = reduction, fused
+        self.log_target = flag("KLDivLoss: log_target", log_target)
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss of log-probabilities against targets of their shape."""
@@ -274,12 +275,6 @@ def _class_weights(name: str, weight: Any) -> np.ndarray | None:
     if weight is not None and weight.ndim != 1:
         raise ValueError(f"{name}: weight has shape {weight.shape}, expected (C,): one weight for each class.")
     return weight
-
-
-def _flag(name: str, value: Any) -> bool:
-    if value is not True and value is not False:
-        raise TypeError(f"{name}: given {value!r}, expected True or False.")
-    return value
 
 
 LOSSES = {"softmax": SoftmaxLoss, "svm": SVMLoss}

@@ -11,6 +11,7 @@ import numpy as np
 from ..engine.node import Node, tick
 from ..engine.tensor import Tensor
 from . import generators
+from .inputs import flag
 from .parameter import Parameter
 from .state import load, named_buffers
 from .walk import all_inside, place, tree, walk, walk_state
@@ -164,8 +165,9 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Put this module and all inside into training mode (or, with False, out of it); return it."""
+        mode = flag("train: mode", mode)
         for _, module in self.named_modules():
-            module.training = bool(mode)
+            module.training = mode
         return self
 
     def eval(self) -> Self:
@@ -204,7 +206,7 @@ class Module:
         TypeError
             If `state` is no mapping.
         """
-        missing, unexpected, faults = load(self, state, strict)
+        missing, unexpected, faults = load(self, state, flag("load_state_dict: strict", strict))
         self._refuse("load_state_dict", faults)
         return missing, unexpected
 

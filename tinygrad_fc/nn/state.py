@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import generators
 from .parameter import Parameter, fitted
 
 if TYPE_CHECKING:
     from .module import Module
+
+_PLAIN = {bool, int, float, str, type(None), np.ndarray, Parameter}
 
 
 def named_buffers(root: Module) -> Iterator[tuple[str, np.ndarray]]:
@@ -27,6 +30,40 @@ def named_buffers(root: Module) -> Iterator[tuple[str, np.ndarray]]:
                     f"number np.array(0.0)."
                 )
             yield path, value
+
+
+class Moving:
+    """What a forward pass in training mode moves, buffers and generators, as it was: to be put back if the pass fails.
+
+    Parameters
+    ----------
+    modules : iterable of Module
+        Those whose buffers and generators, and those of modules inside, are noted.
+    """
+
+    def __init__(self, modules: Iterable[Module]) -> None:
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
+        self._generators: dict[int, tuple[Any, Any]] = {}
+        for module in modules:
+            found = vars(module)
+            owned = [value for value in found.values() if isinstance(value, generators.KINDS)]
+            # Most layers hold nothing but numbers, arrays and a generator, which is seen at once; others are walked.
+            if all(type(value) in _PLAIN or isinstance(value, generators.KINDS) for value in found.values()) and all(
+                type(found.get(key)) is np.ndarray for key in module.buffers
+            ):
+                arrays = [found[key] for key in module.buffers]
+            else:
+                arrays = [array for _, array in module.named_buffers()]
+                owned = [generator for _, generator in module.named_generators()]
+            self._arrays += [(array, array.copy()) for array in arrays]
+            self._generators |= {id(g): (g, generators.read(g)) for g in owned if id(g) not in self._generators}
+
+    def put_back(self) -> None:
+        """Write everything as it was."""
+        for array, before in self._arrays:
+            np.copyto(array, before)
+        for generator, state in self._generators.values():
+            generators.write(generator, state)
 
 
 def load(root: Module, state: Any, strict: bool) -> tuple[list[str], list[str], list[str]]:
