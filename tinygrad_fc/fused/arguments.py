@@ -37,20 +37,27 @@ def check_labels(
     TypeError
         If the labels are no integers.
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x = np.asarray(x)
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"{name}: {argument} (the labels): no rectangular array of integers: {error}") from None
     if x.ndim != 2:
         raise ValueError(f"{name}: x (the scores) has shape {x.shape}, expected (N, C): one row an example.")
     if y.shape != x.shape[:1]:
-        cure = f" Flatten it: {argument}.ravel()." if y.size == x.shape[0] else ""
+        cure = f" Flatten it: np.ravel({argument})." if y.size == x.shape[0] else ""
         if y.shape == x.shape:
-            cure = f" One-hot labels become integers with {argument}.argmax(axis=1)."
+            cure = f" One-hot labels become integers with np.argmax({argument}, axis=1)."
         raise ValueError(
             f"{name}: {argument} (the labels) has shape {y.shape}, expected ({x.shape[0]},): one label a row of x."
             f"{cure}"
         )
     if y.dtype.kind not in "iu":
+        names = y.dtype.kind in "UST" or y.dtype.kind == "O" and all(isinstance(label, str) for label in y)
+        cure = f" Names become integers with np.unique({argument}, return_inverse=True)[1]." if names else ""
+        whole = f": np.asarray({argument}, dtype=int)" if y.dtype.kind in "bf" else ""
         raise TypeError(
-            f"{name}: {argument} (the labels) has dtype {y.dtype}, expected integers: {argument}.astype(np.int64)."
+            f"{name}: {argument} (the labels) has dtype {y.dtype}, expected integers{whole}.{cure}"
         )
     if x.dtype.kind != "f":
         x = reals(name, "x", x)

@@ -36,7 +36,6 @@ class Activation(Module):
     """Base of the activations: a class names its operation and the attributes that hold the operation's arguments."""
 
     _operation: ClassVar[Any]
-    _options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, fused: bool = True) -> None:
         self.fused = flag("fused", fused)
@@ -61,10 +60,6 @@ class Activation(Module):
         if self._options:
             return operation(x, *[getattr(self, key) for key in self._options])
         return operation(x)
-
-    def __repr__(self) -> str:
-        parts = [f"{key}={getattr(self, key)!r}" for key in self._options] + ["fused=False"] * (not self.fused)
-        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 class ReLU(Activation):

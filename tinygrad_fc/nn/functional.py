@@ -6,8 +6,11 @@ formulas, gradients at kinks, and sources.
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -27,6 +30,8 @@ __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
     "smooth_l1_loss",
 ]  # fmt: skip
+
+P = ParamSpec("P")
 
 
 # ---- activations
@@ -284,6 +289,22 @@ def batch_norm(
 # ---- losses: those of `tinygrad_fc` whose arguments PyTorch has in another order
 
 
+def _pytorch_names(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Let the errors of a loss call its arguments `input` and `target`, as its signature does."""
+
+    @functools.wraps(function)
+    def loss(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            if len(error.args) == 1 and isinstance(error.args[0], str):
+                error.args = (re.sub(r"\bx\b", "input", re.sub(r"\by\b", "target", error.args[0])),)
+            raise
+
+    return loss
+
+
+@_pytorch_names
 def cross_entropy(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> Tensor:
@@ -292,12 +313,14 @@ def cross_entropy(
     return loss
 
 
+@_pytorch_names
 def nll_loss(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
     """Return `tinygrad_fc.nll_loss` of log-probabilities (N, C) with labels (N,)."""
     loss: Tensor = _fused.nll_loss(input, target, weight, reduction)
     return loss
 
 
+@_pytorch_names
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:
@@ -306,24 +329,28 @@ def binary_cross_entropy_with_logits(
     return loss
 
 
+@_pytorch_names
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Return `tinygrad_fc.mse_loss` of predictions with targets of their shape."""
     loss: Tensor = _fused.mse_loss(input, target, reduction)
     return loss
 
 
+@_pytorch_names
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Return `tinygrad_fc.l1_loss` of predictions with targets of their shape."""
     loss: Tensor = _fused.l1_loss(input, target, reduction)
     return loss
 
 
+@_pytorch_names
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """Return `tinygrad_fc.huber_loss` of predictions with targets of their shape."""
     loss: Tensor = _fused.huber_loss(input, target, delta, reduction)
     return loss
 
 
+@_pytorch_names
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """Return ``huber_loss(input, target, reduction, beta) / beta``; with a beta of 0 that is `l1_loss`.
 
@@ -334,6 +361,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     return huber_loss(input, target, reduction, beta) / beta
 
 
+@_pytorch_names
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """Return `tinygrad_fc.kl_div` of log-probabilities with targets of their shape."""
     loss: Tensor = _fused.kl_div(input, target, log_target, reduction)

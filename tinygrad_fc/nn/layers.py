@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .activations import ACTIVATIONS, check_activation, form
 from .inputs import flag, real_array, real_tensor
 from .module import Module
 from .parameter import Parameter, float_dtype
+from .show import options
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,6 +57,8 @@ class Linear(Module):
     b : Parameter, shape (out_features,)
     """
 
+    _told = ("W", "b")
+
     def __init__(
         self, in_features: int, out_features: int, activation: str | None = None, *, weight_scale: float | None = None,
         dtype: npt.DTypeLike = np.float32, seed: init.Seed = None, fused: bool = True,
@@ -79,6 +83,10 @@ class Linear(Module):
         if len(shape) != 2 or shape[1] != self._features:
             self._check(shape)
         return _OPERATIONS[self.activation, self.fused](x, self.W, self.b)
+
+    def _facts(self) -> str:
+        more = [] if self.activation is None else [f"activation={self.activation!r}"]
+        return ", ".join([f"{self._features} -> {self.W.shape[1]}", *more, *options(self)])
 
     def multiply_adds(self, input_shape: Any, output_shape: Any) -> int:
         """Return N * in_features * out_features; bias and activation are not counted."""
@@ -135,12 +143,17 @@ class Flatten(Module):
 class _Norm(Module):
     """What the normalizing layers share: scale and shift of each feature."""
 
+    _told = ("gamma", "beta")
+
     def __init__(self, num_features: int, *, eps: float, dtype: npt.DTypeLike, fused: bool) -> None:
         self._features = positive_integer("num_features", num_features)
         dtype = float_dtype("dtype", dtype)
         self.gamma = Parameter(np.ones(self._features), dtype)
         self.beta = Parameter(np.zeros(self._features), dtype)
         self.eps, self.fused = finite("eps", eps), flag("fused", fused)
+
+    def _facts(self) -> str:
+        return ", ".join([str(self._features), *options(self)])
 
     def _checked(self, x: Any) -> Any:
         x = real_tensor(f"{type(self).__name__}: x", x, self.gamma.dtype)
@@ -182,6 +195,7 @@ class BatchNorm1d(_Norm):
     """
 
     buffers = ("running_mean", "running_var")
+    _options = ("momentum", "eps")
 
     def __init__(
         self, num_features: int, *, momentum: float = 0.9, eps: float = 1e-5, dtype: npt.DTypeLike = np.float32,
@@ -238,6 +252,8 @@ class LayerNorm(_Norm):
         Scale, 1 at the start, and shift, 0.
     """
 
+    _options = ("eps",)
+
     def __init__(
         self, num_features: int, *, eps: float = 1e-5, dtype: npt.DTypeLike = np.float32, fused: bool = True
     ) -> None:
@@ -266,6 +282,8 @@ class Dropout(Module):
         One operation with hand-written rules, or the same composed from primitives.
     """
 
+    _options = ("keep_ratio",)
+
     def __init__(self, keep_ratio: float, *, seed: init.Seed = None, fused: bool = True) -> None:
         self.keep_ratio = check_keep_ratio("keep_ratio", keep_ratio)
         self.fused = flag("fused", fused)
@@ -286,17 +304,66 @@ class Dropout(Module):
 
 
 class Sequential(Module):
-    """Modules in a row: each gets the result of the one before."""
+    """Modules in a row: each gets the result of the one before.
+
+    ``net[i]`` is the module at a place, ``net[i:j]`` a new Sequential of the same modules, ``len(net)`` their number;
+    iterating yields them in order. A module at a place can be exchanged, ``setattr(net, "1", nn.Tanh())``; there are no
+    further places.
+
+    Parameters
+    ----------
+    *modules : Module
+        In the order in which they run; their names are "0", "1", ....
+
+    Raises
+    ------
+    TypeError
+        If an argument is no module.
+    """
+
+    _order: tuple[str, ...] = ()
 
     def __init__(self, *modules: Module) -> None:
         for n, module in enumerate(modules):
             if not isinstance(module, Module):
                 raise TypeError(f"Sequential: argument {n} is {type(module).__name__}, expected a Module.")
-            setattr(self, str(n), module)
-        self._order = [str(n) for n in range(len(modules))]
+        self._order = tuple(map(str, range(len(modules))))
+        for name, module in zip(self._order, modules, strict=True):
+            setattr(self, name, module)
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key.isdecimal():
+            if key not in self._order:
+                raise ValueError(
+                    f"Sequential: {key!r} is no place among {len(self)} modules, and would not run: make a new one, "
+                    f"Sequential(*net, module)."
+                )
+            if not isinstance(value, Module):
+                raise TypeError(f"Sequential: given {type(value).__name__} for place {key}, expected a Module.")
+        super().__setattr__(key, value)
 
     def forward(self, x: Any) -> Any:
         """Return what the last module makes of it."""
         for name in self._order:
             x = getattr(self, name)(x)
         return x
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[Module]:
+        return (getattr(self, name) for name in self._order)
+
+    def __getitem__(self, index: Any) -> Any:
+        modules = list(self)
+        if not isinstance(index, slice):
+            try:
+                return modules[index]
+            except TypeError:
+                raise TypeError(f"Sequential: index {index!r}, expected an integer or a slice.") from None
+            except IndexError:
+                raise IndexError(f"Sequential: index {index} is out of range for {len(modules)} modules.") from None
+        part = Sequential()
+        part._order = tuple(map(str, range(len(modules[index]))))
+        vars(part).update(zip(part._order, modules[index], strict=True), _label="")  # they keep their names in this one
+        return part

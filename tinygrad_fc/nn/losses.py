@@ -59,6 +59,8 @@ class SVMLoss(Module):
         Whether the loss is one operation, or composed from primitives, for a look at the parts.
     """
 
+    _options = ("delta", "squared", "reduction")
+
     def __init__(
         self, delta: float = 1.0, squared: bool = False, reduction: str = "mean", *, fused: bool = True
     ) -> None:
@@ -84,6 +86,8 @@ class CrossEntropyLoss(Module):
     fused : bool
         Whether the loss is one operation, or composed from primitives.
     """
+
+    _options = ("weight", "reduction", "label_smoothing")
 
     def __init__(
         self, weight: npt.ArrayLike | None = None, reduction: str = "mean", label_smoothing: float = 0.0, *,
@@ -112,6 +116,8 @@ class NLLLoss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("weight", "reduction")
+
     def __init__(
         self, weight: npt.ArrayLike | None = None, reduction: str = "mean", *, fused: bool = True
     ) -> None:
@@ -138,6 +144,8 @@ class BCEWithLogitsLoss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("weight", "reduction", "pos_weight")
+
     def __init__(
         self, weight: npt.ArrayLike | None = None, reduction: str = "mean", pos_weight: npt.ArrayLike | None = None, *,
         fused: bool = True,
@@ -163,6 +171,8 @@ class MSELoss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("reduction",)
+
     def __init__(self, reduction: str = "mean", *, fused: bool = True) -> None:
         check_reduction("MSELoss", reduction)
         self.reduction, self.fused = reduction, flag("fused", fused)
@@ -181,6 +191,8 @@ class L1Loss(Module):
     fused : bool
         Whether the loss is one operation, or composed from primitives.
     """
+
+    _options = ("reduction",)
 
     def __init__(self, reduction: str = "mean", *, fused: bool = True) -> None:
         check_reduction("L1Loss", reduction)
@@ -202,6 +214,8 @@ class HuberLoss(Module):
     fused : bool
         Whether the loss is one operation, or composed from primitives.
     """
+
+    _options = ("reduction", "delta")
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0, *, fused: bool = True) -> None:
         check_reduction("HuberLoss", reduction)
@@ -225,6 +239,8 @@ class KLDivLoss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("reduction", "log_target")
+
     def __init__(self, reduction: str = "mean", log_target: bool = False, *, fused: bool = True) -> None:
         check_reduction("KLDivLoss", reduction, "batchmean")
         self.log_target = flag("KLDivLoss: log_target", log_target)
@@ -239,7 +255,7 @@ def _run(operation: Any, check: Callable[..., Any], fused: bool, x: Any, target:
     """Run a loss as one operation, or composed from primitives after the same checks."""
     if fused:
         return operation(x, target, *options)
-    check(_plain(x), _plain(target), *options)
+    check(_plain(x), target.data if isinstance(target, Tensor) else target, *options)
     declared: Op = operation.op
     x = x if isinstance(x, Tensor) else constant(np.asarray(x))
     target = target if isinstance(target, Tensor) and type(target.node) is Node else _plain(target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..engine.tensor import Tensor
 from . import generators
 from .inputs import flag
 from .parameter import Parameter
+from .show import module_text, options
 from .state import load, named_buffers
 from .walk import all_inside, place, tree, walk, walk_state
 
@@ -42,6 +43,9 @@ class Module:
     training: bool = True
     buffers: tuple[str, ...] = ()
     _label: str | None = None
+    # Of a class: the attributes that its text shows, and the parameters whose shapes its text tells.
+    _options: ClassVar[tuple[str, ...]] = ()
+    _told: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result; subclasses write this."""
@@ -287,9 +291,13 @@ class Module:
 
         return summarize(self, input_shape, dtype)
 
+    def _facts(self) -> str:
+        """Return what stands in brackets behind the class in the module's text."""
+        return ", ".join(options(self))
+
     def __repr__(self) -> str:
-        lines = [f"  {path}: {type(p).__name__}{p.shape}" for path, p in self.named_parameters()]
-        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+        """Return the tree of modules inside, with their options and the shapes of their parameters."""
+        return module_text(self, _KINDS)
 
 
 _KINDS = (Parameter, Module)
