@@ -193,15 +193,21 @@ class Classifier(Module):
         scores : ndarray, shape (N, num_classes)
             Without `y`, in evaluation mode.
         loss, grads : float, dict of str to ndarray
-            With `y`, in training mode; the gradients stand under the names of `params`.
+            With `y`, in training mode; the gradients stand under the names of `params`, without those that are frozen.
         """
         with self._mode(training=y is not None):
             if y is None:
                 with no_grad():
                     return self(X).data
-            loss = self.loss_tensor(X, y)
-            found = gradients(loss, list(self.params.tensors.values()))
-            return loss.item(), {name: d.data for name, d in zip(self.params.tensors, found, strict=True)}
+            loss, tensors = self.loss_tensor(X, y), self._params.tensors
+            try:
+                found = gradients(loss, list(tensors.values()))
+            except TypeError:
+                trained = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
+                if len(trained) == len(tensors):
+                    raise
+                tensors, found = trained, gradients(loss, list(trained.values())) if trained else []
+            return loss.item(), {name: d.data for name, d in zip(tensors, found, strict=True)}
 
     @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:

@@ -50,18 +50,20 @@ class Linear(Module):
         For the initial weights.
     fused : bool
         One operation with hand-written rules, or the same composed from primitives.
+    bias : bool
+        False makes a layer without b.
 
     Attributes
     ----------
     W : Parameter, shape (in_features, out_features)
-    b : Parameter, shape (out_features,)
+    b : Parameter, shape (out_features,), or None
     """
 
     _told = ("W", "b")
 
     def __init__(
         self, in_features: int, out_features: int, activation: str | None = None, *, weight_scale: float | None = None,
-        dtype: npt.DTypeLike = np.float32, seed: init.Seed = None, fused: bool = True,
+        dtype: npt.DTypeLike = np.float32, seed: init.Seed = None, fused: bool = True, bias: bool = True,
     ) -> None:  # fmt: skip
         shape = (positive_integer("in_features", in_features), positive_integer("out_features", out_features))
         if activation is not None:
@@ -72,7 +74,7 @@ class Linear(Module):
         dtype = float_dtype("dtype", dtype)
         values = init.kaiming_normal(shape, seed) if weight_scale is None else init.normal(shape, weight_scale, seed)
         self.W = Parameter(values, dtype)
-        self.b = Parameter(init.zeros(shape[1:]), dtype)
+        self.b = Parameter(init.zeros(shape[1:]), dtype) if flag("bias", bias) else None
         self.activation, self.fused, self._features = activation, flag("fused", fused), shape[0]
 
     def forward(self, x: Any) -> Tensor:
@@ -82,10 +84,17 @@ class Linear(Module):
         shape = x.shape
         if len(shape) != 2 or shape[1] != self._features:
             self._check(shape)
+        if self.b is None:
+            return self._unbiased(x if isinstance(x, Tensor) else constant(x))
         return _OPERATIONS[self.activation, self.fused](x, self.W, self.b)
+
+    def _unbiased(self, x: Tensor) -> Tensor:
+        out: Tensor = (x if x.ndim == 2 else x.reshape((x.shape[0], self._features))) @ self.W
+        return out if self.activation is None else form(ACTIVATIONS[self.activation]._operation, self.fused)(out)
 
     def _facts(self) -> str:
         more = [] if self.activation is None else [f"activation={self.activation!r}"]
+        more += ["bias=False"] * (self.b is None)
         return ", ".join([f"{self._features} -> {self.W.shape[1]}", *more, *options(self)])
 
     def multiply_adds(self, input_shape: Any, output_shape: Any) -> int:
@@ -138,6 +147,10 @@ class Flatten(Module):
         if not x.shape:
             raise ValueError(f"{type(self).__name__}: expected (N, ...), got (): there is no batch axis to keep.")
         return x.reshape((x.shape[0], math.prod(x.shape[1:])))
+
+    def multiply_adds(self, input_shape: Any, output_shape: Any) -> int:
+        """Return 0: nothing is computed."""
+        return 0
 
 
 class _Norm(Module):

@@ -165,7 +165,8 @@ class Module:
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
         for parameter in self.parameters():
-            parameter.grad = None
+            if parameter.requires_grad:
+                parameter.grad = None
 
     def train(self, mode: bool = True) -> Self:
         """Put this module and all inside into training mode (or, with False, out of it); return it."""
@@ -254,15 +255,16 @@ class Module:
             return 0
         return math.prod(output_shape)
 
-    def summary(self, input_shape: int | tuple[int, ...], dtype: npt.DTypeLike | None = None) -> Summary:
+    def summary(self, *input_shapes: int | tuple[int, ...], dtype: npt.DTypeLike | None = None) -> Summary:
         """Return a table of what happens to a batch of this shape: layers, shapes, parameters, multiply-adds, bytes.
 
         The module runs once on zeros, in evaluation mode and without recording, and is left as it was; see `Summary`.
 
         Parameters
         ----------
-        input_shape : int or tuple of int
+        *input_shapes : int or tuple of int
             With the batch axis, ``(100, 3072)``, or, when the module does not take that, of one example, ``(3072,)``.
+            One for each array that `forward` takes.
         dtype : dtype, optional
             Of the zeros; that of the first parameter by default (float32 without any).
 
@@ -289,7 +291,7 @@ class Module:
         """
         from .summary import summarize
 
-        return summarize(self, input_shape, dtype)
+        return summarize(self, input_shapes, dtype)
 
     def _facts(self) -> str:
         """Return what stands in brackets behind the class in the module's text."""

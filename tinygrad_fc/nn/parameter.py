@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.node import leaf
+from ..engine.node import Constant, Node, leaf, tick
 from ..engine.tensor import Tensor
+from .inputs import flag
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -17,7 +18,10 @@ class Parameter(Tensor):
     """A leaf tensor that a module owns and an optimizer writes.
 
     It keeps its storage: assigning ``p.data`` copies into the same array, so that views of it (an optimizer's flat
-    buffer, ``model.params``) stay true.
+    buffer, ``model.params``) stay true. Copies (``copy.deepcopy``, pickles) have its values, and no gradient.
+
+    ``p.requires_grad = False`` freezes it: it is a constant for what is computed from then on, and no optimizer that is
+    made then moves it. It stays in the state.
 
     Parameters
     ----------
@@ -25,16 +29,21 @@ class Parameter(Tensor):
         Initial values; copied.
     dtype : dtype, optional
         Floating-point element type; that of `data` by default.
+    requires_grad : bool
+        False makes it frozen.
 
     Raises
     ------
     TypeError
-        If the dtype is not floating point.
+        If the dtype is not floating point, or `requires_grad` is no bool.
     """
 
-    __slots__ = ()
+    __slots__ = ("_leaf",)
+    _leaf: Node  # its place on the tape; a frozen one keeps it, for graphs that were recorded before
 
-    def __init__(self, data: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> None:
+    def __init__(
+        self, data: npt.ArrayLike, dtype: npt.DTypeLike | None = None, requires_grad: bool = True
+    ) -> None:
         if dtype is not None:
             dtype = float_dtype("Parameter: dtype", dtype)
         array = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
@@ -43,7 +52,24 @@ class Parameter(Tensor):
                 f"Parameter: dtype {array.dtype} is not floating point: give dtype=np.float32 or np.float64."
             )
         self._array = array
-        self.node = leaf(array)
+        self.node = self._leaf = leaf(array)
+        self.requires_grad = requires_grad
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether it is trained. Assigning False freezes it and drops its gradient; True lets it train again."""
+        return type(self.node) is Node
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if flag("Parameter: requires_grad", value) is not self.requires_grad:
+            name, self._leaf.grad = self.name, None
+            self.node = self._leaf if value else Constant(name, self.shape, self.dtype)
+            self.name = name
+
+    def touch_(self) -> None:
+        """Note that the array was overwritten: graphs that used the old values refuse to go backward."""
+        self._leaf.number = tick()
 
     @property
     def data(self) -> np.ndarray:
@@ -75,11 +101,11 @@ class Parameter(Tensor):
         self._array = storage
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._array, self.name)
+        return _rebuild, (self._array, self.name, self.requires_grad)
 
 
-def _rebuild(data: np.ndarray, name: str | None) -> Parameter:
-    parameter = Parameter(data)
+def _rebuild(data: np.ndarray, name: str | None, requires_grad: bool = True) -> Parameter:
+    parameter = Parameter(data, requires_grad=requires_grad)
     parameter.name = name
     return parameter
 
