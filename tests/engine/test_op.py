@@ -306,8 +306,10 @@ def test_shapes_that_do_not_fit_are_named_with_the_cure() -> None:
 
 
 def test_help_shows_the_arguments() -> None:
-    for f, names in ((tg.softmax_loss, "x y"), (tg.svm_loss, "x y delta squared reduction"), (tg.exp, "x"), (tg.add, "x y"),
-                     (tg.dropout, "x mask keep_ratio"), (tg.sum, "a axis dtype keepdims initial where")):  # fmt: skip
+    for f, names in (
+        (tg.softmax_loss, "x y"), (tg.svm_loss, "x y delta squared reduction"), (tg.exp, "x"), (tg.add, "x y"),
+        (tg.dropout, "x mask keep_ratio"), (tg.sum, "a axis dtype keepdims initial where"),
+    ):  # fmt: skip
         assert list(inspect.signature(f).parameters) == names.split()
     assert inspect.signature(tg.svm_loss).parameters["delta"].default == 1.0
     assert inspect.signature(tg.sum).parameters["keepdims"].kind is inspect.Parameter.KEYWORD_ONLY

@@ -45,7 +45,8 @@ class Linear(Module):
     weight_scale : float, optional
         Standard deviation of the initial weights; Kaiming's sqrt(2 / in_features) by default. Biases start at 0.
     dtype : dtype
-        Of the parameters.
+        Of the parameters. Arrays and lists are cast to it on their way in, tensors are not. What is done with the array
+        outside follows NumPy: ``layer(x) + x`` is float64 where x is.
     seed : int, numpy.random.Generator or None
         For the initial weights.
     fused : bool

@@ -15,7 +15,7 @@ from .inputs import flag
 from .parameter import Parameter
 from .show import module_text, options
 from .state import load, named_buffers
-from .walk import all_inside, place, tree, walk, walk_state
+from .walk import all_inside, contents, place, walk, walk_state
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,7 +55,7 @@ class Module:
         """Return what `forward` returns, and note on the tape that it was computed in this module."""
         label = self._label
         if label is None:
-            self._name_all()
+            list(self._contents())
         start = tick()
         try:
             # One argument is what most modules get: passing it by itself saves a quarter of what entering costs.
@@ -92,13 +92,10 @@ class Module:
         if any(not isinstance(t, Parameter) and t.requires_grad and t.is_leaf for t in all_inside(value, Tensor)):
             raise TypeError(f"{key}: a plain tensor in a module is not trained: make it nn.Parameter(data).")
         base = f"{self._label}." if self._label else ""
-        names = [named for path, item in found for named in _names(base + path, item)]
+        names = [named for path, item in found for named in _inside(base + path, item)]
         object.__setattr__(self, key, value)
-        _give(names)
-
-    def _name_all(self) -> None:
-        """Name this module and all inside after their paths."""
-        _give(list(_names("", self)))
+        for path, item in names:
+            _name(path, item)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield this module (path "") and every module inside, each once, with its path.
@@ -110,9 +107,15 @@ class Module:
         TypeError
             If a module or parameter lies in a container without paths, such as a set.
         """
-        if not self._label and not prefix:
-            self._name_all()
-        yield from tree(prefix, self, _KINDS, set())
+        return ((path, item) for path, item in self._contents(prefix) if isinstance(item, Module))
+
+    def _contents(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """Yield this module and all modules and parameters inside; an outermost module names them on the way."""
+        naming = not self._label and not prefix
+        for path, item in contents(prefix, self, _KINDS, set()):
+            if naming:
+                _name(path, item)
+            yield path, item
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield every parameter with its path, in the order of assignment; a shared one once.
@@ -122,9 +125,7 @@ class Module:
         ValueError, TypeError
             As `named_modules` does.
         """
-        if not self._label:
-            self._name_all()
-        return _parameters("", self)
+        return ((path, item) for path, item in self._contents() if isinstance(item, Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
         """Yield every parameter."""
@@ -172,7 +173,7 @@ class Module:
         """Put this module and all inside into training mode (or, with False, out of it); return it."""
         mode = flag("train: mode", mode)
         for _, module in self.named_modules():
-            module.training = mode
+            object.__setattr__(module, "training", mode)  # a bool: nothing to be named or refused
         return self
 
     def eval(self) -> Self:
@@ -305,32 +306,16 @@ class Module:
 _KINDS = (Parameter, Module)
 
 
-def _parameters(path: str, module: Module) -> Iterator[tuple[str, Parameter]]:
-    seen: set[Parameter] = set()
-    for prefix, inner in tree(path, module, _KINDS, set()):
-        for key, value in vars(inner).items():
-            for where, item in walk_state(f"{prefix}.{key}" if prefix else key, value, _KINDS):
-                if isinstance(item, Parameter) and item not in seen:
-                    seen.add(item)
-                    yield where, item
-
-
-def _names(path: str, item: Any) -> Iterator[tuple[str, Any]]:
+def _inside(path: str, item: Any) -> Iterator[tuple[str, Any]]:
     """Yield a parameter, or a module and all modules and parameters inside, with their paths."""
-    if isinstance(item, Parameter):
-        yield path, item
-    else:
-        yield from tree(path, item, _KINDS, set())
-        yield from _parameters(path, item)
+    return contents(path, item, _KINDS, set()) if isinstance(item, Module) else iter([(path, item)])
 
 
-def _give(names: list[tuple[str, Any]]) -> None:
-    for name, item in names:
-        if isinstance(item, Parameter):
-            if item.name != name:
-                item.name = name
-        else:
-            vars(item)["_label"] = name
+def _name(path: str, item: Any) -> None:
+    if isinstance(item, Module):
+        vars(item)["_label"] = path
+    elif item.name != path:
+        item.name = path
 
 
 def _innermost_first(module: Module, seen: set[Module]) -> Iterator[Module]:

@@ -45,14 +45,16 @@ class Moving:
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
         self._generators: dict[int, tuple[Any, Any]] = {}
         for module in modules:
-            found = vars(module)
-            owned = [value for value in found.values() if isinstance(value, generators.KINDS)]
+            found, owned, walked = vars(module), [], False
             # Most layers hold nothing but numbers, arrays and a generator, which is seen at once; others are walked.
-            if all(type(value) in _PLAIN or isinstance(value, generators.KINDS) for value in found.values()) and all(
-                type(found.get(key)) is np.ndarray for key in module.buffers
-            ):
-                arrays = [found[key] for key in module.buffers]
-            else:
+            for value in found.values():
+                if type(value) not in _PLAIN:
+                    if isinstance(value, generators.KINDS):
+                        owned.append(value)
+                    else:
+                        walked = True
+            arrays: list[Any] = [found.get(key) for key in module.buffers]
+            if walked or any(type(array) is not np.ndarray for array in arrays):
                 arrays = [array for _, array in module.named_buffers()]
                 owned = [generator for _, generator in module.named_generators()]
             self._arrays += [(array, array.copy()) for array in arrays]

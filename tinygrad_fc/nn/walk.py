@@ -12,6 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .module import Module
 
+_PLAIN = {bool, int, float, str, type(None)}
 # What may hold something, and is not walked: its items have no place to be named after, or could not be replaced.
 _UNWALKED = (set, frozenset, deque, UserList, UserDict, MappingProxyType, np.ndarray)
 
@@ -89,16 +90,28 @@ def all_inside(value: Any, kind: type) -> Iterator[Any]:
             yield from all_inside(item, kind)
 
 
-def tree(path: str, module: Module, kinds: tuple[Any, ...], seen: set[Module]) -> Iterator[tuple[str, Module]]:
-    """Yield a module and all inside, each once, with their paths; the last of the kinds is `Module`."""
-    if module in seen:
+def contents(path: str, root: Any, kinds: tuple[Any, Any], seen: set[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield a module, its parameters, and then the same of each module inside, each once, with their paths.
+
+    The kinds are `Parameter` and `Module`; what is in `seen` is passed over.
+    """
+    if root in seen:
         return
-    seen.add(module)
-    yield path, module
-    for key, value in vars(module).items():
-        for inner, item in walk_state(f"{path}.{key}" if path else key, value, kinds):
-            if isinstance(item, kinds[-1]):
-                yield from tree(inner, item, kinds, seen)
+    seen.add(root)
+    yield path, root
+    inside = []
+    for key, value in vars(root).items():
+        kind = type(value)
+        if kind in _PLAIN or kind is np.ndarray and not value.dtype.hasobject:
+            continue  # what most attributes are, seen at once
+        for where, item in walk_state(f"{path}.{key}" if path else key, value, kinds):
+            if isinstance(item, kinds[1]):
+                inside.append((where, item))
+            elif item not in seen:
+                seen.add(item)
+                yield where, item
+    for where, item in inside:
+        yield from contents(where, item, kinds, seen)
 
 
 def path_within(root: Module, wanted: Module, kind: type) -> str | None:
