@@ -134,7 +134,9 @@ class Classifier(Module):
     def forward(self, x: Any) -> Tensor:
         """Return the scores, shape (N, num_classes), of a batch (N, d1, ..., dk)."""
         if not isinstance(x, Tensor):
-            x = constant(real_array("X", x, self.dtype), "X")
+            if type(x) is not np.ndarray or x.dtype is not self.dtype:
+                x = real_array("X", x, self.dtype)
+            x = constant(x, "X")
         elif x.dtype != self.dtype:
             x = real_tensor("X", x).astype(self.dtype)  # recorded: the gradient of x has its own dtype again
         for name in self._layers:
@@ -159,7 +161,7 @@ class Classifier(Module):
             If the labels are no integers.
         """
         finite("reg", self.reg)
-        if not (self._has_modes and self.training):
+        if not self._has_modes or not self.training:
             return self._loss(X, y)
         before = Moving(getattr(self, name) for name in self._layers)
         try:
