@@ -159,7 +159,8 @@ def test_no_branch_warns_at_what_is_not_finite(name: str, value: float) -> None:
     for case in cases(REGISTRY[name], np.random.default_rng(zlib.crc32(name.encode()))):
         with np.errstate(all="ignore"):
             out = case.raw(case.arrays)
-        wild = [np.full_like(array, value) for array in case.arrays]
+        signs = [np.resize([1.0, -1.0], array.shape) for array in case.arrays]
+        wild = [value * sign for sign in signs]
         values = dict(zip(case.op.arguments, case.bound(wild), strict=True), out=np.full_like(out, value))
         code = case.op.branch.__code__
         found = [case.op.branch(*[values[key] for key in code.co_varnames[: code.co_argcount]]) for _ in range(2)]

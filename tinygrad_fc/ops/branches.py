@@ -57,7 +57,8 @@ def fmod_quotient(x: Any, y: Any, out: Any) -> Any:
 def clipped(a: Any, low: Any, high: Any) -> Any:
     """Return where ``min(max(a, low), high)`` comes from. Where it is `high`, the order of the other two is nothing."""
     low, high = -math.inf if low is None else low, math.inf if high is None else high
-    above = side(np.maximum(a, low), high)
+    with np.errstate(all="ignore"):
+        above = side(np.maximum(a, low), high)
     return np.where(above == 1, above, above + 4 * side(a, low)).astype(np.int8)
 
 
