@@ -13,6 +13,7 @@ import numpy as np
 
 from ..engine.op import fused_op
 from ..kernels import kernels
+from ..ops.branches import side
 from ..ops.elementwise import astype
 from ..ops.samples import Samples, several, unary
 from .arguments import finite
@@ -51,7 +52,7 @@ def relu_rule(g: Any, out: Any) -> Any:
 
 
 relu = fused_op(
-    _relu, name="relu", x=relu_rule,
+    _relu, name="relu", x=relu_rule, branch=lambda out: out > 0,
     compose=lambda x: np.where(x <= 0, 0.0, x), samples=unary(gap=0.1),
 )  # fmt: skip
 relu.__doc__ = """Return ``max(x, 0)`` elementwise.
@@ -100,6 +101,7 @@ def _leaky_rule(g: Any, out: Any, negative_slope: float) -> Any:
 
 leaky_relu = fused_op(
     _leaky_relu, name="leaky_relu", x=_leaky_rule,
+    branch=lambda out, negative_slope: (out > 0) & (negative_slope != 1),
     compose=lambda x, negative_slope=0.01: np.where(x > 0, x, x * float(negative_slope)),
     samples=with_options({"negative_slope": 0.3}, {"negative_slope": 0}, {"negative_slope": 1.5}, gap=0.1),
 )  # fmt: skip
@@ -172,6 +174,7 @@ def _elu(x: Any, alpha: float = 1.0) -> Any:
 elu = fused_op(
     _elu, name="elu",
     x=lambda g, out, alpha: _exponential_rule(g, out, float(alpha), 1.0),
+    branch=lambda out, alpha: (out > 0) & (alpha != 1),
     compose=lambda x, alpha=1.0: _exponential_compose(x, float(alpha), 1.0),
     samples=with_options({"alpha": 0.4}, {"alpha": 2}, {"alpha": 0.0}, gap=0.1),
 )  # fmt: skip
@@ -205,7 +208,7 @@ def _selu(x: Any) -> Any:
 
 selu = fused_op(
     _selu, name="selu",
-    x=lambda g, out: _exponential_rule(g, out, SELU_ALPHA, SELU_SCALE),
+    x=lambda g, out: _exponential_rule(g, out, SELU_ALPHA, SELU_SCALE), branch=lambda out: out > 0,
     compose=lambda x: _exponential_compose(x, SELU_ALPHA, SELU_SCALE), samples=unary(gap=0.1),
 )  # fmt: skip
 selu.__doc__ = """Return ``1.0507 * elu(x, 1.6733)``, whose activations keep mean 0 and variance 1 from layer to layer.
@@ -257,6 +260,7 @@ def _hardtanh_compose(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> An
 
 hardtanh = fused_op(
     _hardtanh, name="hardtanh", x=_hardtanh_rule, compose=_hardtanh_compose,
+    branch=lambda x, min_val, max_val: side(x, float(min_val)) + 4 * side(x, float(max_val)),
     samples=several(
         lambda generator: [(args[0] * 0.9 / 2.0,) for args in unary()(generator)],  # inside the bounds
         lambda generator: [(args[0] + np.sign(args[0]),) for args in unary(gap=0.1)(generator)],  # outside

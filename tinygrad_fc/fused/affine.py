@@ -94,7 +94,7 @@ _relu: Any = relu.op.compose  # relu, written with primitives
 affine_relu = fused_op(
     _affine_relu, name="affine_relu",
     via=relu_rule, x=_x_rule, w=_w_rule, b=_b_rule,
-    compose=lambda x, w, b: _relu(_compose(x, w, b)), samples=samples, cure=CURE,
+    compose=lambda x, w, b: _relu(_compose(x, w, b)), samples=samples, cure=CURE, branch=lambda out: out > 0,
 )  # fmt: skip
 affine.__doc__ = """Return the fully-connected layer ``x @ w + b``.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
+from ..ops.branches import side
 from .arguments import check_pair, divisor, matched, positive, reduced
 
 
@@ -135,6 +136,7 @@ mse_loss = fused_op(
 
 l1_loss = fused_op(
     _l1_loss, name="l1_loss", compose=_l1_compose, samples=_pairs(*_sizes),
+    branch=lambda x, target: side(x, target),
     x=_l1_rule,
     target=lambda g, x, target, reduction: _l1_rule(-g, x, target, reduction),
 )  # fmt: skip

@@ -54,6 +54,12 @@ def _compose(x: Any, y: Any, delta: float = 1.0, squared: bool = False, reductio
     return reduced(np.sum(margins * margins if squared else margins, axis=1), reduction, len(y))
 
 
+def _violations(x: Any, y: Any, delta: float, squared: bool) -> Any:
+    """Return the branch: which margins are violated. Squared, the loss has a slope everywhere."""
+    with np.errstate(all="ignore"):
+        return np.greater(x - x[np.arange(len(y)), y][:, None] + delta, 0.0) & (not squared)
+
+
 def _samples(generator: np.random.Generator) -> list[Any]:
     plain = samples(generator)
     x, y = generator.normal(size=(4, 3)), np.array([0, 2, 1, 2])
@@ -67,7 +73,8 @@ def _samples(generator: np.random.Generator) -> list[Any]:
 
 
 svm_loss = fused_op(
-    _svm_loss, name="svm_loss", leaves=("slope",), x=row_rule, compose=_compose, samples=_samples
+    _svm_loss, name="svm_loss", leaves=("slope",), x=row_rule, compose=_compose, samples=_samples,
+    branch=_violations,
 )
 svm_loss.__doc__ = """Return the mean multiclass hinge loss ``sum over j != y of max(0, x[j] - x[y] + delta)``.
 
