@@ -73,7 +73,8 @@ class Case:
     scales, dtypes : tuple
         Where it is checked: where the function makes sense, and (for a fault) where the fault is one of 1e-4 or more.
     kind : str
-        "correct" (right and smooth at the point), "wrong", or "kink" (on a kink, or within 1e-6 scales of one).
+        "correct" (right and smooth at the point), "wrong", or "kink" (right; it or an operation in it is on a kink, or
+        within 1e-6 scales of one).
     why : str
         What makes it worth a case.
     faulty : tuple of int

@@ -102,8 +102,8 @@ ONE: list[Row] = [
     ("one of 10,000", lambda x: x * x, {"x": _one_of_many}, [("positive", 100, 100)], (1.0,), "one, by a factor of 2"),
     ("cube of negatives", lambda x: x**3, {"x": lambda g, x: 3.0 * g * x * abs(x)},
      [lambda d: d.put([0.8, -0.7, 1.1]) * d.scale], ALL, "wrong for negative inputs only"),
-    ("leaky slope", lambda x: np.where(x > 0, x, 0.01 * x), {"x": lambda g, x: g * np.where(x > 0, 1.0, 0.02)
-                                                             .astype(x.dtype)},
+    ("leaky slope", lambda x: np.where(x > 0, x, 0.01 * x),
+     {"x": lambda g, x: g * np.where(x > 0, 1.0, 0.02).astype(x.dtype)},
      [lambda d: d.put([0.8, -0.7, 1.1]) * d.scale], ALL, "likewise"),
     ("square above a mean", lambda x: x * x,
      {"x": lambda g, x: g * x * np.where(x > x.mean(), 2.2, 2.0).astype(x.dtype)}, [P5], ALL,
