@@ -102,7 +102,7 @@ def takes(f: Callable[..., Any], *inputs: Any) -> Make:
 def _elementwise() -> list[Case]:
     table: list[tuple[str, Callable[..., Any], str, tuple[float, ...]]] = [
         ("exp", np.exp, "normal", SMALL), ("expm1", np.expm1, "normal", SMALL), ("log", np.log, "positive", ALL),
-        ("log1p", np.log1p, "positive", ALL), ("sqrt", np.sqrt, "positive", ALL), ("cbrt", np.cbrt, "away", ALL),
+        ("log1p", np.log1p, "positive", ALL), ("sqrt", np.sqrt, "positive", ALL), ("cube root", np.cbrt, "away", ALL),
         ("square", np.square, "normal", ALL), ("cube", lambda x: x**3, "away", ALL),
         ("reciprocal", lambda x: 1.0 / x, "away", ALL), ("sin", np.sin, "normal", ALL),
         ("sinc", np.sinc, "away", SMALL), ("tanh, saturated at large scales", np.tanh, "away", (*SMALL, 1e3, 1e6)),
