@@ -14,12 +14,11 @@ from ..engine.node import Node, Observer, watch
 from ..engine.operation import Op
 from ..engine.tensor import tensor
 from ..profile.observe import users_line
-from .difference import Estimate, Point, derivative, noise
+from .difference import MARGIN, Estimate, Point, derivative, noise
 from .problem import Problem, branch_of
 from .report import Culprit
 
 TOLERANCE = 1e-6
-MARGIN = 3.0
 
 
 class Tape(Observer):

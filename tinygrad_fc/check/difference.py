@@ -18,6 +18,7 @@ import numpy as np
 
 EPS = float(np.finfo(np.float64).eps)
 RATIO = 4.0  # from one step to the next
+MARGIN = 3.0  # a bound of an error is an estimate itself
 
 
 @dataclass(slots=True)
@@ -74,41 +75,53 @@ def noise(line: Line, base: Point, spread: float = 1.3e-11) -> float:
         rounds to float32 inside, they are spread further.
     """
     found = 0.5 * EPS * max(abs(base.value), base.size)
-    for _ in range(4):
+    for _ in range(7):
         values = [base.value, *[line(spread * k).value for k in range(1, 7)]]
         if not all(map(math.isfinite, values)):
             break
         # Of a smooth function the fourth differences vanish; of independent errors of size s they are s * sqrt(70).
         found = max(found, math.sqrt(float(np.mean(np.diff(values, 4) ** 2)) / 70.0))
-        if len(set(values)) > 5 or spread > 1e-6:
+        if len(set(values)) > 5 or spread > 1e-2:
             break
         spread *= 71.3  # no power of two: multiples of one could fall on the grid that values are rounded to
     return found
 
 
 class _Sequence:
-    """Differences of shrinking steps, extrapolated to the step 0 as Ridders does; keeps the best entry."""
+    """Differences of shrinking steps, extrapolated to the step 0 as Ridders does; keeps every entry with its error."""
 
     def __init__(self, power: int) -> None:
         self.power = power  # of the step, by which the error of a difference shrinks: 2 for central ones, else 1
         self.row: list[float] = []
-        self.value, self.error, self.step = math.nan, math.inf, 0.0
+        self.raw: list[tuple[float, float, float]] = []  # step, difference, what rounding may have done to it
+        self.entries: list[tuple[float, float, float]] = []  # error, value, step
 
     def add(self, difference: float, step: float, blur: float) -> None:
-        """Take the difference of a further step; `blur` is what rounding may have done to it."""
+        """Take the difference of a further step."""
+        self.raw.append((step, difference, blur))
         row, factor = [difference], RATIO**self.power
         for order, previous in enumerate(self.row):
             row.append((factor * row[order] - previous) / (factor - 1.0))
             factor *= RATIO**self.power
             # An entry is as good as it agrees with the two that it was made from.
             doubt = max(abs(row[-1] - row[order]), abs(row[-1] - previous)) + blur
-            if doubt < self.error:
-                self.value, self.error, self.step = row[-1], doubt, step
+            self.entries.append((doubt, row[-1], step))
         self.row = row[:6]
+
+    def best(self) -> tuple[float, float, float]:
+        """Return error, value and step of the best entry that no difference of a smaller step contradicts."""
+        for error, value, step in sorted(self.entries):
+            if all(
+                abs(near - value) <= MARGIN * (error + blur) + abs(near - before)
+                for (_, before, _), (smaller, near, blur) in zip(self.raw, self.raw[1:], strict=False)
+                if smaller < step
+            ):
+                return error, value, step
+        return math.inf, math.nan, 0.0
 
 
 def derivative(
-    line: Line, base: Point, expected: float, tolerance: float, rounding: float, first: float = 1e-2, count: int = 14
+    line: Line, base: Point, expected: float, tolerance: float, rounding: float, first: float = 1e-2, count: int = 15
 ) -> Estimate:
     """Return the derivative of `line` at 0.
 
@@ -121,8 +134,8 @@ def derivative(
     base : Point
         ``line(0.0)``.
     expected : float
-        The derivative that is checked. Once an estimate agrees with it, to `tolerance`, and is trusted to that much, no
-        further step is taken.
+        The derivative that is checked. Once an estimate agrees with it, to `tolerance`, is trusted to that much, and
+        the smallest step that can tell does not contradict, no further step is taken.
     tolerance : float
         Relative accuracy that is asked for.
     rounding : float
@@ -131,22 +144,18 @@ def derivative(
         The largest step, and how many steps, each a quarter of the one before, or less where a kink is in between.
     """
     central, right, left = _Sequence(2), _Sequence(1), _Sequence(1)
-    steps, differences = list[float](), list[float]()
     rests = list[tuple[float, float]]()  # how far the function is from its tangent
-    step, crossed = first, False
+    step, crossed, looked = first, False, False
 
-    def best() -> _Sequence:
-        return min((central, right, left), key=lambda sequence: sequence.error)
-
-    for _ in range(count):
+    def measure(step: float) -> bool:
+        """Take the differences of one step; return whether any was of use."""
+        nonlocal crossed
         up, down = line(step), line(-step)
         above = math.isfinite(up.value) and up.branch == base.branch
         below = math.isfinite(down.value) and down.branch == base.branch
         blur = rounding / step
         if above and below:
-            steps.append(step)
-            differences.append((up.value - down.value) / (2.0 * step))
-            central.add(differences[-1], step, blur)
+            central.add((up.value - down.value) / (2.0 * step), step, blur)
         else:
             crossed = True
             central.row = []
@@ -155,19 +164,42 @@ def derivative(
             right.add((up.value - base.value) / step, step, 2.0 * blur)
         if below:
             left.add((base.value - down.value) / step, step, 2.0 * blur)
-        now = best()
-        size = max(abs(now.value), abs(expected)) if now.error < math.inf else math.inf
-        if now.error <= 0.3 * tolerance * size and abs(now.value - expected) <= tolerance * size:
-            break
-        if now.error < math.inf and blur > 8.0 * now.error and now.step > 8.0 * step:
+        return above or below
+
+    def best() -> tuple[float, float, float]:
+        return min((sequence.best() for sequence in (central, right, left)), key=lambda found: found[0])
+
+    for _ in range(count):
+        useful = measure(step)
+        error, value, at = best()
+        size = max(abs(value), abs(expected)) if error < math.inf else math.inf
+        if error <= 0.3 * tolerance * size and abs(value - expected) <= tolerance * size:
+            near = min(max(rounding / (1e-5 * size), 1e-10) if size else step, step / RATIO)
+            if looked or near < step / RATIO**2 and not _contradicted(line, base, expected, size, near, rounding):
+                break
+            looked = near >= step / RATIO**2  # so close that the next step is the look
+        elif error < math.inf and rounding / step > 8.0 * error and at > 8.0 * step:
             break  # smaller steps are rounding alone
-        step /= RATIO if above or below else RATIO**2
-    now = best()
-    found = Estimate(now.value, now.error, now.step, steps, differences, _order(rests, rounding))
-    size = max(abs(now.value), abs(expected)) if now.error < math.inf else 0.0
-    if crossed or now.error > tolerance * size or abs(now.value - expected) > tolerance * size:
+        step /= RATIO if useful else RATIO**2
+    error, value, at = best()
+    steps, differences = [h for h, _, _ in central.raw], [d for _, d, _ in central.raw]
+    found = Estimate(value, error, at, steps, differences, _order(rests, rounding))
+    size = max(abs(value), abs(expected)) if error < math.inf else 0.0
+    if crossed or error > tolerance * size or abs(value - expected) > tolerance * size:
         found.kink = _kink(line, base, rounding)
     return found
+
+
+def _contradicted(line: Line, base: Point, expected: float, size: float, step: float, rounding: float) -> bool:
+    """Whether the differences of a small step, which see what larger ones pass over, speak against a derivative."""
+    up, down = line(step), line(-step)
+    allowed = 1e-4 * size + MARGIN * 2.0 * rounding / step
+    slopes = [
+        (end.value - base.value) / shift
+        for end, shift in ((up, step), (down, -step))
+        if math.isfinite(end.value) and end.branch == base.branch
+    ]
+    return any(abs(slope - expected) > allowed + abs(slopes[0] - slopes[-1]) for slope in slopes)
 
 
 def _order(rests: list[tuple[float, float]], rounding: float) -> float | None:
@@ -184,17 +216,20 @@ def _order(rests: list[tuple[float, float]], rounding: float) -> float | None:
 def _kink(line: Line, base: Point, rounding: float) -> tuple[float, float] | None:
     """Return the slopes of the two sides, the lower one first, or None where there is no kink.
 
-    The slopes of a bend come closer to each other with the step; those of a kink do not.
+    The slopes of a bend come closer to each other with the step; those of a kink stay apart, down to the smallest step
+    at which rounding lets them be told.
     """
-    sides = []
-    for step in (1e-4, 1e-6):
-        up, down = line(step), line(-step)
+    found: tuple[float, float] | None = None
+    first = 0.0
+    for step in (1e-4, 1e-6, 1e-8, 1e-10, 1e-12):
+        up, down, blur = line(step), line(-step), 4.0 * rounding / step
         if not (math.isfinite(up.value) and math.isfinite(down.value)):
             return None
-        sides.append(((base.value - down.value) / step, (up.value - base.value) / step))
-    (left, right), (low, high) = sides
-    near, blur = abs(high - low), 4.0 * rounding / 1e-6
-    size = max(abs(left), abs(right), abs(low), abs(high))
-    if near > 0.5 * abs(right - left) and near > 1e-3 * size and near > 10.0 * blur:
-        return min(low, high), max(low, high)
-    return None
+        low, high = sorted(((base.value - down.value) / step, (up.value - base.value) / step))
+        size = max(abs(low), abs(high))
+        if found is not None and blur > 0.1 * first:
+            break  # rounding hides what is closer
+        if high - low <= max(10.0 * blur, 1e-3 * size, 0.5 * first):
+            return None
+        found, first = (low, high), first or high - low
+    return found
