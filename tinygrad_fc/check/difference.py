@@ -74,10 +74,11 @@ def noise(line: Line, base: Point, spread: float = 1.3e-11) -> float:
         Distance of the seven neighbouring points at first. Where all values are the same, as those of a function that
         rounds to float32 inside, they are spread further.
     """
-    found = 0.5 * EPS * max(abs(base.value), base.size)
+    found = EPS * max(abs(base.value), base.size)
     for _ in range(7):
-        values = [base.value, *[line(spread * k).value for k in range(1, 7)]]
-        if not all(map(math.isfinite, values)):
+        points = [base, *[line(spread * k) for k in range(1, 7)]]
+        values = [point.value for point in points]
+        if not all(map(math.isfinite, values)) or any(point.branch != base.branch for point in points):
             break
         # Of a smooth function the fourth differences vanish; of independent errors of size s they are s * sqrt(70).
         found = max(found, math.sqrt(float(np.mean(np.diff(values, 4) ** 2)) / 70.0))
@@ -112,7 +113,7 @@ class _Sequence:
         """Return error, value and step of the best entry that no difference of a smaller step contradicts."""
         for error, value, step in sorted(self.entries):
             if all(
-                abs(near - value) <= MARGIN * (error + blur) + abs(near - before)
+                abs(near - value) <= MARGIN * (error + MARGIN * blur) + abs(near - before)
                 for (_, before, _), (smaller, near, blur) in zip(self.raw, self.raw[1:], strict=False)
                 if smaller < step
             ):
@@ -145,14 +146,14 @@ def derivative(
     """
     central, right, left = _Sequence(2), _Sequence(1), _Sequence(1)
     rests = list[tuple[float, float]]()  # how far the function is from its tangent
-    step, crossed, looked = first, False, False
+    step, crossed, looked, strict = first, False, False, True
 
     def measure(step: float) -> bool:
         """Take the differences of one step; return whether any was of use."""
         nonlocal crossed
         up, down = line(step), line(-step)
-        above = math.isfinite(up.value) and up.branch == base.branch
-        below = math.isfinite(down.value) and down.branch == base.branch
+        above = math.isfinite(up.value) and (up.branch == base.branch or not strict)
+        below = math.isfinite(down.value) and (down.branch == base.branch or not strict)
         blur = rounding / step
         if above and below:
             central.add((up.value - down.value) / (2.0 * step), step, blur)
@@ -181,6 +182,11 @@ def derivative(
         elif error < math.inf and rounding / step > 8.0 * error and at > 8.0 * step:
             break  # smaller steps are rounding alone
         step /= RATIO if useful else RATIO**2
+    if not central.raw and not right.raw and not left.raw:
+        # The point is a branch of its own, where two pieces meet: if they meet smoothly, they are one function.
+        strict = False
+        for _ in range(6):
+            measure(step := first / RATIO ** len(central.raw))
     error, value, at = best()
     steps, differences = [h for h, _, _ in central.raw], [d for _, d, _ in central.raw]
     found = Estimate(value, error, at, steps, differences, _order(rests, rounding))
@@ -193,7 +199,7 @@ def derivative(
 def _contradicted(line: Line, base: Point, expected: float, size: float, step: float, rounding: float) -> bool:
     """Whether the differences of a small step, which see what larger ones pass over, speak against a derivative."""
     up, down = line(step), line(-step)
-    allowed = 1e-4 * size + MARGIN * 2.0 * rounding / step
+    allowed = 1e-4 * size + MARGIN**2 * rounding / step
     slopes = [
         (end.value - base.value) / shift
         for end, shift in ((up, step), (down, -step))

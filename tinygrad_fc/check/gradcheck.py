@@ -130,7 +130,7 @@ class _Check:
         """Return the verdict on each input."""
         tensors = self.problem.tensors
         if self.random:
-            return [self._made(n, "inconclusive", "", note="f is not deterministic") for n in range(len(tensors))]
+            return [self._made(n, "inconclusive", 0, note="f is not deterministic") for n in range(len(tensors))]
         one_by_one = samples is not None or exhaustive
         if not one_by_one and len(tensors) > 1 and sum(t.size for t in tensors) > AT_ONCE:
             together = self._together()
@@ -178,8 +178,8 @@ class _Check:
             self.order = self.order or estimate.order
         a, estimate, error, bound = max(checks, key=lambda found: found[2])
         return [
-            self._made(n, "correct", f"{t.size} at once", error, bound, None, a, estimate)
-            for n, t in enumerate(self.problem.tensors)
+            self._made(n, "correct", 0, error, bound, None, a, estimate, directions=2)
+            for n in range(len(self.problem.tensors))
         ]
 
     # ---- one input in directions
@@ -197,10 +197,9 @@ class _Check:
 
     def _directions(self, position: int) -> InputCheck:
         t, d = self.problem.tensors[position], self.slopes[position]
-        what = f"{t.size} in 2 directions"
         if not np.isfinite(d).all():
             at = tuple(map(int, np.argwhere(~np.isfinite(d))[0]))
-            return self._made(position, "wrong", what, math.inf, 0.0, at, float(d[at]), note="a gradient is not finite")
+            return self._made(position, "wrong", 1, math.inf, 0.0, at, float(d[at]), note="a gradient is not finite")
         found = []
         for trial in range(2):
             direction = self._direction(position, aligned=trial == 0)
@@ -213,7 +212,7 @@ class _Check:
                 return self._bisected(position, direction)
         verdict, error, bound, a, estimate = max(found, key=lambda one: (_GRAVITY[one[0]], one[1]))
         note = "directions cross a kink: exhaustive=True tells where" if verdict == "kink" else ""
-        return self._made(position, verdict, what, error, bound, None, a, estimate, note=note)
+        return self._made(position, verdict, 0, error, bound, None, a, estimate, note=note, directions=2)
 
     def _bisected(self, position: int, direction: np.ndarray) -> InputCheck:
         """Return the verdict at the coordinate to which halves of a direction that fails lead."""
@@ -233,16 +232,15 @@ class _Check:
             left = halves[int(np.argmax(gaps))]
         at = tuple(map(int, np.unravel_index(int(left[0]), t.shape)))
         check = self._coordinates(position, [at], _SILENT)
-        check.verdict, check.checked = "wrong", f"{t.size} in directions"
+        check.verdict = "wrong"
         return check
 
     # ---- one coordinate after the other
 
     def _coordinates(self, position: int, indices: list[tuple[int, ...]], bar: Any) -> InputCheck:
         t, d = self.problem.tensors[position], self.slopes[position]
-        what = f"{len(indices)} of {t.size}"
         if not indices:
-            return self._made(position, "correct", what)
+            return self._made(position, "correct", 0)
         rms = natural(t._array)
         largest = max((abs(float(d[at])) for at in indices if math.isfinite(float(d[at]))), default=0.0)
         graver: tuple[Any, ...] | None = None
@@ -259,7 +257,9 @@ class _Check:
             bar.update()
         assert graver is not None
         _, error, verdict, bound, at, a, estimate, scale = graver
-        return self._made(position, verdict, what, error, bound, at, a, estimate, scale=scale, kinks=tuple(kinks))
+        return self._made(
+            position, verdict, len(indices), error, bound, at, a, estimate, scale=scale, kinks=tuple(kinks)
+        )
 
     def _coordinate(
         self, position: int, at: tuple[int, ...], a: float, rms: float, largest: float
@@ -292,9 +292,11 @@ class _Check:
     def _judged(self, a: float, estimate: Estimate, floor: float) -> tuple[str, float, float]:
         """Return the verdict on a derivative `a`, its relative error, and the relative bound of the number."""
         n, size = estimate.value, self.base.size
-        scale = max(abs(a), abs(n) if math.isfinite(n) else 0.0, floor, 1e-7 * size, 1e-300)
+        scale = max(abs(a), abs(n) if math.isfinite(n) else 0.0, floor, 1e-9 * size, 1e-300)
         gap, allowed = abs(a - n), self.tolerance * scale + MARGIN * estimate.error
-        trusted = MARGIN * estimate.error <= RESOLVED * scale
+        # A derivative that is nothing beside the value itself need not be known better than that.
+        trusted = MARGIN * estimate.error <= RESOLVED * max(scale, 1e-7 * size)
+        scale = max(scale, 1e-7 * size)
         error, bound = gap / scale, min(MARGIN * estimate.error / scale, 1.0)
         if trusted and gap <= allowed:
             return "correct", error, bound
@@ -311,13 +313,14 @@ class _Check:
         return "inconclusive", error, bound
 
     def _made(
-        self, position: int, verdict: str, checked: str, error: float = 0.0, bound: float = 0.0,
+        self, position: int, verdict: str, checked: int, error: float = 0.0, bound: float = 0.0,
         worst: tuple[int, ...] | None = None, analytic: float = 0.0, estimate: Estimate | None = None,
         scale: float = 1.0, kinks: tuple[tuple[int, ...], ...] = (), note: str = "",
+        directions: int = 0,
     ) -> InputCheck:  # fmt: skip
         t, home = self.problem.tensors[position], self.problem.homes[position]
         check = InputCheck(
-            self.problem.name(position), t.shape, str(home.dtype), verdict, checked, error, bound, worst, analytic,
+            self.problem.name(position), t.shape, str(home.dtype), verdict, checked, directions, error, bound, worst, analytic,
             math.nan, kinks, note=note,
         )  # fmt: skip
         if estimate is not None:

@@ -26,8 +26,10 @@ class InputCheck:
     verdict : {"correct", "kink", "inconclusive", "wrong"}
         ``"kink"``: at some coordinates the function has no derivative, and the gradient lies between the slopes of the
         two sides. ``"inconclusive"``: the difference is too noisy here to tell.
-    checked : str
-        What was moved: every coordinate, some, or directions in which all move at once.
+    checked : int
+        How many coordinates were moved one by one.
+    directions : int
+        How many directions in which all moved at once.
     error : float
         Largest relative difference between gradient and numbers.
     bound : float
@@ -50,7 +52,8 @@ class InputCheck:
     shape: tuple[int, ...]
     dtype: str
     verdict: str
-    checked: str
+    checked: int
+    directions: int = 0
     error: float = 0.0
     bound: float = 0.0
     worst: tuple[int, ...] | None = None
@@ -152,8 +155,9 @@ class GradcheckReport:
         for c in self.inputs:
             at = "" if c.worst is None else str(list(c.worst))
             verdict = c.verdict.upper() if c.verdict == "wrong" else c.verdict
+            moved = f"{c.checked} of {math.prod(c.shape)}" if c.checked or not c.directions else f"{c.directions} directions"
             rows.append((
-                c.name, "x".join(map(str, c.shape)) or "scalar", c.checked, verdict, f"{c.error:.1e}", f"{c.bound:.1e}",
+                c.name, "x".join(map(str, c.shape)) or "scalar", moved, verdict, f"{c.error:.1e}", f"{c.bound:.1e}",
                 at, f"{c.analytic:.6e}", f"{c.numerical:.6e}",
             ))  # fmt: skip
         return rows
