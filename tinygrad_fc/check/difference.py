@@ -193,6 +193,8 @@ def derivative(
     size = max(abs(value), abs(expected)) if error < math.inf else 0.0
     if crossed or error > tolerance * size or abs(value - expected) > tolerance * size:
         found.kink = _kink(line, base, rounding)
+        if not strict and found.kink is not None:
+            found.error = math.inf  # on a kink, the mean of the two slopes is no derivative
     return found
 
 

@@ -196,7 +196,7 @@ class _Check:
         return direction
 
     def _directions(self, position: int) -> InputCheck:
-        t, d = self.problem.tensors[position], self.slopes[position]
+        d = self.slopes[position]
         if not np.isfinite(d).all():
             at = tuple(map(int, np.argwhere(~np.isfinite(d))[0]))
             return self._made(position, "wrong", 1, math.inf, 0.0, at, float(d[at]), note="a gradient is not finite")
@@ -320,8 +320,8 @@ class _Check:
     ) -> InputCheck:  # fmt: skip
         t, home = self.problem.tensors[position], self.problem.homes[position]
         check = InputCheck(
-            self.problem.name(position), t.shape, str(home.dtype), verdict, checked, directions, error, bound, worst, analytic,
-            math.nan, kinks, note=note,
+            self.problem.name(position), t.shape, str(home.dtype), verdict, checked, directions, error, bound, worst,
+            analytic, math.nan, kinks, note=note,
         )  # fmt: skip
         if estimate is not None:
             check.numerical = estimate.value / scale

@@ -155,7 +155,7 @@ class GradcheckReport:
         for c in self.inputs:
             at = "" if c.worst is None else str(list(c.worst))
             verdict = c.verdict.upper() if c.verdict == "wrong" else c.verdict
-            moved = f"{c.checked} of {math.prod(c.shape)}" if c.checked or not c.directions else f"{c.directions} directions"
+            moved = f"{c.checked} of {math.prod(c.shape)}" if not c.directions else f"{c.directions} directions"
             rows.append((
                 c.name, "x".join(map(str, c.shape)) or "scalar", moved, verdict, f"{c.error:.1e}", f"{c.bound:.1e}",
                 at, f"{c.analytic:.6e}", f"{c.numerical:.6e}",
