@@ -76,7 +76,7 @@ def _against_labels(x: Any, y: Any, weight: Any, smoothing: float, reduction: st
         own *= picked
         divisor = np.add.reduce(picked)
     right = x[rows, y]
-    right[own == 0] = 0  # 0 * -inf is 0 here
+    right[own == 0] = 0  # 0 * -inf is 0 here; a NaN makes the whole row's sum NaN, and shows in it
     dots, total = own * right, own
     if smoothing:
         rest = np.full(classes, smoothing / classes, x.dtype)
@@ -138,6 +138,11 @@ def _target_rule(g: Any, x: Any, target: Any, weight: Any, label_smoothing: floa
     return logs
 
 
+def _out_of_play(share: Any, logs: Any) -> Any:
+    """Return `logs` with 0 for the -inf of what has no share; a NaN stays, whatever its share."""
+    return np.where(np.equal(logs, -math.inf) & np.equal(share, 0), 0.0, logs)
+
+
 def _compose(x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean") -> Any:
     count, classes = x.shape
     top = np.max(x.detach() if hasattr(x, "detach") else x, axis=1, keepdims=True, initial=-math.inf)
@@ -146,15 +151,14 @@ def _compose(x: Any, target: Any, weight: Any = None, label_smoothing: float = 0
     weights = np.asarray(1.0 if weight is None else weight, logs.dtype)
     if target.dtype.kind == "f":
         share = (target * (1.0 - label_smoothing) + label_smoothing / classes) * weights
-        logs = np.where(np.equal(logs, -math.inf) & (share == 0), 0.0, logs)
-        return reduced(-np.sum(share * logs, axis=1), reduction, count)
+        return reduced(-np.sum(share * _out_of_play(share, logs), axis=1), reduction, count)
     rows, weights = np.arange(count), np.broadcast_to(weights, (classes,))
     picked = weights[target]
     own = picked * (1.0 - label_smoothing)
-    losses = -own * np.where(own == 0, 0.0, logs[rows, target])
+    losses = -own * _out_of_play(own, logs[rows, target])
     if label_smoothing:
         rest = weights * (label_smoothing / classes)
-        losses = losses - np.sum(np.where(rest == 0, 0.0, logs) * rest, axis=1)
+        losses = losses - np.sum(_out_of_play(rest, logs) * rest, axis=1)
     return reduced(losses, reduction, count if weight is None else np.add.reduce(picked))
 
 

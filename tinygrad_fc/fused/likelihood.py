@@ -40,7 +40,7 @@ def _nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> An
     else:
         weight = weight[y]
         count = np.add.reduce(weight)
-        losses[weight == 0] = 0  # 0 * -inf is 0 here
+        losses[(weight == 0) & np.isinf(losses)] = 0  # 0 * -inf is 0 here, and 0 * NaN is NaN
         losses *= -weight
     return reduced(losses, reduction, count)
 
@@ -64,7 +64,8 @@ def _nll_compose(x: Any, y: Any, weight: Any = None, reduction: str = "mean") ->
     if weight is None:
         return reduced(-picked, reduction, len(y))
     weight = np.asarray(weight, x.dtype)[y]
-    return reduced(-weight * np.where(weight == 0, 0.0, picked), reduction, np.add.reduce(weight))
+    picked = np.where((weight == 0) & np.isinf(picked), 0.0, picked)
+    return reduced(-weight * picked, reduction, np.add.reduce(weight))
 
 
 def _nll_samples(generator: np.random.Generator) -> list[Any]:
@@ -105,7 +106,7 @@ TypeError
     If the labels are no integers.
 """
 
-# ---- kl_div. Where the target is 0 the term is 0, also where x is -inf: 0 log 0 = 0.
+# ---- kl_div. Where the target is 0 the term is 0, also where x is infinite: 0 log 0 = 0. A NaN shows.
 
 
 def check_kl_div(x: Any, target: Any, log_target: Any, reduction: str) -> tuple[Any, Any, bool]:
@@ -156,7 +157,7 @@ def _kl_x_rule(g: Any, x: Any, target: Any, log_target: bool, reduction: str) ->
 def _kl_target_rule(g: Any, x: Any, target: Any, log_target: bool, reduction: str) -> Any:
     x, target = matched(x, target)
     g, share = g * (1.0 / divisor(x, reduction)), _share(target, log_target)
-    out = np.equal(share, 0) if log_target else np.equal(share, 0) & np.equal(x, -math.inf)
+    out = np.equal(share, 0) & (~np.isnan(x) if log_target else np.isinf(x))
     logs, x = np.where(out, 0.0 if log_target else 1.0, target), np.where(out, 0.0, x)
     if log_target:
         return share * (logs - x + 1.0) * g
@@ -168,10 +169,11 @@ def _kl_compose(x: Any, target: Any, log_target: bool = False, reduction: str = 
     share = np.exp(target) if log_target else target
     none = np.equal(share, 0)
     if log_target:
-        losses = share * (np.where(none, 0.0, target) - np.where(none, 0.0, x))
+        out = none & ~np.isnan(x)
+        losses = share * (np.where(out, 0.0, target) - np.where(out, 0.0, x))
     else:
         # At 0, where t log t is 0 and falls with an infinite slope, minus the root stands in for it: it does so, too.
-        out = none & np.equal(x, -math.inf)
+        out = none & np.isinf(x)
         root = np.where(none & ~out, target, 1.0)
         entropy = np.where(none, np.where(out, 0.0, -np.sqrt(root)), target * np.log(np.where(none, 1.0, target)))
         losses = entropy - np.where(out, 0.0, target * np.where(out, 0.0, x))
@@ -196,8 +198,8 @@ kl_div = fused_op(
 kl_div.__doc__ = """Return the Kullback-Leibler divergence ``target * (log target - x)`` of log-probabilities x.
 
 Kullback and Leibler, On information and sufficiency (1951), section 2, with PyTorch's order of arguments. Where the
-target is 0 the term is 0, also where x is -inf; there neither takes a gradient. Elsewhere the gradient of a target of
-0 is infinite, as the derivative is.
+target is 0 the term is 0, also where x is infinite; there neither takes a gradient. Elsewhere the gradient of a target
+of 0 is infinite, as the derivative is. A NaN makes its term NaN, whatever the target.
 
 Parameters
 ----------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..engine.op import fused_op
+from ..engine.tensor import Tensor
 from ..kernels.numpy_ import starts
 from .arguments import check_labels, check_reduction, finite, reduced, row_rule, samples
 
@@ -39,10 +41,13 @@ def _svm_loss(
         losses, slope = margins, (margins > 0).astype(x.dtype)
     if reduction == "none":
         losses = np.add.reduce(losses, axis=1)
+    loss = reduced(losses, reduction, count)
     slope.reshape(-1)[labelled] -= np.add.reduce(slope, axis=1)
     if reduction == "mean":
         slope /= count
-    return reduced(losses, reduction, count), slope
+    if np.isnan(loss).any() if reduction == "none" else loss != loss:  # a row of a NaN is NaN as a whole
+        slope[np.isnan(loss if reduction == "none" else np.add.reduce(losses, axis=1))] = math.nan
+    return loss, slope
 
 
 def _compose(x: Any, y: Any, delta: float = 1.0, squared: bool = False, reduction: str = "mean") -> Any:
@@ -51,7 +56,12 @@ def _compose(x: Any, y: Any, delta: float = 1.0, squared: bool = False, reductio
     right[rows, y] = True
     margins = x - x[rows, y][:, None] + delta
     margins = np.where(right | (margins <= 0), 0.0, margins)  # NaN stays
-    return reduced(np.sum(margins * margins if squared else margins, axis=1), reduction, len(y))
+    losses = np.sum(margins * margins if squared else margins, axis=1)
+    lost = np.isnan(losses.data if isinstance(losses, Tensor) else losses)
+    if lost.any():  # a row of a NaN is NaN as a whole, in each derivative
+        fault = np.where(lost, math.nan, 0.0).astype(x.dtype)
+        losses = losses + np.sum(np.tanh(np.where(lost[:, None], x, 0.0)), axis=1) * fault
+    return reduced(losses, reduction, len(y))
 
 
 def _samples(generator: np.random.Generator) -> list[Any]:
@@ -73,7 +83,7 @@ svm_loss.__doc__ = """Return the mean multiclass hinge loss ``sum over j != y of
 
 Weston and Watkins, Multi-class support vector machines (1998), as the course CS231n counts it: summed over the wrong
 classes and averaged over the batch. Squared, each term is its square, with a slope that has no jump. The gradient at a
-margin of exactly 0 is 0.
+margin of exactly 0 is 0. A NaN among an example's scores makes its loss NaN, and the gradient of all its scores.
 
 Parameters
 ----------
