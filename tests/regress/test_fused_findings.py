@@ -105,3 +105,77 @@ def test_kl_div_of_a_logarithm_of_nothing(target: float) -> None:
     for x in (inf, -inf, -1e4, -1.0):
         check("kl_div", [x, -1.0], [target, 0.0], [0, 1], [0, -1], [0, 2], log_target=True, reduction="none")
     check("kl_div", [nan, -1.0], [target, 0.0], [nan, 1], [0, -1], [nan, 2], log_target=True, reduction="none")
+
+
+# ---- activations: fused and composed alike at large and infinite numbers
+
+
+def value_and_slopes(f: Any, x: Any, dtype: Any) -> list[np.ndarray]:
+    """Return the value, the gradient, and the gradient with a graph; nothing but an underflow is ignored."""
+    t = tg.tensor(np.array(x, dtype), requires_grad=True)
+    with np.errstate(under="ignore"):
+        out = f(t)
+        plain, recorded = (
+            tg.gradients(out, t, np.ones(out.shape, dtype), create_graph=graph, retain_graph=True)[0]
+            for graph in (False, True)
+        )
+    assert out.dtype == plain.dtype == recorded.dtype == dtype
+    return [out.data, plain.data, recorded.data]
+
+
+@pytest.mark.parametrize(("dtype", "large"), [(np.float32, [300.0, 1e13, 1e20, 3e38]), (np.float64, [1e104, 1e300])])
+def test_gelu_composed_overflows_nowhere(dtype: Any, large: list[float]) -> None:
+    for f in (tg.gelu, tg.gelu.op.compose):
+        for x in large:
+            np.testing.assert_array_equal(
+                value_and_slopes(lambda t, f=f: f(t, "tanh"), [x, -x], dtype), [[dtype(x), 0.0], [1, 0], [1, 0]]
+            )
+
+
+def test_gelu_composed_keeps_its_digits_near_where_it_saturates() -> None:
+    x = np.array([-10.5, -10.0, -9.0, -5.0, -0.3, 0.0, 0.3, 5.0, 9.0, 10.0, 10.5])
+    fused = value_and_slopes(lambda t: tg.gelu(t, "tanh"), x, np.float64)
+    composed = value_and_slopes(lambda t: tg.gelu.op.compose(t, "tanh"), x, np.float64)
+    np.testing.assert_allclose(fused, composed, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("beta", [1.0, 2.0, 50.0, 1e-2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softplus_is_x_where_beta_times_x_is_infinite(beta: float, dtype: Any) -> None:
+    x = np.finfo(dtype).max
+    for f in (tg.softplus, tg.softplus.op.compose):
+        found = value_and_slopes(lambda t, f=f: f(t, beta), [x, x / 4, -x], dtype)
+        np.testing.assert_array_equal(found, [[x, x / 4, 0.0], [1, 1, 0], [1, 1, 0]])
+
+
+def test_leaky_relu_without_a_slope_is_0_at_minus_infinity() -> None:
+    for f in (tg.leaky_relu, tg.leaky_relu.op.compose):
+        found = value_and_slopes(lambda t, f=f: f(t, 0), [-inf, -3.0, 0.0, 2.0, inf, nan], np.float64)
+        np.testing.assert_array_equal(found, [[0, 0, 0, 2, inf, nan], *[[0, 0, 0, 1, 1, 0]] * 2])
+
+
+def test_elu_far_below_0() -> None:
+    """What its docstring says: the gradient is made of the result, and ends where that is -alpha to the last digit."""
+    for dtype, end in ((np.float32, -17.4), (np.float64, -37.5)):
+        x = np.array([0.4 * end, end], dtype)
+        _, d, _ = value_and_slopes(tg.elu, x, dtype)
+        assert abs(d[0] - math.exp(x[0])) <= np.finfo(dtype).eps
+        assert d[0] > 0.0 == d[1]
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "selu", "hardtanh", "gelu", "silu", "softplus",
+                                  "log_sigmoid", "softmax", "log_softmax"])  # fmt: skip
+def test_activations_refuse_what_is_not_real(name: str) -> None:
+    for given in (np.array([1 + 2j]), np.array(["a"])):
+        with pytest.raises(TypeError, match=rf"^{name}: .*x has dtype {given.dtype}, expected real numbers"):
+            getattr(tg, name)(given)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int64, bool])
+def test_relu_of_whole_numbers_is_float64(kind: Any) -> None:
+    x = np.array([0, 1, 3]).astype(kind)
+    for f in (tg.relu, tg.relu.op.compose):
+        np.testing.assert_array_equal(f(tg.tensor(x)).data, x.astype(float), strict=True)
+    whole = [np.eye(3, dtype=int), np.eye(3, dtype=int), np.array([-1, 0, 2])]
+    for f in (tg.affine_relu, tg.affine_relu.op.compose):
+        np.testing.assert_array_equal(f(*map(tg.tensor, whole)).data, [[0.0, 0, 2], [0, 1, 2], [0, 0, 3]], strict=True)
