@@ -101,6 +101,32 @@ def fraction(name: str, value: Any) -> float:
     return value
 
 
+# ---- half precision, in which a sum of a thousand squares is infinite: sums, and what is made of them, are in float32
+
+
+def widened(value: Any) -> Any:
+    """Return an array or a tensor of half precision in float32, and anything else as it is."""
+    return value.astype(np.float32) if getattr(value, "dtype", None) == np.float16 else value
+
+
+def halved(value: Any) -> Any:
+    """Return an array or a tensor in half precision; what sinks below its smallest number is 0, rightly."""
+    with np.errstate(under="ignore"):
+        return value.astype(np.float16)
+
+
+def summed(values: Any) -> Any:
+    """Return the sum of an array or a tensor; of half precision in float32."""
+    return np.add.reduce(values, axis=None, dtype=np.float32 if values.dtype.char == "e" else None)
+
+
+def over_batch(g: Any) -> Any:
+    """Return the sum of a gradient over its first axis, in its own precision."""
+    if g.dtype.char == "e":
+        return np.add.reduce(g, axis=0, dtype=np.float32).astype(np.float16)
+    return np.add.reduce(g, axis=0)
+
+
 # ---- losses
 
 
@@ -215,8 +241,10 @@ def reduced(losses: Any, reduction: str, count: Any) -> Any:
     """Return losses, arrays or tensors, as they are, or their sum, or their sum divided by `count`."""
     if reduction == "none":
         return losses
-    total = np.add.reduce(losses, axis=None)
-    return total if reduction == "sum" else total / count
+    total = summed(losses)
+    if reduction != "sum":
+        total = total / count
+    return total if losses.dtype.char != "e" else halved(total)
 
 
 def row_rule(g: Any, slope: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from ..engine.op import fused_op
 from ..engine.tensor import Tensor
 from ..ops.elementwise import sigmoid
-from .arguments import check_pair, check_targets, check_weights, divisor, matched, reduced
+from .arguments import check_pair, check_targets, check_weights, divisor, matched, reduced, summed
 
 NAME = "binary_cross_entropy_with_logits"
 
@@ -49,8 +49,7 @@ def _binary_cross_entropy(
             soft *= np.multiply(target, pos_weight, out=part)
             out *= np.subtract(1.0, target, out=part)
             out += soft
-        total = np.add.reduce(out, axis=None)
-        if not np.isfinite(total):
+        if not np.isfinite(summed(out)):
             far = np.isinf(x)
             out[far] = np.where(_against(x, target, pos_weight) == 0, 0.0, np.inf)[far]
             if weight is not None:

@@ -16,9 +16,11 @@ from .arguments import (
     check_reduction,
     check_targets,
     fraction,
+    halved,
     reals,
     reduced,
     row_rule,
+    widened,
 )
 
 # Each example's loss is minus the sum over the classes of share * log softmax(x), where the share of a class is
@@ -55,6 +57,14 @@ def _cross_entropy(
 ) -> tuple[Any, Any]:
     """Return the loss and its slope, which holds one row for each example of the loss."""
     x, target, weight, label_smoothing = check_cross_entropy(x, target, weight, label_smoothing, reduction)
+    if x.dtype.char == "e":
+        loss, slope = _loss(widened(x), widened(target), widened(weight), label_smoothing, reduction)
+        return halved(loss), halved(slope)
+    return _loss(x, target, weight, label_smoothing, reduction)
+
+
+def _loss(x: Any, target: Any, weight: Any, label_smoothing: float, reduction: str) -> tuple[Any, Any]:
+    """As the kernel, of what was checked, in float32 or wider."""
     if weight is None and not label_smoothing and reduction == "mean" and target.ndim == 1:
         return kernels(x).softmax_loss(x, target)
     if not x.size:
@@ -126,7 +136,8 @@ def _dots(x: Any, share: Any) -> Any:
 
 def _target_rule(g: Any, x: Any, target: Any, weight: Any, label_smoothing: float, reduction: str) -> Any:
     """Return minus the weighted logarithms of the softmax; x is looked at again, so that the usual call keeps less."""
-    x = np.asarray(x, np.result_type(x, target))
+    dtype = np.result_type(x, target)
+    g, x, target = widened(g), widened(np.asarray(x, dtype)), widened(target)
     with np.errstate(under="ignore"):
         logs = x - np.maximum.reduce(x, axis=1, keepdims=True, initial=-math.inf)
         logs -= np.log(np.add.reduce(np.exp(logs), axis=1, keepdims=True))
@@ -135,7 +146,7 @@ def _target_rule(g: Any, x: Any, target: Any, weight: Any, label_smoothing: floa
         logs *= np.asarray(weight, logs.dtype)
     g = (g if g.ndim == 0 else g[:, None]) * (label_smoothing - 1.0)
     logs *= g / len(x) if reduction == "mean" else g
-    return logs
+    return logs if dtype.char != "e" else halved(logs)
 
 
 def _out_of_play(share: Any, logs: Any) -> Any:
@@ -144,6 +155,9 @@ def _out_of_play(share: Any, logs: Any) -> Any:
 
 
 def _compose(x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean") -> Any:
+    if x.dtype.char == "e":
+        loss = _compose(widened(x), widened(target), weight, label_smoothing, reduction)
+        return loss if getattr(target, "dtype", x.dtype).char in "fdg" else halved(loss)
     count, classes = x.shape
     top = np.max(x.detach() if hasattr(x, "detach") else x, axis=1, keepdims=True, initial=-math.inf)
     logs = x - top - np.log(np.sum(np.exp(x - top), axis=1, keepdims=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from .arguments import (
     divisor,
     matched,
     reduced,
+    summed,
 )  # fmt: skip
 
 # ---- nll_loss
@@ -39,7 +39,7 @@ def _nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> An
         np.negative(losses, out=losses)
     else:
         weight = weight[y]
-        count = np.add.reduce(weight)
+        count = summed(weight)
         losses[(weight == 0) & np.isinf(losses)] = 0  # 0 * -inf is 0 here, and 0 * NaN is NaN
         losses *= -weight
     return reduced(losses, reduction, count)
@@ -47,9 +47,11 @@ def _nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> An
 
 def _nll_rule(g: Any, y: Any, weight: Any, reduction: str, x_shape: tuple[int, ...]) -> Any:
     y = np.asarray(y)
-    share = -1.0 if weight is None else -np.asarray(weight, g.dtype)[y]
+    share: Any = -1.0
+    if weight is not None:
+        share = -np.asarray(weight, g.dtype)[y]
     if reduction == "mean":
-        share = share / len(y) if weight is None else share / -np.add.reduce(share)
+        share = share / len(y) if weight is None else share * (-1.0 / float(summed(share)))
     share, key = g * share, (np.arange(len(y)), y)
     if isinstance(share, Tensor):
         return scatter(np.broadcast_to(share, y.shape), key, x_shape)
@@ -65,7 +67,7 @@ def _nll_compose(x: Any, y: Any, weight: Any = None, reduction: str = "mean") ->
         return reduced(-picked, reduction, len(y))
     weight = np.asarray(weight, x.dtype)[y]
     picked = np.where((weight == 0) & np.isinf(picked), 0.0, picked)
-    return reduced(-weight * picked, reduction, np.add.reduce(weight))
+    return reduced(-weight * picked, reduction, summed(weight))
 
 
 def _nll_samples(generator: np.random.Generator) -> list[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.op import fused_op
 from ..engine.tensor import Tensor
 from ..kernels.numpy_ import starts
-from .arguments import check_labels, check_reduction, finite, reduced, row_rule, samples
+from .arguments import check_labels, check_reduction, finite, halved, reduced, row_rule, samples, widened
 
 
 def check_svm_loss(x: Any, y: Any, delta: Any, squared: Any, reduction: str) -> tuple[Any, Any, float]:
@@ -27,6 +27,9 @@ def _svm_loss(
 ) -> tuple[Any, Any]:
     """Return the loss and its slope: 1/N where a wrong class violates the margin, less their sum at the right one."""
     x, y, delta = check_svm_loss(x, y, delta, squared, reduction)
+    if x.dtype.char == "e":
+        loss, slope = _svm_loss(widened(x), y, delta, squared, reduction)
+        return halved(loss), halved(slope)
     count, classes = x.shape
     x = np.ascontiguousarray(x)
     labelled = starts(count, classes) + y  # places in the flat array: half the time of pairs of indices
@@ -51,6 +54,8 @@ def _svm_loss(
 
 
 def _compose(x: Any, y: Any, delta: float = 1.0, squared: bool = False, reduction: str = "mean") -> Any:
+    if x.dtype.char == "e":
+        return halved(_compose(widened(x), y, delta, squared, reduction))
     rows = np.arange(len(y))
     right = np.zeros(x.shape, dtype=bool)
     right[rows, y] = True
