@@ -181,6 +181,21 @@ def test_relu_of_whole_numbers_is_float64(kind: Any) -> None:
         np.testing.assert_array_equal(f(*map(tg.tensor, whole)).data, [[0.0, 0, 2], [0, 1, 2], [0, 0, 3]], strict=True)
 
 
+# ---- batch_norm_inference: a mean far larger than the spread
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_running_statistics_with_a_large_mean_keep_the_digits(dtype: Any) -> None:
+    one = np.ones(1, dtype)
+    for f in (tg.batch_norm_inference, tg.batch_norm_inference.op.compose):
+        for x, gamma, beta, mean, variance, value in (
+            (1e6, 1.0, 0.0, 999_999.0, 1e-8, 1e4), (1e6, 2.0, 0.5, 1e6 - 3, 4.0, 3.5), (-1e6, 1.0, 7.0, -1e6, 1e-6, 7.0),
+        ):  # fmt: skip
+            out = f(tg.tensor([[x]], dtype), tg.tensor(gamma * one), tg.tensor(beta * one), [mean], [variance], 0.0)
+            assert out.dtype == dtype
+            assert out.item() == pytest.approx(value, rel=1e-6)
+
+
 # ---- half precision: sums in float32
 
 HALF = np.float16

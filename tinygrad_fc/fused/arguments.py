@@ -241,10 +241,10 @@ def reduced(losses: Any, reduction: str, count: Any) -> Any:
     """Return losses, arrays or tensors, as they are, or their sum, or their sum divided by `count`."""
     if reduction == "none":
         return losses
-    total = summed(losses)
-    if reduction != "sum":
-        total = total / count
-    return total if losses.dtype.char != "e" else halved(total)
+    if losses.dtype.char == "e":
+        return halved(reduced(widened(losses), reduction, count))
+    total = np.add.reduce(losses, axis=None)
+    return total if reduction == "sum" else total / count
 
 
 def row_rule(g: Any, slope: Any) -> Any:

@@ -135,8 +135,9 @@ def _inference(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, eps: flo
     mean, variance = np.asarray(mean, dtype), np.asarray(variance, dtype)
     if (variance + eps <= 0).any():
         raise ValueError("batch_norm_inference: variance + eps must be above 0: give a variance of at least 0.")
-    scale = _rate(gamma, variance, eps, dtype)
-    return x * scale + (beta - mean * scale)
+    out = x - mean  # first, as where the mean is far larger than the spread, x * scale and mean * scale lose all digits
+    out *= _rate(gamma, variance, eps, dtype)
+    return add(out, beta)
 
 
 def _inference_compose(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, eps: float = 1e-5) -> Any:
