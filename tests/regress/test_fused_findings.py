@@ -13,6 +13,7 @@ import pytest
 from losses import ways
 
 import tinygrad_fc as tg
+from tinygrad_fc.nn import functional as F
 
 inf, nan = math.inf, math.nan
 LOG2 = math.log(2.0)
@@ -189,7 +190,8 @@ def test_running_statistics_with_a_large_mean_keep_the_digits(dtype: Any) -> Non
     one = np.ones(1, dtype)
     for f in (tg.batch_norm_inference, tg.batch_norm_inference.op.compose):
         for x, gamma, beta, mean, variance, value in (
-            (1e6, 1.0, 0.0, 999_999.0, 1e-8, 1e4), (1e6, 2.0, 0.5, 1e6 - 3, 4.0, 3.5), (-1e6, 1.0, 7.0, -1e6, 1e-6, 7.0),
+            (1e6, 1.0, 0.0, 999_999.0, 1e-8, 1e4), (1e6, 2.0, 0.5, 1e6 - 3, 4.0, 3.5),
+            (-1e6, 1.0, 7.0, -1e6, 1e-6, 7.0),
         ):  # fmt: skip
             out = f(tg.tensor([[x]], dtype), tg.tensor(gamma * one), tg.tensor(beta * one), [mean], [variance], 0.0)
             assert out.dtype == dtype
@@ -289,3 +291,88 @@ def test_half_precision_counts_beyond_its_largest_number() -> None:
             assert out.item() == pytest.approx(value, rel=2e-3), name
             # 1 / 70,000 has 8 bits there, as numbers below 2**-14 have few
             np.testing.assert_allclose(t.grad[0].astype(float) * count, slope, atol=1e-2, rtol=1e-2, err_msg=name)
+
+
+# ---- ignore_index: examples that are left out
+
+
+X = np.array([[0.0, LOG2], [nan, 5.0], [LOG2, 0.0], [-inf, inf], [0.0, 0.0]])
+SOFT = np.array([[1 / 3, 2 / 3], [0, 0], [2 / 3, 1 / 3], [0, 0], [0.5, 0.5]])  # 0 for the rows that are ignored
+SIGNS = np.array([[0.0, 1.0], [0, 0], [0, 1], [0, 0], [1, 0]])
+EACH = np.array([math.log(1.5), 0.0, math.log(3.0), 0.0, LOG2])
+
+
+@pytest.mark.parametrize("ignore_index", [-100, -1, 7, 255])
+@pytest.mark.parametrize("kind", [list, np.int64, np.int16])
+def test_cross_entropy_ignores(ignore_index: int, kind: Any) -> None:
+    """What an ignored row holds shows nowhere, not even a NaN: it is left out, as by a mask."""
+    y: Any = [1, ignore_index, 1, ignore_index, 0]
+    y = y if kind is list else np.array(y, kind)
+    index = {} if ignore_index == -100 else {"ignore_index": ignore_index}
+    slope = SOFT - SIGNS
+    check("cross_entropy", X, y, EACH.sum() / 3, slope / 3, **index)
+    check("cross_entropy", X, y, EACH.sum(), slope, reduction="sum", **index)
+    check("cross_entropy", X, y, EACH, slope, reduction="none", **index)
+    w = np.array([4.0, 0.5])
+    each = w[[1, 0, 1, 0, 0]]
+    check("cross_entropy", X, y, (each * EACH).sum() / 5, each[:, None] * slope / 5, weight=w, **index)
+    logs = np.where(np.isfinite(X), np.log(SOFT, where=SOFT > 0, out=np.zeros(SOFT.shape)), nan)
+    check("nll_loss", logs, y, EACH.sum() / 3, -SIGNS / 3, **index)
+    check("nll_loss", logs, y, EACH, -SIGNS, reduction="none", **index)
+    check("nll_loss", logs, y, (each * EACH).sum() / 5, -each[:, None] * SIGNS / 5, weight=w, **index)
+
+
+def test_a_class_may_be_ignored() -> None:
+    x = X[[0, 2, 4]]
+    for dtype in (np.int64, np.uint8):
+        y = np.array([1, 0, 1], dtype)
+        kept = tg.cross_entropy(x[[0, 2]], [1, 1], label_smoothing=0.2).item()
+        for f in ways("cross_entropy", ignore_index=0, label_smoothing=0.2):
+            assert f(x, y).item() == pytest.approx(kept, rel=1e-14)
+        for f in ways("nll_loss", ignore_index=0):
+            assert f(-x, y).item() == pytest.approx((x[0, 1] + x[2, 1]) / 2, rel=1e-14)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_a_batch_that_is_ignored(name: str) -> None:
+    y = [-100] * 5
+    for f in ways(name):
+        with pytest.raises(ValueError, match=rf"^{name}: .* is -100, the ignore_index, for every row of x: the mean"):
+            f(X, y)
+    check(name, X, y, 0.0, np.zeros((5, 2)), reduction="sum")
+    check(name, X, y, np.zeros(5), np.zeros((5, 2)), reduction="none")
+    for f in ways(name, weight=[1.0, 0.0]):
+        with pytest.raises(ValueError, match=f"^{name}: weight is 0 for every label of the batch"):
+            f(X, [1, -100, 1, -100, 1])
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_what_is_not_ignored_must_be_a_class(name: str) -> None:
+    for y, worst in (([1, -100, 2, 1, 0], "2 at row 2"), ([-100, 0, 0, -1, 3], "-1 at row 3")):
+        for f in ways(name):
+            with pytest.raises(ValueError, match=rf"^{name}: .*\(the labels\) has {worst}, expected 0 to 1"):
+                f(X, y)
+    with pytest.raises(ValueError, match="has -100 at row 1, expected 0 to 1"):
+        getattr(tg, name)(X, [1, -100, 1, 0, 0], ignore_index=-1)
+    for given in (1.0, True, "a", None):
+        with pytest.raises(TypeError, match=rf"^{name}: ignore_index: given {given!r}, expected an integer"):
+            getattr(tg, name)(X, [0, 1, 1, 0, 0], ignore_index=given)
+        module = tg.nn.CrossEntropyLoss if name == "cross_entropy" else tg.nn.NLLLoss
+        with pytest.raises(TypeError, match=rf"^{module.__name__}: ignore_index: given {given!r}, expected an integer"):
+            module(ignore_index=given)
+    assert getattr(F, name)(X, [0, -1, 1, -1, -1], reduction="sum", ignore_index=-1).item() == (
+        getattr(tg, name)(X[[0, 2]], [0, 1], reduction="sum").item()
+    )
+
+
+def test_softmax_in_another_dtype() -> None:
+    """As PyTorch's `dtype`: x is converted first, so that nothing is lost on the way."""
+    x = tg.tensor(np.array([[10.0, 0.0, -20.0]], HALF), requires_grad=True)
+    for name in ("softmax", "log_softmax"):
+        out = getattr(F, name)(x, dtype=np.float32)
+        np.testing.assert_array_equal(out.data, getattr(tg, name)(x.data.astype(np.float32)).data, strict=True)
+        (d,) = tg.gradients(out, x, np.ones((1, 3), np.float32))
+        assert d.dtype == HALF
+        np.testing.assert_array_equal(getattr(F, name)([[1, 2]], -1, dtype="f4").dtype, np.float32)
+    assert F.softmax(x).dtype == HALF
+    np.testing.assert_allclose(F.softmax(np.zeros((2, 2)), None).data, 0.25)  # None is all elements

@@ -8,33 +8,42 @@ import numpy as np
 
 from ..engine.op import fused_op
 from ..engine.tensor import Tensor
+from ..kernels.numpy_ import starts
 from ..ops.indexing import scatter
 from .arguments import (
     check_class_weights,
-    check_labels,
+    check_kept_labels,
     check_pair,
     check_reduction,
     check_targets,
     divisor,
+    kept_rows,
     matched,
     reduced,
+    spread,
     summed,
+    whole,
 )  # fmt: skip
 
 # ---- nll_loss
 
 
-def check_nll_loss(x: Any, y: Any, weight: Any, reduction: str) -> tuple[Any, Any, Any]:
-    """Return log-probabilities, labels and class weights as the kernel takes them, or raise what is wrong."""
+def check_nll_loss(x: Any, y: Any, weight: Any, reduction: str, ignore_index: Any = -100) -> tuple[Any, ...]:
+    """Return log-probabilities, rows (None: all), their labels, and class weights as the kernel takes them.
+
+    Raises what is wrong with them.
+    """
     check_reduction("nll_loss", reduction)
-    x, y = check_labels("nll_loss", x, y, reduction)
+    ignore_index = whole("nll_loss: ignore_index", ignore_index)
+    x, y, rows = check_kept_labels("nll_loss", x, y, reduction, "y", ignore_index)
+    y = y if rows is None else y[rows]
     weight = check_class_weights("nll_loss", weight, x, y if reduction == "mean" else None)
-    return x, y, weight
+    return x, rows, y, weight
 
 
-def _nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:
-    x, y, weight = check_nll_loss(x, y, weight, reduction)
-    losses, count = x[np.arange(len(y)), y], len(y)
+def _nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean", ignore_index: int = -100) -> Any:
+    x, rows, y, weight = check_nll_loss(x, y, weight, reduction, ignore_index)
+    losses, count = x[starts(len(y), 1) if rows is None else rows, y], len(y)
     if weight is None:
         np.negative(losses, out=losses)
     else:
@@ -42,17 +51,26 @@ def _nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> An
         count = summed(weight)
         losses[(weight == 0) & np.isinf(losses)] = 0  # 0 * -inf is 0 here, and 0 * NaN is NaN
         losses *= -weight
+    if rows is not None and reduction == "none":
+        return spread(losses, rows, len(x))
     return reduced(losses, reduction, count)
 
 
-def _nll_rule(g: Any, y: Any, weight: Any, reduction: str, x_shape: tuple[int, ...]) -> Any:
+def _nll_rule(
+    g: Any, y: Any, weight: Any, reduction: str, ignore_index: int, x_shape: tuple[int, ...]
+) -> Any:  # fmt: skip
     y = np.asarray(y)
+    rows = kept_rows(y, ignore_index)
+    if rows is None:
+        rows = starts(len(y), 1)
+    else:
+        y, g = y[rows], g[rows] if reduction == "none" else g
     share: Any = -1.0
     if weight is not None:
         share = -np.asarray(weight, g.dtype)[y]
     if reduction == "mean":
         share = share / len(y) if weight is None else share * (-1.0 / float(summed(share)))
-    share, key = g * share, (np.arange(len(y)), y)
+    share, key = g * share, (rows, y)
     if isinstance(share, Tensor):
         return scatter(np.broadcast_to(share, y.shape), key, x_shape)
     slope = np.zeros(x_shape, g.dtype)
@@ -60,8 +78,12 @@ def _nll_rule(g: Any, y: Any, weight: Any, reduction: str, x_shape: tuple[int, .
     return slope
 
 
-def _nll_compose(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:
+def _nll_compose(x: Any, y: Any, weight: Any = None, reduction: str = "mean", ignore_index: int = -100) -> Any:
     y = np.asarray(y)
+    rows = kept_rows(y, ignore_index)
+    if rows is not None:
+        loss = _nll_compose(x[rows], y[rows], weight, reduction)
+        return scatter(loss, rows, (len(x),)) if reduction == "none" else loss
     picked = x[np.arange(len(y)), y]
     if weight is None:
         return reduced(-picked, reduction, len(y))
@@ -75,7 +97,8 @@ def _nll_samples(generator: np.random.Generator) -> list[Any]:
     return [
         (x, y), (x, y, weight), (x, y, weight, "sum"), (x, y, weight, "none"), ((x, y), {"reduction": "none"}),
         (generator.normal(size=(1, 2)), np.array([1])), ((x[:0], y[:0]), {"reduction": "none"}),
-        (x[:0], y[:0], weight, "sum"),
+        (x[:0], y[:0], weight, "sum"), (x, [0, -100, 1, 2], weight), (x, [-1, 1, -1, 2], None, "none", -1),
+        ((x, y), {"ignore_index": 2}), ((x, [-100] * 4), {"reduction": "sum"}),
     ]  # fmt: skip
 
 
@@ -89,11 +112,13 @@ Parameters
 x : Tensor or array, shape (N, C)
     Logarithms of probabilities.
 y : array of integers, shape (N,)
-    Labels, in 0..C-1. They take no gradient.
+    Labels, in 0..C-1 or `ignore_index`. They take no gradient.
 weight : array, shape (C,), optional
     A weight of at least 0 for each class. It takes no gradient.
 reduction : {"mean", "sum", "none"}
     The mean divides by the sum of the weights of the labels.
+ignore_index : int
+    A label whose examples are left out: their loss and their gradient are 0, and the mean does not count them.
 
 Returns
 -------
@@ -103,9 +128,9 @@ Raises
 ------
 ValueError
     If the shapes do not fit; a label, a weight or the reduction is out of range; or the mean is not defined, over an
-    empty batch or one whose labels all have the weight 0.
+    empty batch or one whose labels are all ignored or all have the weight 0.
 TypeError
-    If the labels are no integers.
+    If the labels or `ignore_index` are no integers.
 """
 
 # ---- kl_div. Where the target is 0 the term is 0, also where x is infinite: 0 log 0 = 0. A NaN shows.
