@@ -163,7 +163,7 @@ batch_norm_inference = fused_op(
 batch_norm_inference.__doc__ = """Normalize each feature by given statistics.
 
 ``(x - mean) / sqrt(variance + eps) * gamma + beta``: Ioffe and Szegedy, Batch Normalization (2015), algorithm 2,
-line 11.
+line 11. The variance there is the mean of the batches' times N / (N - 1) (line 10); here it is what is given.
 
 Parameters
 ----------

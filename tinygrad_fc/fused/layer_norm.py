@@ -95,5 +95,6 @@ Tensor, shape (N, D)
 Raises
 ------
 ValueError
-    If the shapes do not fit, or a variance is 0 and so is `eps`.
+    If the shapes do not fit, there are no features (D = 0), or a variance is 0 and so is `eps`. A batch of 0 examples
+    has an empty result.
 """

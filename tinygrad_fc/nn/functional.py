@@ -212,7 +212,7 @@ def layer_norm(
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, or `normalized_shape` has no elements. An empty batch has an empty result.
     """
     x = _tensor(input)
     inner = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
@@ -258,7 +258,7 @@ def batch_norm(
     ------
     ValueError
         If the shapes do not fit, a running statistic is missing or read-only, or the batch has less than 2 examples in
-        training.
+        training. In evaluation mode an empty batch has an empty result.
     TypeError
         If a running statistic is no array of floats.
     """
