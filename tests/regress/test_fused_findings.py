@@ -112,7 +112,7 @@ def test_kl_div_of_a_logarithm_of_nothing(target: float) -> None:
 
 
 def value_and_slopes(f: Any, x: Any, dtype: Any) -> list[np.ndarray]:
-    """Return the value, the gradient, and the gradient with a graph; nothing but an underflow is ignored."""
+    """Return the value, the gradient, and the gradient with a graph; an underflow is ignored."""
     t = tg.tensor(np.array(x, dtype), requires_grad=True)
     with np.errstate(under="ignore"):
         out = f(t)
@@ -131,6 +131,14 @@ def test_gelu_composed_overflows_nowhere(dtype: Any, large: list[float]) -> None
             np.testing.assert_array_equal(
                 value_and_slopes(lambda t, f=f: f(t, "tanh"), [x, -x], dtype), [[dtype(x), 0.0], [1, 0], [1, 0]]
             )
+
+
+def test_gelu_of_infinities_hides_no_nan() -> None:
+    """At -inf value and gradient are NaN, as docs/ties.md has it; at inf the value is inf, and the gradient NaN."""
+    for f in (tg.gelu, tg.gelu.op.compose):
+        with np.errstate(invalid="ignore"):
+            found = value_and_slopes(lambda t, f=f: f(t, "tanh"), [-inf, inf, nan], float)
+        np.testing.assert_array_equal(found, [[nan, inf, nan], [nan] * 3, [nan] * 3])
 
 
 def test_gelu_composed_keeps_its_digits_near_where_it_saturates() -> None:

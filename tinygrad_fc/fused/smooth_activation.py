@@ -247,7 +247,9 @@ def _gelu_compose(x: Any, approximate: str = "none") -> Any:
     x = floating(x)
     if approximate == "tanh":
         near = np.clip(x, -_SATURATED, _SATURATED)
-        return x * 0.5 * (np.tanh((near + near * near * near * _CUBIC) * _ROOT) + 1.0)
+        with np.errstate(over="ignore"):
+            z = x * (near * near * (_CUBIC * _ROOT) + _ROOT)
+        return x * 0.5 * (np.tanh(z) + 1.0)
     from ..ops.special import erfc  # it needs SciPy
 
     share = erfc(x * -math.sqrt(0.5))
