@@ -79,6 +79,21 @@ def test_half_precision_is_normalized_in_float32(form: str, rng: np.random.Gener
                   v[0, :4], v[1, :4], tolerance=1e-2)  # fmt: skip
 
 
+def test_what_sinks_below_half_precision_raises_nothing() -> None:
+    """Normalized numbers next to 0 are 0 there, as the shares of hopeless classes are."""
+    x = np.array([[1.0, -1.0 + 2.0**-11, 2.0**-20]] * 4, HALF)
+    x[::2] *= -1
+    for f in (lambda t: tg.layer_norm(t, np.ones(3, HALF), np.zeros(3, HALF), 1e4),
+              lambda t: tg.batch_norm(t, np.ones(3, HALF), np.zeros(3, HALF), 1e4)[0],
+              lambda t: tg.softmax_loss(t * HALF(50.0), [0, 1, 0, 1])):  # fmt: skip
+        t = tg.tensor(x, requires_grad=True)
+        with np.errstate(all="raise"):
+            out = f(t)
+            (d,) = tg.gradients(out, t, np.ones(out.shape, HALF))
+        assert np.isfinite(out.data).all()
+        assert np.isfinite(d.data).all()
+
+
 def test_half_precision_counts_beyond_its_largest_number() -> None:
     """70,000 examples, more than half precision counts: the means and their slopes are finite and right."""
     count = 70_000

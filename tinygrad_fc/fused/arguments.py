@@ -161,10 +161,10 @@ def widened(value: Any) -> Any:
     return value.astype(np.float32) if getattr(value, "dtype", None) == np.float16 else value
 
 
-def halved(value: Any) -> Any:
-    """Return an array or a tensor in half precision; what sinks below its smallest number is 0, rightly."""
+def halved(value: Any, dtype: Any = np.float16) -> Any:
+    """Return an array or a tensor in half precision (or `dtype`); what sinks below its smallest number is 0, rightly."""
     with np.errstate(under="ignore"):
-        return value.astype(np.float16)
+        return value.astype(dtype)
 
 
 def summed(values: Any) -> Any:
@@ -175,7 +175,7 @@ def summed(values: Any) -> Any:
 def over_batch(g: Any) -> Any:
     """Return the sum of a gradient over its first axis, in its own precision."""
     if g.dtype.char == "e":
-        return np.add.reduce(g, axis=0, dtype=np.float32).astype(np.float16)
+        return halved(np.add.reduce(g, axis=0, dtype=np.float32))
     return np.add.reduce(g, axis=0)
 
 

@@ -40,7 +40,7 @@ def _batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, 
     if x.dtype.char == "e":
         dtype = np.result_type(x, gamma, beta)
         out, normal, *statistics = _batch_norm(widened(x), gamma, beta, eps)
-        return *(a.astype(dtype, copy=False) for a in (out, normal)), *statistics
+        return halved(out, dtype), halved(normal, dtype), *statistics
     mean = _mean(x)
     normal = x - mean
     variance = _mean(normal * normal)
@@ -75,7 +75,7 @@ def _x_rule(sums: Any, gamma: Any, normal: Any, rate: Any) -> Any:
 def _compose(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Any:
     if x.dtype.char == "e":
         dtype = np.result_type(x.dtype, gamma.dtype, beta.dtype)
-        return _compose(widened(x), gamma, beta, eps).astype(dtype)
+        return halved(_compose(widened(x), gamma, beta, eps), dtype)
     centred = x - np.mean(x, axis=0)
     return centred / np.sqrt(np.mean(centred * centred, axis=0) + eps) * gamma + beta
 

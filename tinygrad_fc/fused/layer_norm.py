@@ -23,7 +23,7 @@ def _layer_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, 
     if x.dtype.char == "e":
         dtype = np.result_type(x, gamma, beta)
         out, normal, rate = _layer_norm(widened(x), gamma, beta, eps)
-        return out.astype(dtype, copy=False), normal.astype(dtype, copy=False), rate
+        return halved(out, dtype), halved(normal, dtype), rate
     normal = x - _mean(x)
     variance = _mean(normal * normal)
     if (variance + eps == 0).any():
@@ -54,7 +54,7 @@ def _gamma_rule(g: Any, normal: Any) -> Any:
 def _compose(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Any:
     if x.dtype.char == "e":
         dtype = np.result_type(x.dtype, gamma.dtype, beta.dtype)
-        return _compose(widened(x), gamma, beta, eps).astype(dtype)
+        return halved(_compose(widened(x), gamma, beta, eps), dtype)
     centred = x - np.mean(x, axis=1, keepdims=True)
     return centred / np.sqrt(np.mean(centred * centred, axis=1, keepdims=True) + eps) * gamma + beta
 
