@@ -162,7 +162,7 @@ def widened(value: Any) -> Any:
 
 
 def halved(value: Any, dtype: Any = np.float16) -> Any:
-    """Return an array or a tensor in half precision (or `dtype`); what sinks below its smallest number is 0, rightly."""
+    """Return an array or a tensor in half precision (or `dtype`); what sinks below its smallest number is 0."""
     with np.errstate(under="ignore"):
         return value.astype(dtype)
 
