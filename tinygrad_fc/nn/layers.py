@@ -157,7 +157,8 @@ class BatchNorm1d(_Norm):
 
     In training mode a batch is normalized by its own statistics, which also move the running ones:
     ``running = momentum * running + (1 - momentum) * batch's``, as in the course CS231n (PyTorch's momentum is 1 minus
-    this one, and it divides the running variance by N - 1). In evaluation mode the running statistics are used.
+    this one, and it divides the running variance by N - 1, as algorithm 2 of Ioffe and Szegedy, Batch Normalization,
+    2015, does). In evaluation mode the running statistics are used.
 
     Parameters
     ----------
