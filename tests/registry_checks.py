@@ -336,12 +336,33 @@ def check_compose(case: Case, generator: np.random.Generator) -> None:
     assert peak_memory(case.run, case.arrays) <= peak_memory(case.composed, case.arrays) + SLACK
 
 
+def branch_at(case: Case, arrays: Arrays) -> np.ndarray:
+    """Return the declared branch of `case` at other arrays in the varying places, as a check would ask for it."""
+    values = dict(zip(case.op.arguments, case.bound(arrays), strict=True), out=case.raw(arrays))
+    code = case.op.branch.__code__
+    return np.asarray(case.op.branch(*[values[key] for key in code.co_varnames[: code.co_argcount]]))
+
+
+def check_branch(case: Case, generator: np.random.Generator) -> None:
+    """The branch of a sample is the same beside it, as samples keep clear of kinks, and in single precision."""
+    if case.op.branch is None:
+        return
+    here = branch_at(case, case.arrays)
+    beside = [a + 1e-9 * generator.choice([-1.0, 1.0], a.shape) for a in case.arrays]
+    single = [a.astype(np.float32) for a in case.arrays]
+    for label, arrays in (("beside it", beside), ("in float32", single)):
+        found = branch_at(case, arrays)
+        assert (found.dtype, found.shape, found.tobytes()) == (here.dtype, here.shape, here.tobytes()), (
+            f"{case}: the branch is\n{here}\n{label}\n{found}"
+        )
+
+
 CHECKS: dict[str, Callable[[Case, np.random.Generator], None]] = {
     check.__name__.removeprefix("check_"): check
     for check in (
         check_values, check_first_order, check_second_order, check_dtypes, check_mixed_dtypes, check_layouts,
         check_nothing_is_written, check_subsets, check_no_grad, check_scalars, check_aliasing, check_shared_input,
-        check_compose,
+        check_compose, check_branch,
     )
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from .training import Solver, plot_history
 from .viz.dot import draw
 
 if TYPE_CHECKING:
-    from .check.gradcheck import GradcheckReport
+    from .check.report import GradcheckReport
 
 # Chosen on the validation part; the seed makes every run the same.
 HIDDEN = (200, 100)

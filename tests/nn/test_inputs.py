@@ -50,6 +50,19 @@ def test_layer_norm_refuses_alike_fused_and_composed(fused: bool) -> None:
     assert net(np.zeros((0, 2))).shape == (0, 2)
 
 
+def test_half_precision_is_measured_in_single_fused_and_composed() -> None:
+    x = np.array([[250.0, 1.0], [255.0, 2.0], [9000.0, 5.0]], np.float16)  # whose squares are infinite in half precision
+    found = []
+    for fused in (True, False):
+        layer = nn.BatchNorm1d(2, eps=0.0, fused=fused)
+        out = layer(tg.tensor(x))
+        found.append([out.data, layer.running_mean, layer.running_var])
+        nn.LayerNorm(2, eps=0.0, fused=fused)(tg.tensor(x))
+    for a, b in zip(*found, strict=True):
+        assert np.isfinite(a).all()
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
 def test_an_epsilon_below_the_precision_is_none() -> None:
     x = np.ones((3, 2), np.float32)
     for name, layer in (("batch_norm", nn.BatchNorm1d(2, eps=1e-60)), ("layer_norm", nn.LayerNorm(2, eps=1e-60))):

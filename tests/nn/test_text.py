@@ -20,7 +20,7 @@ LAYERS = [
     (nn.Hardtanh(-2, 2, fused=False), "Hardtanh(min_val=-2, max_val=2, fused=False)"),
     (nn.SoftmaxLoss(), "SoftmaxLoss()"),
     (nn.SVMLoss(squared=True), "SVMLoss(delta=1.0, squared=True, reduction='mean')"),
-    (nn.NLLLoss([1.0, 2.0], "sum"), "NLLLoss(weight=array(2,), reduction='sum')"),
+    (nn.NLLLoss([1.0, 2.0], "sum"), "NLLLoss(weight=array(2,), reduction='sum', ignore_index=-100)"),
     (nn.KLDivLoss(), "KLDivLoss(reduction='mean', log_target=False)"),
     (nn.Sequential(), "Sequential()"),
 ]

@@ -152,6 +152,9 @@ WRONG = {
     "compose": lambda: tg.fused_op(
         lambda x: x * 2.0, name="wrong", x=lambda g: g * 2.0, compose=lambda x: x * 2.0 + 1e-6, samples=one_array
     ),
+    "branch": lambda: tg.op(
+        lambda x: x * 2.0, name="wrong", x=lambda g: g * 2.0, samples=one_array, branch=lambda x: x
+    ),
 }
 
 

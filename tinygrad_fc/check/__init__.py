@@ -1,9 +1,10 @@
 """Checks of gradients against numbers."""
 
-from .gradcheck import GradcheckReport, InputCheck, gradcheck
+from .gradcheck import gradcheck
 from .numerical import eval_numerical_gradient, eval_numerical_gradient_array, grad_check_sparse, rel_error
+from .report import Culprit, GradcheckReport, InputCheck
 
 __all__ = [
-    "GradcheckReport", "InputCheck", "eval_numerical_gradient", "eval_numerical_gradient_array", "grad_check_sparse",
-    "gradcheck", "rel_error",
+    "Culprit", "GradcheckReport", "InputCheck", "eval_numerical_gradient", "eval_numerical_gradient_array",
+    "grad_check_sparse", "gradcheck", "rel_error",
 ]  # fmt: skip

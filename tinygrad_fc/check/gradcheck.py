@@ -1,120 +1,70 @@
-"""gradcheck: the gradients of a function against finite differences, with a report."""
+"""gradcheck: the gradients of a function against numbers, with a verdict on each input."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.node import no_grad, recording
-from ..engine.tensor import Tensor, tensor
+from ..engine.tensor import Tensor
+from ..nn.module import Module
+from .culprit import find_culprits
+from .difference import EPS, MARGIN, Estimate, derivative, noise
+from .problem import Problem, Reached, as_input, natural
+from .report import GradcheckReport, InputCheck
 
-
-@dataclass(frozen=True, slots=True)
-class InputCheck:
-    """The comparison for one input.
-
-    Attributes
-    ----------
-    name : str
-        Name of the tensor, or its position.
-    shape : tuple of int
-        Of the input.
-    checked : int
-        How many coordinates were differenced.
-    error : float
-        Largest relative difference: ``|a - n| / max(|a|, |n|)``, coordinate by coordinate. A gradient too small for the
-        difference to resolve (below its noise / `tolerance`) is compared relative to that bound.
-    worst : tuple of int
-        Where the difference is largest.
-    analytic, numerical : float
-        The two values there.
-    tolerance : float
-        The largest `error` that holds.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    checked: int
-    error: float
-    worst: tuple[int, ...]
-    analytic: float
-    numerical: float
-    tolerance: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the gradient holds."""
-        return self.error <= self.tolerance
-
-
-@dataclass(frozen=True, slots=True)
-class GradcheckReport:
-    """What `gradcheck` found: true when every gradient holds; prints as a table.
-
-    Attributes
-    ----------
-    inputs : tuple of InputCheck
-        One for each input.
-    """
-
-    inputs: tuple[InputCheck, ...]
-
-    def __bool__(self) -> bool:
-        return all(check.holds for check in self.inputs)
-
-    def __str__(self) -> str:
-        rows = [("input", "shape", "checked", "error", "verdict", "worst at", "analytic", "numerical")]
-        for c in self.inputs:
-            size = int(np.prod(c.shape))
-            rows.append((
-                c.name, "x".join(map(str, c.shape)) or "scalar", f"{c.checked} of {size}", f"{c.error:.2e}",
-                "holds" if c.holds else "WRONG", str(list(c.worst)), f"{c.analytic:.6e}", f"{c.numerical:.6e}",
-            ))  # fmt: skip
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
-
-    __repr__ = __str__
+FEW = 128  # so many coordinates of an input are moved one by one; larger inputs in directions, unless asked
+RESOLVED = 9e-5  # relative: a difference that cannot tell a factor of 1.0001 says nothing
+AT_ONCE = 2_000  # coordinates of all inputs from which on these are moved together first
 
 
 def gradcheck(
-    f: Callable[..., Tensor],
+    f: Callable[..., Any],
     *inputs: Any,
+    order: int = 1,
     samples: int | None = None,
-    h: float | None = None,
-    tolerance: float | None = None,
+    exhaustive: bool = False,
+    tolerance: float = 1e-6,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> GradcheckReport:
-    """Compare the gradients of ``f(*inputs)`` with finite differences.
+    """Compare the gradients of a function with differences of its values, and give a verdict on each input.
 
-    Every coordinate is moved up and down, in float64 whatever the dtype of the input; the central differences at `h`
-    and `h / 2` are extrapolated (Richardson), and where they disagree, as they do across a kink, smaller steps are
-    tried. On a kink, any gradient between the slopes of its two sides holds. A result that is no scalar is weighted
-    with random numbers first. The inputs are as they were afterwards, also when `f` raises.
+    All numbers are taken in float64, whatever the dtype of an input, by central differences of shrinking steps, which
+    are extrapolated; how far they may be off is estimated from how they agree, and from the rounding errors of the
+    function's values, which are measured. Between two points of different branches (a relu that turns on, a maximum
+    that changes hands) no difference is taken. Where a verdict is "wrong", the rule of each operation is checked by
+    itself, and those at fault are named.
+
+    Small inputs are moved one coordinate at a time. In larger ones all coordinates are moved at once, in directions
+    drawn so that no coordinate is left out and none outweighs the others; when one fails, halves of it are tried until
+    the worst coordinate is found.
 
     Parameters
     ----------
-    f : callable
-        Returns a tensor. It may ignore its arguments and close over the inputs, as with the parameters of a network:
-        ``gradcheck(lambda *_: model.loss_tensor(X, y), *model.parameters())``.
+    f : callable or Module
+        Returns a tensor; a result that is no scalar is weighted with random numbers. Modules and generators that it
+        reaches (as a module, in a closure, as an argument) are put back into their state before each evaluation and
+        afterwards, so dropout drops the same units each time. A module is called with `inputs`
+        (``model.loss_tensor(X, y)`` where it has that), and its parameters are checked.
     *inputs : Tensor or array_like
-        Floating point. Tensors that need a gradient are checked where they stand; arrays are made tensors.
+        Floating point. Tensors that need a gradient are checked where they stand; arrays are made tensors. Without any,
+        the leaves and parameters that `f` closes over are checked.
+    order : {1, 2}
+        2 checks second derivatives: the gradient of the gradient, weighted with random numbers.
     samples : int, optional
-        Check that many random coordinates of each input instead of all.
-    h : float, optional
-        First step, 1e-4 by default, for coordinates up to 1 in size, and in proportion beyond.
-    tolerance : float, optional
-        Largest error that holds; 1e-6 for float64 inputs and 1e-4 for others, whose gradients are rounded that much.
+        Move that many random coordinates of each input, one by one.
+    exhaustive : bool
+        Move every coordinate of every input, one by one.
+    tolerance : float
+        Relative difference that holds.
     seed : int
-        For the random weights and coordinates.
-    progress : bool
-        Show a progress bar.
+        For the random weights, directions and coordinates.
+    progress : bool, optional
+        Show a progress bar; by default where many coordinates are moved and the output is a terminal.
 
     Returns
     -------
@@ -126,7 +76,7 @@ def gradcheck(
     TypeError
         If an input is not floating point or a tensor without gradient, or `f` returns no tensor that depends on one.
     ValueError
-        If there is no input, or the result is not finite.
+        If an input or the result is not finite, `f` writes into an input, or an option is out of range.
 
     Examples
     --------
@@ -134,89 +84,364 @@ def gradcheck(
     >>> bool(tg.gradcheck(lambda x: np.exp(x).sum(), np.array([0.0, 1.0])))
     True
     """
-    if not inputs:
-        raise ValueError("gradcheck: no input is given: gradcheck(f, x, ...).")
-    if not callable(f):
-        raise TypeError(f"gradcheck: f is {type(f).__name__}, expected a function.")
-    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1):
-        raise ValueError(f"gradcheck: samples={samples!r}, expected a positive integer or None for all.")
-    for key, number in (("h", h), ("tolerance", tolerance)):
-        if number is not None and (not isinstance(number, int | float | np.number) or not 0 < number < math.inf):
-            raise ValueError(f"gradcheck: {key}={number!r}, expected a positive number.")
-    tensors = [_input(position, value) for position, value in enumerate(inputs)]
+    _check_options(f, order, samples, tolerance)
     generator = np.random.default_rng(seed)
-    with recording():
-        out = f(*tensors)
-    if not isinstance(out, Tensor):
-        raise TypeError(f"gradcheck: f returned {type(out).__name__}, expected a Tensor.")
-    if not out.requires_grad:
+    f, tensors, arguments = _resolved(f, inputs)
+    problem = Problem("gradcheck", f if order == 1 else _twice(f, tensors, generator), tensors, arguments, generator)
+    if not problem.working_out.requires_grad:
         raise TypeError("gradcheck: the result of f does not depend on an input that needs a gradient.")
-    if not np.isfinite(out.data).all():
-        raise ValueError("gradcheck: f is not finite at the inputs, so no difference can be taken.")
-    weights = np.ones(()) if out.size == 1 else generator.uniform(0.5, 1.5, out.shape)
-    analytic = [d.data for d in gradients([out], tensors, [np.broadcast_to(weights, out.shape).astype(out.dtype)])]
-
-    def value() -> float:
-        with no_grad(), np.errstate(all="ignore"):  # a step may leave the domain; then a smaller one is tried
-            return float(np.sum(f(*tensors).data * weights, dtype=np.float64))
-
-    picks = [_pick(t, samples, generator) for t in tensors]
-    homes = [t._array for t in tensors]
-    # Each value of f is off by some rounding errors of its terms; a difference divides that by the step.
-    rounding = 20.0 * float(np.finfo(np.float64).eps) * float(np.sum(np.abs(out.data * weights)))
-    bar = _bar(sum(map(len, picks)), progress)
-    checks = []
     try:
-        for t, home in zip(tensors, homes, strict=True):
-            t._array = home.astype(np.float64)
-        for position, (t, d, indices) in enumerate(zip(tensors, analytic, picks, strict=True)):
-            exact = homes[position].dtype == np.float64
-            bound = tolerance or (1e-6 if exact else 1e-4)
-            ours, theirs, noise = np.empty((3, len(indices)))
-            for k, index in enumerate(indices):
-                ours[k] = d[index]
-                near = (h or 1e-4) * max(1.0, abs(float(t._array[index])))
-                theirs[k], noise[k] = _difference(value, t._array, index, near, ours[k], bound, rounding)
-                bar.update()
-            if not exact:  # the gradient itself is a sum of rounded terms
-                noise += 50.0 * float(np.finfo(homes[position].dtype).eps) * np.max(np.abs(ours), initial=0.0)
-            checks.append(_compare(t.name or f"input {position}", t.shape, indices, ours, theirs, noise, bound))
+        working = [d.data for d in problem.slopes(problem.working_out)]
+        jitter = _jitter(problem, working, generator)
+        with problem:
+            out = problem.run()
+            check = _Check(problem, [d.data for d in problem.slopes(out)], tolerance, generator)
+            checks = check.all(samples, exhaustive, progress)
+            _judge_rounding(problem, checks, working, jitter, check.slopes, out, generator)
+            wrong = any(c.verdict == "wrong" and not c.note.startswith("in its own dtype") for c in checks)
+            culprits = find_culprits(problem, generator) if wrong and order == 1 else ()
     finally:
-        for t, home in zip(tensors, homes, strict=True):
-            t._array = home
-        bar.close()
-    return GradcheckReport(tuple(checks))
+        problem.restore()
+    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note)
 
 
-def _compare(
-    name: str, shape: tuple[int, ...], indices: list[tuple[int, ...]], ours: np.ndarray, theirs: np.ndarray,
-    noise: np.ndarray, bound: float,
-) -> InputCheck:  # fmt: skip
-    if not indices:
-        return InputCheck(name, shape, 0, 0.0, (), 0.0, 0.0, bound)
-    with np.errstate(all="ignore"):
-        # Relative to the larger of the two, and to no less than the smallest gradient that the difference can resolve.
-        scale = np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), noise / bound)
-        errors = np.abs(ours - theirs) / np.where(scale == 0, 1.0, scale)
-    errors[~np.isfinite(errors)] = math.inf  # a gradient that is not finite, or no difference that is
-    k = int(np.argmax(errors))
-    return InputCheck(
-        name, shape, len(indices), float(errors[k]), indices[k], float(ours[k]), float(theirs[k]), bound
-    )
+class _Check:
+    """The verdicts on the inputs of one problem."""
 
-
-def _input(position: int, value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        if not value.requires_grad or not value.is_leaf:
-            raise TypeError(
-                f"gradcheck: input {position} must be a leaf made with requires_grad=True, or an array; given "
-                f"{'a computed tensor' if value.requires_grad else 'a tensor that needs no gradient'}."
+    def __init__(
+        self, problem: Problem, slopes: list[np.ndarray], tolerance: float, generator: np.random.Generator
+    ) -> None:
+        self.problem, self.slopes, self.tolerance, self.generator = problem, slopes, tolerance, generator
+        self.order: float | None = None
+        self.note = ""
+        self.base = problem.value()
+        again = problem.value()
+        self.random = again.value != self.base.value
+        if self.random:
+            self.note = (
+                "f is not deterministic: two evaluations at one point differ. Pass it the generators that it draws "
+                "from, or fix what it draws."
             )
-        return value
-    array = np.asarray(value)
-    if array.dtype.kind != "f":
-        raise TypeError(f"gradcheck: input {position} has dtype {array.dtype}, expected floats: 1.0 instead of 1.")
-    return tensor(array, requires_grad=True)
+        line = problem.line({n: natural(t._array) * generator.choice([-1.0, 1.0], t.shape)
+                             for n, t in enumerate(problem.tensors)})  # fmt: skip
+        self.rounding = noise(line, self.base)
+
+    def all(self, samples: int | None, exhaustive: bool, progress: bool | None) -> list[InputCheck]:
+        """Return the verdict on each input."""
+        tensors = self.problem.tensors
+        if self.random:
+            return [self._made(n, "inconclusive", 0, note="f is not deterministic") for n in range(len(tensors))]
+        one_by_one = samples is not None or exhaustive
+        if not one_by_one and len(tensors) > 1 and sum(t.size for t in tensors) > AT_ONCE:
+            together = self._together()
+            if together is not None:
+                return together
+        picks = [
+            _pick(t, samples, self.generator) if one_by_one or t.size <= FEW else None for t in tensors
+        ]
+        bar = _bar(sum(len(pick) for pick in picks if pick is not None), progress)
+        try:
+            return [
+                self._directions(n) if pick is None else self._coordinates(n, pick, bar) for n, pick in enumerate(picks)
+            ]
+        finally:
+            bar.close()
+
+    # ---- all inputs at once
+
+    def _together(self) -> list[InputCheck] | None:
+        """Return the verdicts if all hold when all inputs move at once, each with a like share; None if not."""
+        checks = []
+        for trial in range(2):
+            directions, shares = {}, []
+            for n, d in enumerate(self.slopes):
+                if not np.isfinite(d).all():
+                    return None
+                direction = self._direction(n, aligned=trial == 0)
+                share = float(np.sum(np.abs(d * direction)))
+                directions[n] = direction
+                shares.append(share)
+            top = max(shares)
+            if not top:
+                return None
+            for n, share in enumerate(shares):
+                directions[n] = directions[n] * (min(top / share, 100.0) if share else 1.0)
+                if share * 100.0 < 0.01 * top:
+                    return None  # its share is lost beside the others': each is looked at by itself
+            a = float(sum(np.sum(d * directions[n]) for n, d in enumerate(self.slopes)))
+            size = float(sum(np.sum(np.abs(d * directions[n])) for n, d in enumerate(self.slopes)))
+            estimate = self._estimate(directions, a)
+            verdict, error, bound = self._judged(a, estimate, 0.05 * size)
+            if verdict != "correct":
+                return None
+            checks.append((a, estimate, error, bound))
+            self.order = self.order or estimate.order
+        a, estimate, error, bound = max(checks, key=lambda found: found[2])
+        return [
+            self._made(n, "correct", 0, error, bound, None, a, estimate, directions=2)
+            for n in range(len(self.problem.tensors))
+        ]
+
+    # ---- one input in directions
+
+    def _direction(self, position: int, aligned: bool) -> np.ndarray:
+        """Return a direction in which every coordinate moves, as far as the input's size; the aligned one uphill."""
+        t = self.problem.tensors[position]
+        amounts = self.generator.uniform(0.5, 1.5, t.shape)
+        signs = self.generator.choice([-1.0, 1.0], t.shape)
+        if aligned:
+            uphill = np.sign(self.slopes[position])
+            signs = np.where(uphill == 0, signs, uphill)
+        direction: np.ndarray = amounts * signs * (natural(t._array) / math.sqrt(max(t.size, 1)))
+        return direction
+
+    def _directions(self, position: int) -> InputCheck:
+        d = self.slopes[position]
+        if not np.isfinite(d).all():
+            at = tuple(map(int, np.argwhere(~np.isfinite(d))[0]))
+            return self._made(position, "wrong", 1, math.inf, 0.0, at, float(d[at]), note="a gradient is not finite")
+        found = []
+        for trial in range(2):
+            direction = self._direction(position, aligned=trial == 0)
+            a, size = float(np.sum(d * direction)), float(np.sum(np.abs(d * direction)))
+            estimate = self._estimate({position: direction}, a)
+            verdict, error, bound = self._judged(a, estimate, 0.05 * size)
+            found.append((verdict, error, bound, a, estimate))
+            self.order = self.order or estimate.order
+            if verdict == "wrong":
+                return self._bisected(position, direction)
+        verdict, error, bound, a, estimate = max(found, key=lambda one: (_GRAVITY[one[0]], one[1]))
+        note = "directions cross a kink: exhaustive=True tells where" if verdict == "kink" else ""
+        return self._made(position, verdict, 0, error, bound, None, a, estimate, note=note, directions=2)
+
+    def _bisected(self, position: int, direction: np.ndarray) -> InputCheck:
+        """Return the verdict at the coordinate to which halves of a direction that fails lead."""
+        t, d = self.problem.tensors[position], self.slopes[position]
+        left = np.arange(t.size)
+        while left.size > 1:
+            halves = np.array_split(left, 2)
+            gaps = []
+            for half in halves:
+                part = np.zeros(t.size)
+                part[half] = direction.ravel()[half] * math.sqrt(t.size / half.size)
+                part = part.reshape(t.shape)
+                a = float(np.sum(d * part))
+                estimate = self._estimate({position: part}, a)
+                gap = abs(a - estimate.value) * math.sqrt(half.size)
+                gaps.append(gap if math.isfinite(gap) else 0.0)
+            left = halves[int(np.argmax(gaps))]
+        at = tuple(map(int, np.unravel_index(int(left[0]), t.shape)))
+        check = self._coordinates(position, [at], _SILENT)
+        check.verdict = "wrong"
+        return check
+
+    # ---- one coordinate after the other
+
+    def _coordinates(self, position: int, indices: list[tuple[int, ...]], bar: Any) -> InputCheck:
+        t, d = self.problem.tensors[position], self.slopes[position]
+        if not indices:
+            return self._made(position, "correct", 0)
+        rms = natural(t._array)
+        largest = max((abs(float(d[at])) for at in indices if math.isfinite(float(d[at]))), default=0.0)
+        graver: tuple[Any, ...] | None = None
+        kinks = []
+        for at in indices:
+            a = float(d[at])
+            verdict, error, bound, estimate, scale = self._coordinate(position, at, a, rms, largest)
+            if verdict == "kink":
+                kinks.append(at)
+            self.order = self.order or (estimate.order if a else None)
+            entry = (_GRAVITY[verdict], error, verdict, bound, at, a, estimate, scale)
+            if graver is None or entry[:2] > graver[:2]:
+                graver = entry
+            bar.update()
+        assert graver is not None
+        _, error, verdict, bound, at, a, estimate, scale = graver
+        return self._made(
+            position, verdict, len(indices), error, bound, at, a, estimate, scale=scale, kinks=tuple(kinks)
+        )
+
+    def _coordinate(
+        self, position: int, at: tuple[int, ...], a: float, rms: float, largest: float
+    ) -> tuple[str, float, float, Estimate, float]:
+        """Return verdict, error, bound, estimate and the unit of its step, for one coordinate."""
+        x = abs(float(self.problem.tensors[position]._array[at]))
+        scales = [max(x, rms)]
+        scales += [s for s in (x, 1.0) if s and not 0.03 < s / scales[0] < 30.0]
+        best: tuple[str, float, float, Estimate, float] | None = None
+        if not math.isfinite(a):
+            return "wrong", math.inf, 0.0, Estimate(math.nan, 0.0, 0.0), scales[0]
+        for scale in scales:
+            direction = np.zeros(self.problem.tensors[position].shape)
+            direction[at] = scale
+            estimate = self._estimate({position: direction}, a * scale)
+            verdict, error, bound = self._judged(a * scale, estimate, 1e-5 * largest * scale)
+            now = (verdict, error, bound, estimate, scale)
+            if best is None or estimate.error / scale < best[3].error / best[4] or best[3].error == math.inf:
+                best = now
+            if best[0] in ("correct", "kink") or best[2] <= RESOLVED:
+                break
+        assert best is not None
+        return best
+
+    # ---- what they share
+
+    def _estimate(self, directions: dict[int, np.ndarray], expected: float) -> Estimate:
+        return derivative(self.problem.line(directions), self.base, expected, self.tolerance, self.rounding)
+
+    def _judged(self, a: float, estimate: Estimate, floor: float) -> tuple[str, float, float]:
+        """Return the verdict on a derivative `a`, its relative error, and the relative bound of the number."""
+        n, size = estimate.value, self.base.size
+        scale = max(abs(a), abs(n) if math.isfinite(n) else 0.0, floor, 1e-9 * size, 1e-300)
+        gap, allowed = abs(a - n), self.tolerance * scale + MARGIN * estimate.error
+        # A derivative that is nothing beside the value itself need not be known better than that.
+        trusted = MARGIN * estimate.error <= RESOLVED * max(scale, 1e-7 * size)
+        scale = max(scale, 1e-7 * size)
+        error, bound = gap / scale, min(MARGIN * estimate.error / scale, 1.0)
+        if trusted and gap <= allowed:
+            return "correct", error, bound
+        if estimate.kink is not None:
+            low, high = estimate.kink
+            slack = 1e-3 * max(abs(low), abs(high)) + MARGIN * 4.0 * self.rounding / 1e-6
+            if low - slack <= a <= high + slack:
+                return "kink", 0.0, bound
+            return "wrong", min(abs(a - low), abs(a - high)) / scale, bound
+        if not math.isfinite(gap) or not math.isfinite(estimate.error):
+            return "inconclusive", error if math.isfinite(error) else 1.0, 1.0
+        if gap > allowed:
+            return "wrong", error, bound
+        return "inconclusive", error, bound
+
+    def _made(
+        self, position: int, verdict: str, checked: int, error: float = 0.0, bound: float = 0.0,
+        worst: tuple[int, ...] | None = None, analytic: float = 0.0, estimate: Estimate | None = None,
+        scale: float = 1.0, kinks: tuple[tuple[int, ...], ...] = (), note: str = "",
+        directions: int = 0,
+    ) -> InputCheck:  # fmt: skip
+        t, home = self.problem.tensors[position], self.problem.homes[position]
+        check = InputCheck(
+            self.problem.name(position), t.shape, str(home.dtype), verdict, checked, directions, error, bound, worst,
+            analytic, math.nan, kinks, note=note,
+        )  # fmt: skip
+        if estimate is not None:
+            check.numerical = estimate.value / scale
+            if verdict == "kink" and estimate.kink is not None:
+                check.numerical, check.bound = sum(estimate.kink) / 2.0 / scale, 0.0
+            reference = analytic * scale if verdict == "correct" else estimate.value
+            size = max(abs(reference), 1e-300)
+            check.steps, check.step = list(estimate.steps), estimate.step
+            check.errors = [abs(value - reference) / size for value in estimate.differences]
+        if verdict == "kink" and not note:
+            check.note = f"{len(kinks)} of its coordinates {'stands' if len(kinks) == 1 else 'stand'} on a kink"
+        if verdict == "inconclusive" and not note:
+            check.note = f"the differences are too noisy here to tell: they may be off by {bound:.0e}, relatively"
+        return check
+
+
+_GRAVITY = {"correct": 0, "kink": 1, "inconclusive": 2, "wrong": 3}
+
+
+def _jitter(problem: Problem, slopes: list[np.ndarray], generator: np.random.Generator) -> list[float]:
+    """Return how far the gradients move when the inputs that are not float64 move by one rounding error."""
+    moved = [0.0] * len(slopes)
+    if all(home.dtype == np.float64 for home in problem.homes):
+        return moved
+    starts = [t._array for t in problem.tensors]
+    for _ in range(2):
+        try:
+            for t, home, start in zip(problem.tensors, problem.homes, starts, strict=True):
+                eps = float(np.finfo(home.dtype).eps)
+                t._array = (start * (1.0 + generator.uniform(-1.0, 1.0, start.shape) * eps)).astype(start.dtype)
+            with np.errstate(all="ignore"):
+                near = problem.slopes(problem.run())
+        finally:
+            for t, start in zip(problem.tensors, starts, strict=True):
+                t._array = start
+        for n, (d, e) in enumerate(zip(near, slopes, strict=True)):
+            moved[n] = max(moved[n], float(np.max(np.abs(d.data.astype(np.float64) - e), initial=0.0)))
+    return moved
+
+
+def _judge_rounding(
+    problem: Problem, checks: list[InputCheck], working: list[np.ndarray], jitter: list[float],
+    exact: list[np.ndarray], out: Tensor, generator: np.random.Generator,
+) -> None:  # fmt: skip
+    """Compare the gradients in the inputs' own dtype with those in float64, and note what is more than rounding."""
+    narrow = [n for n, home in enumerate(problem.homes) if home.dtype != np.float64]
+    if not narrow:
+        return
+    # How far rounding alone may go: the value's own, and the gradient's at points that round to this one.
+    terms, theirs = out.data * problem.weights, problem.working_out.data.astype(np.float64) * problem.weights
+    value = float(np.max(np.abs(terms - theirs), initial=0.0)) / max(float(np.max(np.abs(terms), initial=0.0)), 1e-300)
+    moved = _jitter(problem, exact, generator)
+    units = [natural(t._array) for t in problem.tensors]
+    tops = [float(np.max(np.abs(d), initial=0.0)) for d in exact]
+    most = max(top * unit for top, unit in zip(tops, units, strict=True))
+    for n in narrow:
+        # A gradient that is nothing beside the others', as that of a bias before a normalization, is rounding alone.
+        largest = max(tops[n], 1e-2 * most / units[n], 1e-6 * float(np.sum(np.abs(terms))) / units[n], 1e-300)
+        if not math.isfinite(largest):
+            continue
+        gap = float(np.max(np.abs(working[n].astype(np.float64) - exact[n]), initial=0.0)) / largest
+        eps = float(np.finfo(problem.homes[n].dtype).eps)
+        noisy = max(100.0 * value, 50.0 * moved[n] / largest, 5.0 * jitter[n] / largest)
+        allowed = min(max(5_000.0 * eps, noisy), 0.5)
+        check = checks[n]
+        check.rounding = gap
+        if not gap <= allowed and check.holds:
+            at = np.unravel_index(int(np.argmax(np.abs(working[n] - exact[n]))), exact[n].shape)
+            check.worst = tuple(map(int, at))
+            check.verdict, check.error, check.bound = "wrong", gap, allowed
+            check.analytic, check.numerical = float(working[n][check.worst]), float(exact[n][check.worst])
+            check.note = f"in its own dtype, {check.dtype}, the gradient is off by {gap:.0e}, in float64 it is right"
+
+
+def _resolved(f: Any, inputs: tuple[Any, ...]) -> tuple[Callable[..., Any], list[Tensor], list[Any]]:
+    """Return the function, the tensors to check, and what the function is called with."""
+    if isinstance(f, Module):
+        tensors: list[Tensor] = [*f.parameters()]
+        tensors += [t for t in inputs if isinstance(t, Tensor) and t.requires_grad and t.is_leaf]
+        if not tensors:
+            raise ValueError(f"gradcheck: {type(f).__name__} has no parameters, and no input needs a gradient.")
+        loss = getattr(f, "loss_tensor", None)
+        return (loss if loss is not None and len(inputs) == 2 else f), tensors, list(inputs)
+    if inputs:
+        found = [as_input("gradcheck", position, value) for position, value in enumerate(inputs)]
+        return f, found, list(found)
+    held = Reached(f, ())
+    tensors = list(dict.fromkeys([*held.tensors, *[p for module in held.modules for p in module.parameters()]]))
+    if not tensors:
+        raise ValueError("gradcheck: no input is given, and f closes over no tensor that needs a gradient.")
+    return f, tensors, []
+
+
+def _twice(f: Callable[..., Any], tensors: list[Tensor], generator: np.random.Generator) -> Callable[..., Any]:
+    """Return the function whose gradient is one of second order: the gradient of `f`, weighted and summed."""
+    weights: list[np.ndarray] = []
+
+    def slope(*arguments: Any) -> Any:
+        out = f(*arguments)
+        if not isinstance(out, Tensor) or not out.requires_grad:
+            return out
+        if not weights:
+            weights.append(generator.uniform(0.5, 1.5, out.shape))
+            weights.extend(generator.uniform(0.5, 1.5, t.shape) for t in tensors)
+        found = gradients([out], tensors, [weights[0].astype(out.dtype)], create_graph=True)
+        return sum((d * w.astype(d.dtype)).sum() for d, w in zip(found, weights[1:], strict=True))
+
+    slope.__wrapped__ = f  # type: ignore[attr-defined]  # what it reaches is looked for there
+    return slope
+
+
+def _check_options(f: Any, order: Any, samples: Any, tolerance: Any) -> None:
+    if not callable(f):
+        raise TypeError(f"gradcheck: f is {type(f).__name__}, expected a function or a Module.")
+    if order not in (1, 2):
+        raise ValueError(f"gradcheck: order={order!r}, expected 1 or 2.")
+    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1):
+        raise ValueError(f"gradcheck: samples={samples!r}, expected a positive integer or None.")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float | np.number) or not EPS < tolerance < 1:
+        raise ValueError(f"gradcheck: tolerance={tolerance!r}, expected a number between {EPS:.0e} and 1.")
 
 
 def _pick(t: Tensor, samples: int | None, generator: np.random.Generator) -> list[tuple[int, ...]]:
@@ -227,60 +452,6 @@ def _pick(t: Tensor, samples: int | None, generator: np.random.Generator) -> lis
     return [tuple(map(int, index)) for index in zip(*np.unravel_index(flat, t.shape), strict=True)]
 
 
-def _difference(
-    value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], h: float, expected: float, bound: float,
-    rounding: float,
-) -> tuple[float, float]:  # fmt: skip
-    """Return the derivative along one coordinate, and how far it may be off.
-
-    Steps shrink while the two differences of a step disagree; `rounding` is the error of the function's values.
-    """
-    best, trust, first, step, worst = math.nan, math.inf, h, h, 0.0
-    smallest = 1e-3 * abs(float(x[index])) or h
-    for attempt in range(12):
-        if attempt >= 4 and h < smallest:
-            break
-        wide, narrow = _central(value, x, index, h), _central(value, x, index, h / 2)
-        doubt = abs(wide - narrow)
-        if doubt + rounding / h < trust + rounding / step or not math.isfinite(trust):
-            best, trust, step = (4 * narrow - wide) / 3, doubt, h
-        worst = max(worst, doubt) if math.isfinite(doubt) else math.inf
-        if doubt <= 10 * bound * max(abs(narrow), abs(expected)):
-            break
-        h /= 8
-    # Doubts that shrink with the step bound the error; those that do not say nothing about it.
-    noise = (trust if trust < worst / 50 else min(trust, 1e-3 * abs(best))) + rounding / step
-    if abs(best - expected) <= bound * max(abs(best), abs(expected)) + noise:
-        return best, noise
-    # On a kink each side has a slope of its own, whose mean the central difference is; a rule may return any between. A
-    # bend looks like a kink at one step, but its jump shrinks with the step.
-    base = value()
-    down, up = ((_shifted(value, x, index, shift) - base) / shift for shift in (-first / 64, first / 64))
-    low, high = ((_shifted(value, x, index, shift) - base) / shift for shift in (-first / 512, first / 512))
-    slack = 1e-3 * max(abs(down), abs(up))
-    kink = slack < abs(up - down) and abs(high - low) > 0.5 * abs(up - down)
-    if kink and min(down, up) - slack <= expected <= max(down, up) + slack:
-        return expected, noise
-    return best, noise
-
-
-def _central(value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], h: float) -> float:
-    old = float(x[index])
-    if old + h == old:
-        raise ValueError(f"gradcheck: h = {h:g} is lost in the rounding beside {old}: give a larger h.")
-    return (_shifted(value, x, index, h) - _shifted(value, x, index, -h)) / ((old + h) - (old - h))
-
-
-def _shifted(value: Callable[[], float], x: np.ndarray, index: tuple[int, ...], shift: float) -> float:
-    """Return the function's value with one coordinate moved; it is back afterwards, also when the function raises."""
-    old = x[index].copy()
-    try:
-        x[index] = old + shift
-        return value()
-    finally:
-        x[index] = old
-
-
 class _Silent:
     def update(self) -> None:
         pass
@@ -289,10 +460,13 @@ class _Silent:
         pass
 
 
-def _bar(total: int, progress: bool) -> Any:
-    if not progress:
-        return _Silent()
+_SILENT = _Silent()
+
+
+def _bar(total: int, progress: bool | None) -> Any:
+    if progress is False or (progress is None and total < 2_000):
+        return _SILENT
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, desc="gradient check", unit=" coordinates")
-
+    # disable=None: off where the output is no terminal.
+    return tqdm(total=total, desc="gradient check", unit=" coordinates", disable=None if progress is None else False)

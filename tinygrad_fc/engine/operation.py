@@ -112,6 +112,8 @@ class Op:
             raise TypeError(f"op {name}: the variadic argument *{self.variadic} must be the last differentiable one.")
         named = self.rules if via is None else {**self.rules, "via": via}
         read = {key for label, rule in named.items() for key in self._reads(label, rule)}
+        if branch is not None:
+            self._reads("branch", branch)
         left_over = sorted(read & set(leaves))
         self.recordable = not left_over
         if not self.recordable:
@@ -182,14 +184,14 @@ class Op:
             raise TypeError(
                 f"op {self.name}: the rule for {label!r} must be a plain function of g and of what it reads."
             )
-        keys = code.co_varnames[1 : code.co_argcount]
-        for key in keys:
-            if key not in self._readable():
+        known, first = (self._readable(), 1) if label != "branch" else ((*self.arguments, "out"), 0)  # it has no g
+        for key in code.co_varnames[first : code.co_argcount]:
+            if key not in known:
                 raise TypeError(
                     f"op {self.name}: the rule for {label!r} reads {key!r}; it may read "
-                    f"{', '.join(self._readable())}.{nearest(key, self._readable())}"
+                    f"{', '.join(known)}.{nearest(key, known)}"
                 )
-        return keys
+        return code.co_varnames[first : code.co_argcount]
 
     def is_simple(self) -> bool:
         """Whether the record functions by arity serve: a ufunc of one or two arguments whose rules read no more."""
@@ -204,8 +206,7 @@ class Op:
 
     def _way(self, key: str) -> tuple[Pull, int | None]:
         """Return the pull and the pick of one argument. Most rules read one thing: they need no go-between."""
-        rule = self.rules[key]
-        reads = self._reads(key, rule)
+        rule, reads = self.rules[key], self._reads(key, self.rules[key])
         if self.variadic is None and len(reads) == 1:
             return rule, self.environment.index(reads[0])
         return self._feed(reads, rule), 0 if self.is_simple() and not reads else None
@@ -282,8 +283,7 @@ class Op:
 
     def call(self, values: list[Any], function: Callable[..., Any] | None = None) -> Any:
         """Call the array function, or another of the same signature (`compose`), with bound values."""
-        function = function or self.function
-        last = len(values) - len(self.keyword_only)
+        function, last = function or self.function, len(values) - len(self.keyword_only)
         keywords = dict(zip(self.keyword_only, values[last:], strict=True))
         if self.variadic is None:
             return function(*values[:last], **keywords)

@@ -12,7 +12,7 @@ from ..kernels import kernels
 from ..kernels.numpy_ import ones
 from ..ops.linalg import dense, product
 from ..ops.samples import Samples
-from .activation import relu, relu_rule
+from .activation import floating, relu, relu_rule
 
 CURE = "affine computes x @ w + b with x (N, d1, ..., dk), w (d1 * ... * dk, M) and b (M,)."
 
@@ -46,7 +46,7 @@ def _affine(x: Any, w: Any, b: Any) -> Any:
 
 
 def _affine_relu(x: Any, w: Any, b: Any) -> Any:
-    out = _product(x, w, b)
+    out = floating(_product(x, w, b))
     kernels(out).bias_relu(out, b)
     return out
 
@@ -94,7 +94,7 @@ _relu: Any = relu.op.compose  # relu, written with primitives
 affine_relu = fused_op(
     _affine_relu, name="affine_relu",
     via=relu_rule, x=_x_rule, w=_w_rule, b=_b_rule,
-    compose=lambda x, w, b: _relu(_compose(x, w, b)), samples=samples, cure=CURE,
+    compose=lambda x, w, b: _relu(_compose(x, w, b)), samples=samples, cure=CURE, branch=lambda out: out > 0,
 )  # fmt: skip
 affine.__doc__ = """Return the fully-connected layer ``x @ w + b``.
 
@@ -118,5 +118,5 @@ ValueError
 """
 affine_relu.__doc__ = """Return ``relu(affine(x, w, b))`` without keeping what lies between; see `affine`.
 
-The gradient of relu at 0 is 0, as in the course CS231n.
+The gradient of relu at 0 is 0, as in the course CS231n. Of whole numbers alone the result is float64, as relu's is.
 """

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.op import fused_op
 from ..kernels.numpy_ import ones
-from .arguments import finite
+from .arguments import finite, halved, over_batch, widened
 
 CURE = "batch_norm takes x (N, D), gamma (D,) and beta (D,)."
 
@@ -61,6 +61,10 @@ def add(out: Any, beta: Any) -> Any:
 def _batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, ...]:
     x, eps = check_features(x, gamma, beta), finite("batch_norm: eps", eps)
     check_batch(len(x))
+    if x.dtype.char == "e":
+        dtype = np.result_type(x, gamma, beta)
+        out, normal, *statistics = _batch_norm(widened(x), gamma, beta, eps)
+        return halved(out, dtype), halved(normal, dtype), *statistics
     mean = _mean(x)
     normal = x - mean
     variance = _mean(normal * normal)
@@ -73,12 +77,17 @@ def _batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, 
 
 def _sums(g: Any, normal: Any) -> tuple[Any, Any, Any]:
     """Return g with the sums over the batch that every rule is made of: of g, and of g times the normalized x."""
+    if g.dtype.char == "e":
+        _, total, along = _sums(widened(g), widened(normal))
+        return g, halved(total), halved(along)
     row = ones(len(g), g.dtype)
     return g, row.dot(g), row.dot(g * normal)
 
 
 def _x_rule(sums: Any, gamma: Any, normal: Any, rate: Any) -> Any:
     g, total, along = sums
+    if g.dtype.char == "e":
+        return halved(_x_rule((widened(g), widened(total), widened(along)), gamma, widened(normal), rate))
     d = normal * (along / -len(g))
     d += g
     d -= total / len(g)
@@ -87,6 +96,9 @@ def _x_rule(sums: Any, gamma: Any, normal: Any, rate: Any) -> Any:
 
 
 def _compose(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Any:
+    if x.dtype.char == "e":
+        dtype = np.result_type(x.dtype, gamma.dtype, beta.dtype)
+        return halved(_compose(widened(x), gamma, beta, eps), dtype)
     centred = x - np.mean(x, axis=0)
     return centred / np.sqrt(np.mean(centred * centred, axis=0) + eps) * gamma + beta
 
@@ -124,7 +136,7 @@ Returns
 -------
 out : Tensor, shape (N, D)
 mean, variance : ndarray, shape (D,)
-    Of the batch, for running averages. They take no gradient.
+    Of the batch, for running averages; of half precision in float32. They take no gradient.
 
 Raises
 ------
@@ -149,8 +161,9 @@ def _inference(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, eps: flo
     mean, variance = np.asarray(mean, dtype), np.asarray(variance, dtype)
     if (variance + eps <= 0).any():
         raise ValueError("batch_norm_inference: variance + eps must be above 0: give a variance of at least 0.")
-    scale = _rate(gamma, variance, eps, dtype)
-    return x * scale + (beta - mean * scale)
+    out = x - mean  # first, as where the mean is far larger than the spread, x * scale and mean * scale lose all digits
+    out *= _rate(gamma, variance, eps, dtype)
+    return add(out, beta)
 
 
 def _inference_compose(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, eps: float = 1e-5) -> Any:
@@ -159,14 +172,14 @@ def _inference_compose(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, 
 
 
 def _gamma_rule(g: Any, x: Any, mean: Any, variance: Any, eps: float) -> Any:
-    return np.add.reduce(g * (x - np.asarray(mean, g.dtype)), axis=0) * _rate(1.0, variance, eps, g.dtype)
+    return over_batch(g * (x - np.asarray(mean, g.dtype))) * _rate(1.0, variance, eps, g.dtype)
 
 
 batch_norm_inference = fused_op(
     _inference, name="batch_norm_inference",
     x=lambda g, gamma, variance, eps: g * _rate(gamma, variance, eps, g.dtype),
     gamma=_gamma_rule,
-    beta=lambda g: np.add.reduce(g, axis=0),
+    beta=over_batch,
     compose=_inference_compose, cure=CURE,
     samples=lambda generator: [
         (*args, generator.normal(size=args[1].shape), generator.uniform(0.5, 2.0, args[1].shape), 1e-3)
@@ -176,7 +189,7 @@ batch_norm_inference = fused_op(
 batch_norm_inference.__doc__ = """Normalize each feature by given statistics.
 
 ``(x - mean) / sqrt(variance + eps) * gamma + beta``: Ioffe and Szegedy, Batch Normalization (2015), algorithm 2,
-line 11.
+line 11. The variance there is the mean of the batches' times N / (N - 1) (line 10); here it is what is given.
 
 Parameters
 ----------

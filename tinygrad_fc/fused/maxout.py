@@ -76,7 +76,7 @@ def _calls(generator: np.random.Generator) -> list[Any]:
 samples: Samples = _calls
 
 maxout = fused_op(
-    _maxout, name="maxout", x=_rule,
+    _maxout, name="maxout", x=_rule, branch=lambda x, out, pieces: _grouped(x, int(pieces)) == out[..., None],
     compose=lambda x, pieces: np.max(_grouped(floating(x), _check(x, pieces)), axis=-1), samples=samples,
 )  # fmt: skip
 maxout.__doc__ = """Return the largest of each run of `pieces` neighbouring features.

@@ -10,7 +10,7 @@ import functools
 import math
 import re
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from ..fused.arguments import finite, fraction
 from ..ops import elementwise as _elementwise
 from .init import Seed, generator
 from .inputs import flag
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = [
     "affine", "affine_relu", "batch_norm", "batch_norm_inference", "dropout", "l2_penalty", "layer_norm", "relu",
@@ -92,14 +95,22 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     return _fused.hardtanh(input, min_val, max_val)
 
 
-def softmax(input: Any, dim: int | tuple[int, ...] | None = -1) -> Tensor:
-    """Return ``exp(input) / sum(exp(input))`` over the axis `dim`: the last one, where PyTorch wants it named."""
-    return _fused.softmax(input, dim)
+def softmax(input: Any, dim: int | tuple[int, ...] | None = -1, *, dtype: npt.DTypeLike | None = None) -> Tensor:
+    """Return ``exp(input) / sum(exp(input))`` over the axis `dim`, computed in `dtype` where one is given.
+
+    Without `dim` it is over the last axis, and with None over all elements; PyTorch wants the axis named, and its None
+    stands for an axis that depends on the shape.
+    """
+    return _fused.softmax(_as(input, dtype), dim)
 
 
-def log_softmax(input: Any, dim: int | tuple[int, ...] | None = -1) -> Tensor:
-    """Return the logarithm of `softmax`."""
-    return _fused.log_softmax(input, dim)
+def log_softmax(input: Any, dim: int | tuple[int, ...] | None = -1, *, dtype: npt.DTypeLike | None = None) -> Tensor:
+    """Return the logarithm of `softmax`, with the same `dim` and `dtype`."""
+    return _fused.log_softmax(_as(input, dtype), dim)
+
+
+def _as(value: Any, dtype: npt.DTypeLike | None) -> Any:
+    return value if dtype is None else _elementwise.astype(value, dtype)
 
 
 def maxout(input: Any, pieces: int) -> Tensor:
@@ -207,7 +218,7 @@ def layer_norm(
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, or `normalized_shape` has no elements. An empty batch has an empty result.
     """
     x = _tensor(input)
     inner = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
@@ -253,7 +264,7 @@ def batch_norm(
     ------
     ValueError
         If the shapes do not fit, a running statistic is missing or read-only, or the batch has less than 2 examples in
-        training.
+        training. In evaluation mode an empty batch has an empty result.
     TypeError
         If a running statistic is no array of floats.
     """
@@ -306,17 +317,20 @@ def _pytorch_names(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
 @_pytorch_names
 def cross_entropy(
-    input: Any, target: Any, weight: Any = None, reduction: str = "mean", label_smoothing: float = 0.0
-) -> Tensor:
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", label_smoothing: float = 0.0, *,
+    ignore_index: int = -100,
+) -> Tensor:  # fmt: skip
     """Return `tinygrad_fc.cross_entropy` of logits (N, C) with labels (N,) or probabilities (N, C)."""
-    loss: Tensor = _fused.cross_entropy(input, target, weight, label_smoothing, reduction)
+    loss: Tensor = _fused.cross_entropy(input, target, weight, label_smoothing, reduction, ignore_index)
     return loss
 
 
 @_pytorch_names
-def nll_loss(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", *, ignore_index: int = -100
+) -> Tensor:  # fmt: skip
     """Return `tinygrad_fc.nll_loss` of log-probabilities (N, C) with labels (N,)."""
-    loss: Tensor = _fused.nll_loss(input, target, weight, reduction)
+    loss: Tensor = _fused.nll_loss(input, target, weight, reduction, ignore_index)
     return loss
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..engine.tensor import Tensor, constant
 from ..fused import affine, affine_relu, batch_norm, batch_norm_inference, dropout, layer_norm
-from ..fused.arguments import finite, fraction
+from ..fused.arguments import finite, fraction, widened
 from ..fused.batch_norm import check_batch, check_spread
 from ..fused.dropout import check_keep_ratio
 from . import init
@@ -185,7 +185,8 @@ class BatchNorm1d(_Norm):
 
     In training mode a batch is normalized by its own statistics, which also move the running ones:
     ``running = momentum * running + (1 - momentum) * batch's``, as in the course CS231n (PyTorch's momentum is 1 minus
-    this one, and it divides the running variance by N - 1). In evaluation mode the running statistics are used.
+    this one, and it divides the running variance by N - 1, as algorithm 2 of Ioffe and Szegedy, Batch Normalization,
+    2015, does). In evaluation mode the running statistics are used.
 
     Parameters
     ----------
@@ -241,8 +242,9 @@ class BatchNorm1d(_Norm):
             out, mean, variance = batch_norm(*arguments, self.eps)
         else:
             check_batch(len(x))
-            mean, variance = np.mean(x.data, axis=0), np.var(x.data, axis=0)
-            check_spread("batch_norm", x.data, variance, self.eps, axis=0)
+            values = widened(x.data)
+            mean, variance = np.mean(values, axis=0), np.var(values, axis=0)
+            check_spread("batch_norm", values, variance, self.eps, axis=0)
             out = form(batch_norm, False)(*arguments, self.eps)
         for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
             running *= self.momentum
@@ -277,7 +279,8 @@ class LayerNorm(_Norm):
         """Return the normalized examples, shape (N, num_features)."""
         x = self._checked(x)
         if not self.fused:
-            check_spread("layer_norm", x.data, np.var(x.data, axis=1, keepdims=True), self.eps, axis=1)
+            values = widened(x.data)
+            check_spread("layer_norm", values, np.var(values, axis=1, keepdims=True), self.eps, axis=1)
         return form(layer_norm, self.fused)(x, self.gamma, self.beta, self.eps)
 
 

@@ -21,7 +21,7 @@ from ..fused import (
     softmax_loss,
     svm_loss,
 )
-from ..fused.arguments import check_labels, check_reduction, check_weights, finite, fraction, positive
+from ..fused.arguments import check_labels, check_reduction, check_weights, finite, fraction, positive, whole
 from ..fused.binary_cross_entropy import check_binary_cross_entropy
 from ..fused.cross_entropy import check_cross_entropy
 from ..fused.likelihood import check_kl_div, check_nll_loss
@@ -83,24 +83,27 @@ class CrossEntropyLoss(Module):
     reduction : {"mean", "sum", "none"}
     label_smoothing : float
         In [0, 1].
+    ignore_index : int
+        A label whose examples are left out.
     fused : bool
         Whether the loss is one operation, or composed from primitives.
     """
 
-    _options = ("weight", "reduction", "label_smoothing")
+    _options = ("weight", "reduction", "label_smoothing", "ignore_index")
 
     def __init__(
         self, weight: npt.ArrayLike | None = None, reduction: str = "mean", label_smoothing: float = 0.0, *,
-        fused: bool = True,
+        ignore_index: int = -100, fused: bool = True,
     ) -> None:  # fmt: skip
         check_reduction("CrossEntropyLoss", reduction)
         self.weight = _class_weights("CrossEntropyLoss", weight)
         self.label_smoothing = fraction("CrossEntropyLoss: label_smoothing", label_smoothing)
+        self.ignore_index = whole("CrossEntropyLoss: ignore_index", ignore_index)
         self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss of logits (N, C) against labels (N,) or probabilities (N, C)."""
-        options = self.weight, self.label_smoothing, self.reduction
+        options = self.weight, self.label_smoothing, self.reduction, self.ignore_index
         return _run(cross_entropy, check_cross_entropy, self.fused, x, target, *options)
 
 
@@ -112,22 +115,26 @@ class NLLLoss(Module):
     weight : array, shape (C,), optional
         A weight of at least 0 for each class; copied. It follows the dtype of the log-probabilities.
     reduction : {"mean", "sum", "none"}
+    ignore_index : int
+        A label whose examples are left out.
     fused : bool
         Whether the loss is one operation, or composed from primitives.
     """
 
-    _options = ("weight", "reduction")
+    _options = ("weight", "reduction", "ignore_index")
 
     def __init__(
-        self, weight: npt.ArrayLike | None = None, reduction: str = "mean", *, fused: bool = True
-    ) -> None:
+        self, weight: npt.ArrayLike | None = None, reduction: str = "mean", *, ignore_index: int = -100,
+        fused: bool = True,
+    ) -> None:  # fmt: skip
         check_reduction("NLLLoss", reduction)
+        self.ignore_index = whole("NLLLoss: ignore_index", ignore_index)
         self.weight = _class_weights("NLLLoss", weight)
         self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, y: Any) -> Tensor:
         """Return the loss of log-probabilities (N, C) against labels (N,)."""
-        return _run(nll_loss, check_nll_loss, self.fused, x, y, self.weight, self.reduction)
+        return _run(nll_loss, check_nll_loss, self.fused, x, y, self.weight, self.reduction, self.ignore_index)
 
 
 class BCEWithLogitsLoss(Module):

@@ -22,6 +22,7 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
+from .branches import side
 from .derived import derived
 from .inverses import (
     SQUARE,
@@ -126,6 +127,12 @@ def vectors_of(packed: Any, name: str) -> Any:
     return (_vectors_op if isinstance(packed, Tensor) else _vectors)(packed, name)
 
 
+def _equals(values: Any) -> Any:
+    """Return the branch of sorted values: which neighbours are equal. Where they cross, both have a kink."""
+    with np.errstate(all="ignore"):
+        return np.abs(values[..., 1:] - values[..., :-1]) <= _tolerance(values)
+
+
 # ---- eigenvalues
 
 
@@ -153,8 +160,9 @@ def _eigvalsh_rule(g: Any, a: Any, UPLO: Any) -> Any:
 
 
 _SYMMETRIC = several(positive((2, 2), (3, 3), (1, 1), (2, 3, 3)), positive((3, 3), UPLO="U"))
-_eigh_op = op(_eigh,     a=_eigh_rule, samples=_SYMMETRIC)
-eigvalsh = op(_eigvalsh, a=_eigvalsh_rule, numpy=np.linalg.eigvalsh, samples=_SYMMETRIC)
+_eigh_op = op(_eigh,     a=_eigh_rule, samples=_SYMMETRIC, branch=lambda out: _equals(out[..., 0, :]))
+eigvalsh = op(_eigvalsh, a=_eigvalsh_rule, numpy=np.linalg.eigvalsh, samples=_SYMMETRIC,
+              branch=lambda out: _equals(out))
 
 
 @derived(np.linalg.eigh, samples=_SYMMETRIC)
@@ -222,9 +230,19 @@ def _svdvals_rule(g: Any, x: Any) -> Any:
     return (vectors[..., :m, :] * g) @ transposed(vectors[..., m:, :])
 
 
+def _sizes(a: Any, values: Any) -> Any:
+    """Return which singular values are equal, or 0; of a square matrix also on which side of 0 the last one went."""
+    with np.errstate(all="ignore"):
+        kinks = [_equals(values), values <= _tolerance(values)]
+        if a.shape[-1] == a.shape[-2]:
+            kinks.append(side(np.linalg.slogdet(wide(a))[0]))
+    return np.concatenate([np.ravel(kink) for kink in kinks]).astype(np.int8)
+
+
 _MATRICES = several(SQUARE, stacks((3, 2), (2, 3), (2, 4, 2)))
-_svd_op = op(_svd,     a=_svd_rule,     samples=_MATRICES)
-svdvals = op(_svdvals, x=_svdvals_rule, numpy=np.linalg.svdvals, samples=_MATRICES)
+_svd_op = op(_svd,     a=_svd_rule,     samples=_MATRICES, branch=lambda a, out: _sizes(a, out[..., 0, :]))
+svdvals = op(_svdvals, x=_svdvals_rule, numpy=np.linalg.svdvals, samples=_MATRICES,
+             branch=lambda x, out: _sizes(x, out))
 
 
 def _svd_of_symmetric(a: Any, compute_uv: bool) -> Any:
@@ -292,7 +310,12 @@ def _qr_rule(g: Any, a_shape: tuple[int, ...], out: Any) -> Any:
     return transposed(solver_of(g, out)(transposed(rt), transposed(gq + q @ inner)))
 
 
-_qr_op = op(_qr, a=_qr_rule, samples=several(SQUARE, stacks((3, 2), (2, 4, 2))))
+def _qr_branch(a: Any, out: Any) -> Any:
+    """Return the signs of R's diagonal, which LAPACK chooses by those that it meets in `a`."""
+    return side(np.diagonal(out[..., a.shape[-2] :, :], axis1=-2, axis2=-1))
+
+
+_qr_op = op(_qr, a=_qr_rule, samples=several(SQUARE, stacks((3, 2), (2, 4, 2))), branch=_qr_branch)
 
 
 @derived(np.linalg.qr, samples=several(SQUARE, stacks((3, 2), (2, 2, 3)), stacks((2, 3), (4, 2), mode="r"),

@@ -17,6 +17,7 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
+from .branches import clipped, of_pair, of_x, side, turn
 from .derived import derived, here
 from .rounding import numbers, remainder
 from .samples import binary, calls, several, unary
@@ -154,7 +155,8 @@ add      = op(np.add,      x=lambda g: g,         y=lambda g: g,                
 subtract = op(np.subtract, x=lambda g: g,         y=lambda g: -g,                      samples=binary())
 multiply = op(np.multiply, x=lambda g, y: g * y,  y=lambda g, x: g * x,                samples=binary())
 divide   = op(np.divide,   x=lambda g, y: g / y,  y=lambda g, y, out: -g * out / y,    samples=binary(y=(0.5, 2.0)))
-power    = op(np.power,    x=_power_x,            y=_power_y,                          samples=binary(x=(0.5, 2.0)))
+power    = op(np.power,    x=_power_x,            y=_power_y,                          samples=binary(x=(0.5, 2.0)),
+              branch=lambda x, y: np.equal(x, 0) & np.equal(y, 0))
 negative = op(np.negative, x=lambda g: -g,                                             samples=unary())
 positive = op(np.positive, x=lambda g: g,                                              samples=unary())
 functions.true_divide = true_divide = divide
@@ -170,11 +172,11 @@ log2       = op(np.log2,       x=lambda g, x: g / (x * math.log(2.0)),          
 log10      = op(np.log10,      x=lambda g, x: g / (x * math.log(10.0)),                samples=unary(0.5, 3.0))
 sqrt       = op(np.sqrt,       x=lambda g, out: g / (2.0 * out),                       samples=unary(0.5, 3.0))
 square     = op(np.square,     x=lambda g, x: g * (2.0 * x),                           samples=unary())
-cbrt       = op(np.cbrt,       x=cbrt_rule,                                            samples=unary(0.5, 3.0))
+cbrt       = op(np.cbrt,       x=cbrt_rule,                            branch=of_x,    samples=unary(0.5, 3.0))
 reciprocal = op(np.reciprocal, x=lambda g, out: -g * out * out,                        samples=unary(0.5, 3.0))
-absolute   = op(np.absolute,   x=lambda g, x: g * np.sign(x),                          samples=unary(gap=0.1))
-fabs       = op(np.fabs,       x=lambda g, x: g * np.sign(x),                          samples=unary(gap=0.1))
-sign       = op(np.sign,       x=lambda g: np.zeros_like(g),                           samples=unary(gap=0.1))
+absolute   = op(np.absolute,   x=lambda g, x: g * np.sign(x),          branch=of_x,    samples=unary(gap=0.1))
+fabs       = op(np.fabs,       x=lambda g, x: g * np.sign(x),          branch=of_x,    samples=unary(gap=0.1))
+sign       = op(np.sign,       x=lambda g: np.zeros_like(g),           branch=of_x,    samples=unary(gap=0.1))
 sigmoid    = op(logistic, name="sigmoid", x=sigmoid_rule, compose=sigmoid_compose,     samples=unary(-4.0, 4.0))
 copy       = op(_copy,         numpy=np.copy, a=lambda g: g,
                 samples=several(unary(), calls((2, 3), "F"), calls((2, 3), order="A")))
@@ -203,15 +205,17 @@ degrees = op(np.degrees, x=lambda g: g / _DEGREE,                               
 
 # ---- functions of two arguments
 
-hypot      = op(np.hypot,      x=_leg,   y=lambda g, y, out: _leg(g, y, out),          samples=binary(gap=0.2))
+hypot      = op(np.hypot,      x=_leg,   y=lambda g, y, out: _leg(g, y, out),          samples=binary(gap=0.2),
+                               branch=lambda out: np.equal(out, 0))
 arctan2    = op(np.arctan2,    y=lambda g, y, x: _turn(g, x, x, y),
-                               x=lambda g, y, x: -_turn(g, y, x, y),                   samples=binary(gap=0.2))
+                               x=lambda g, y, x: -_turn(g, y, x, y),  branch=turn,     samples=binary(gap=0.2))
 logaddexp  = op(np.logaddexp,  x=lambda g, x, y, out: _share(g, x, y, out, 1.0),
                                y=lambda g, x, y, out: _share(g, y, x, out, 1.0),       samples=binary())
 logaddexp2 = op(np.logaddexp2, x=lambda g, x, y, out: _share(g, x, y, out, math.log(2.0)),
                                y=lambda g, x, y, out: _share(g, y, x, out, math.log(2.0)),  samples=binary())
 copysign   = op(np.copysign,   x=lambda g, x, out: g * (np.sign(x) * np.sign(out)),
-                               y=lambda g: np.zeros_like(g),                           samples=binary(gap=0.2))
+                               y=lambda g: np.zeros_like(g),                           samples=binary(gap=0.2),
+                               branch=lambda x, y: side(x) + 4 * np.signbit(y))
 ldexp      = op(np.ldexp,      x1=lambda g, x2: np.ldexp(g, x2), x2=None,
                 samples=several(calls((3,), np.array([1, -2, 0])), calls((2, 1), np.array([3, 0])), calls((), 2)))
 
@@ -233,21 +237,25 @@ def _widened(x: Any) -> Any:
 
 # ---- selection
 
-maximum = op(np.maximum, x=_larger,          y=lambda g, x, y: _larger(g, y, x),          samples=binary(gap=0.2))
-minimum = op(np.minimum, x=_smaller,         y=lambda g, x, y: _smaller(g, y, x),         samples=binary(gap=0.2))
-fmax    = op(np.fmax,    x=_present_larger,  y=lambda g, x, y: _present_larger(g, y, x),  samples=binary(gap=0.2))
-fmin    = op(np.fmin,    x=_present_smaller, y=lambda g, x, y: _present_smaller(g, y, x), samples=binary(gap=0.2))
+_apart: Any = {"samples": binary(gap=0.2), "branch": of_pair}
+
+maximum = op(np.maximum, x=_larger,          y=lambda g, x, y: _larger(g, y, x),          **_apart)
+minimum = op(np.minimum, x=_smaller,         y=lambda g, x, y: _smaller(g, y, x),         **_apart)
+fmax    = op(np.fmax,    x=_present_larger,  y=lambda g, x, y: _present_larger(g, y, x),  **_apart)
+fmin    = op(np.fmin,    x=_present_smaller, y=lambda g, x, y: _present_smaller(g, y, x), **_apart)
 
 where = op(
     _where, numpy=np.where, broadcasts=True,
     x=lambda g, condition: np.where(condition, g, 0.0),
     y=lambda g, condition: np.where(condition, 0.0, g),
+    branch=lambda condition: np.asarray(condition, bool),
     samples=several(calls(np.array([True, False, True]), (3,), (3,)), calls(np.array([[True], [False]]), (2, 3), (3,)),
                     calls(np.array([True, False]), (2,), 1.5), calls(True, (), (2,))),
 )  # fmt: skip
 
 clip = op(
     _clip, numpy=np.clip, broadcasts=True,
+    branch=lambda a, a_min, a_max, min, max: clipped(a, a_min if min is None else min, a_max if max is None else max),
     a=_clip_rule, a_min=_clip_low, a_max=_clip_high, min=_clip_low, max=_clip_high,
     samples=several(calls((3, 4), -1.1, 1.2), calls((3, 4), None, 0.5), calls((4,), min=-0.7), calls((4,), 0.3, None),
                     lambda generator: [(generator.permutation(12).reshape(3, 4) / 6.0 - 1.0, np.array(-0.6),
@@ -258,6 +266,7 @@ clip = op(
 
 nan_to_num = op(
     _nan_to_num, numpy=np.nan_to_num, x=lambda g, x: np.where(np.isfinite(x), g, 0.0),
+    branch=lambda x: np.isfinite(x),
     samples=several(unary(), calls(np.array([1.0, np.nan, np.inf, -np.inf]), nan=0.5, posinf=2.0, neginf=-2.0)),
 )  # fmt: skip
 

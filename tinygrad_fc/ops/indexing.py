@@ -15,6 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
+from .branches import picks
 from .derived import derived
 from .samples import calls, several
 
@@ -184,18 +185,23 @@ def _extreme_values_rule(g: Any, out: Any, key: Any, values: Any) -> Any:
     return np.where(_attains(values, _data(out)[key]), g[key], 0.0)
 
 
+def _attained(a: Any, out: Any, key: Any, values: Any) -> Any:
+    """Return the branch of an extreme: which elements, and which values, are what came out."""
+    return np.concatenate([picks(key), np.ravel(_attains(a, out)), np.ravel(_attains(values, out[key]))])
+
+
 CURE = "The values must broadcast to what the key picks."
 _rows = np.array([0, 2, 0])
 _mask = np.array([True, False, True])
 
 scatter = op(
-    _scatter, g=lambda g, key: g[key],
+    _scatter, g=lambda g, key: g[key], branch=picks,
     samples=several(calls((2,), slice(0, 2), shape=(4,)), calls((3, 2), _rows, shape=(3, 2)), calls((), 1, shape=(3,))),
 )  # fmt: skip
 read = op(
     _getitem, name="getitem",
     a=lambda g, key, a_shape: (scatter if isinstance(g, Tensor) else _scatter)(g, key, a_shape),
-    cure="An index must fit the axes of the tensor.",
+    cure="An index must fit the axes of the tensor.", branch=picks,
     samples=several(
         calls((3, 4), 1), calls((3, 4), key=(slice(None, None, -2), None, 2)), calls((3, 4), _rows),
         calls((3, 4), _mask), calls((3, 2, 4), key=(_rows, slice(None), np.array([1, 1, 3]))),
@@ -204,16 +210,17 @@ read = op(
     ),
 )  # fmt: skip
 index_set = op(
-    _index_set, broadcasts=True, cure=CURE, a=_set_rule, values=_set_values_rule,
+    _index_set, broadcasts=True, cure=CURE, a=_set_rule, values=_set_values_rule, branch=picks,
     samples=several(calls((3, 4), 1, (4,)), calls((3, 4), _rows, (3, 4)), calls((3, 4), slice(0, 2), ()),
                     calls((3, 4), _mask, 1.5)),
 )  # fmt: skip
 index_add = op(
-    _index_add, broadcasts=True, cure=CURE, a=lambda g: g, values=lambda g, key: g[key],
+    _index_add, broadcasts=True, cure=CURE, a=lambda g: g, values=lambda g, key: g[key], branch=picks,
     samples=several(calls((3, 4), 1, (4,)), calls((3, 4), _rows, (3, 4)), calls((3, 4), slice(0, 2), (1, 4))),
 )  # fmt: skip
 index_multiply = op(
     _index_multiply, broadcasts=True, cure=CURE, a=_multiply_rule, values=_multiply_values_rule,
+    branch=picks,
     samples=several(
         calls((3, 4), 1, (4,)), calls((3, 4), _rows, (3, 4)), calls((3, 4), np.zeros(5, int), (5, 1)),
         calls((3, 4), slice(0, 2), (1, 4)), calls((4,), np.array([0, 3]), (2,)), calls((4,), _rows, 1.5),
@@ -236,9 +243,9 @@ def _spaced(generator: Any) -> list[Any]:
 
 
 index_max = op(_index_max, broadcasts=True, cure=CURE, via=_share, a=_extreme_rule, values=_extreme_values_rule,
-               samples=_spaced)
+               samples=_spaced, branch=_attained)
 index_min = op(_index_min, broadcasts=True, cure=CURE, via=_share, a=_extreme_rule, values=_extreme_values_rule,
-               samples=_spaced)
+               samples=_spaced, branch=_attained)
 
 
 def getitem(a: Any, key: Any) -> Any:

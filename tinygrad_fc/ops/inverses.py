@@ -20,6 +20,7 @@ from ..engine.node import MODE, OFF
 from ..engine.op import op
 from ..engine.pull import independent
 from ..engine.tensor import Tensor, constant
+from .branches import side, steps
 from .derived import derived
 from .linalg import as_tensor, dense, matmul, transposed
 from .samples import Samples, calls, several
@@ -211,6 +212,12 @@ def _pinv_rule(g: Any, a: Any, out: Any) -> Any:
     return (left - a @ (out @ left)) @ pt + pt @ (right - (right @ out) @ a) - pt @ g @ pt
 
 
+def _rank(a: Any, out: Any) -> Any:
+    """Return the rank that was found, the trace of the projection a out: where it changes, the result jumps."""
+    with np.errstate(all="ignore"):
+        return steps(np.rint(np.trace(a @ out, axis1=-2, axis2=-1)))
+
+
 inv      = op(_inv,     numpy=np.linalg.inv,   samples=several(SQUARE, calls((0, 0))),
               a=lambda g, out: -(transposed(out) @ dense(g) @ transposed(out)),  # [G] 2.2.3
               cure="np.linalg.pinv has a result for singular matrices.")
@@ -222,8 +229,8 @@ solve    = op(solve_arrays, name="solve", numpy=np.linalg.solve, broadcasts=True
 det      = op(_det,     numpy=np.linalg.det,   a=_det_rule, samples=several(SQUARE, calls((0, 0)), calls(
               np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.5, -1.0, 1.5]])), calls(np.zeros((2, 2))),
               calls(np.array([[[1.0, 0.5], [2.0, 1.0]], [[1.0, 0.5], [2.0, 3.0]]]))))  # fmt: skip
-_slogdet_op = op(_slogdet, a=_slogdet_rule, samples=SQUARE)
-_pinv_op = op(_pinv,    a=_pinv_rule,          samples=several(stacks((3, 3), (4, 2), (2, 3), (2, 3, 2)),
+_slogdet_op = op(_slogdet, a=_slogdet_rule, samples=SQUARE, branch=lambda out: side(out[..., 0]))
+_pinv_op = op(_pinv,    a=_pinv_rule, branch=_rank,  samples=several(stacks((3, 3), (4, 2), (2, 3), (2, 3, 2)),
                                                                stacks((3, 2), rcond=1e-10)))  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.pull import independent
+from .branches import side
 from .derived import derived
 from .inverses import stacks
 from .linalg import as_tensor, transposed
@@ -42,7 +43,13 @@ def _euclidean_rule(g: Any, x: Any, out: Any, axis: Any) -> Any:
     return np.where(zero, 0.0, g * x / np.where(zero, 1.0, out))
 
 
-euclidean = op(_euclidean, name="norm", x=_euclidean_rule, samples=several(reduction(positive=True), calls((0, 3))))
+def _euclidean_branch(x: Any, out: Any) -> Any:
+    """Return where the norm is 0; and of one element alone, whose norm is its size, the side that it is on."""
+    return side(x) if np.size(x) == np.size(out) else np.equal(out, 0)
+
+
+euclidean = op(_euclidean, name="norm", x=_euclidean_rule, samples=several(reduction(positive=True), calls((0, 3))),
+               branch=_euclidean_branch)
 
 
 # ---- vectors
@@ -60,7 +67,7 @@ def _vector(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     if order == -math.inf:
         return functions.min(size, axis=axis, keepdims=keepdims)
     if order == 0:
-        count = np.sum(x.data != 0, axis=axis, keepdims=keepdims, dtype=x.data.real.dtype)
+        count = np.sum((x != 0).data, axis=axis, keepdims=keepdims, dtype=x.data.real.dtype)
         return independent(np.asarray(count), x)
     if order == 1:
         return functions.sum(size, axis=axis, keepdims=keepdims)

@@ -155,7 +155,7 @@ def _permute_rule(g: Any, order: Any, axis: int) -> Any:
 
 # Sorting once the order is known. Its gradient is the inverse permutation, where that of a read would be added up.
 permute = op(
-    _permute, a=_permute_rule,
+    _permute, a=_permute_rule, branch=lambda order: order,
     samples=several(calls((3,), np.array([2, 0, 1]), 0), calls((2, 3), np.array([[1, 2, 0], [0, 2, 1]]), 1),
                     calls((2, 3), np.array([[1, 0, 0], [0, 1, 1]]), 0), calls((0, 2), np.zeros((0, 2), int), 1)),
 )  # fmt: skip

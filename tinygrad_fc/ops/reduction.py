@@ -13,6 +13,7 @@ import numpy as np
 
 from ..engine.dispatch import REDUCTIONS
 from ..engine.op import op
+from .branches import side
 from .samples import calls, reduction, several
 
 Axis = Any
@@ -180,6 +181,13 @@ def _nan_extreme_rule(g: Any, a: Any, out: Any, axis: Axis, initial: Any, where:
     return _shared(g, np.asarray((a == whole) & where), tied, axis)
 
 
+def _attained(a: Any, out: Any, axis: Axis, initial: Any, where: Any) -> Any:
+    """Return the branch of an extreme: who attains it, `initial` included. NaN is the same one at any move."""
+    whole = kept(out, np.shape(a), axis)
+    wins = np.asarray((a == whole) & where)
+    return wins if initial is None else wins + 2 * np.asarray(whole == initial)
+
+
 def _others(rows: Any) -> Any:
     """Return for each element of the last axis the product of all others: up a tree of pairs, and down again."""
     levels = []
@@ -248,6 +256,13 @@ def _std_rule(
     return _chosen(np.where(flat, 0.0, d), where)
 
 
+def _std_branch(a: Any, out: Any, axis: Axis, where: Any, mean: Any) -> Any:
+    """Return where the deviation is 0; of two elements, whose deviation is a difference's size, which is larger."""
+    if where is True and mean is None and count(a.shape, axis) == 2:
+        return side(a, np.flip(a, axes_of(axis, a.ndim)))  # each beside the other
+    return out == 0
+
+
 def _logsumexp_rule(g: Any, a: Any, out: Any, axis: Axis) -> Any:
     # The softmax. It is normalised once more because `out` has lost the logarithm of the sum where it is huge; over
     # -inf alone, and over nothing, every share is 0; beside +inf it is 0, and several +inf share equally.
@@ -278,13 +293,14 @@ mean      = op(_mean,      numpy=np.mean,            a=_mean_rule,      samples=
 prod      = op(_prod,      numpy=np.prod,            a=_prod_rule,
                samples=several(reduction(), _masked, _started, calls(np.diag([0.0, 2.0, 0.0]) + 0.0, 1, initial=1.5),
                                calls(np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 2.0]]), axis=1)))
-max       = op(_max,       numpy=(np.max, np.amax),  a=_extreme_rule,   samples=_ordered)
-min       = op(_min,       numpy=(np.min, np.amin),  a=_extreme_rule,   samples=_ordered)
+max       = op(_max,       numpy=(np.max, np.amax),  a=_extreme_rule,   samples=_ordered,  branch=_attained)
+min       = op(_min,       numpy=(np.min, np.amin),  a=_extreme_rule,   samples=_ordered,  branch=_attained)
 var       = op(_var,       numpy=np.var,             a=_var_rule,       samples=several(reduction(), _spreads))
-std       = op(_std,       numpy=np.std,             a=_std_rule,       samples=several(calls((3, 4)), _spreads))
+std       = op(_std,       numpy=np.std,             a=_std_rule,       samples=several(calls((3, 4)), _spreads),
+               branch=_std_branch)
 logsumexp = op(_logsumexp,                           a=_logsumexp_rule, samples=reduction())
-nanmax    = op(_nanmax,    numpy=np.nanmax,          a=_nan_extreme_rule, samples=_holed)
-nanmin    = op(_nanmin,    numpy=np.nanmin,          a=_nan_extreme_rule, samples=_holed)
+nanmax    = op(_nanmax,    numpy=np.nanmax,          a=_nan_extreme_rule, samples=_holed,  branch=_attained)
+nanmin    = op(_nanmin,    numpy=np.nanmin,          a=_nan_extreme_rule, samples=_holed,  branch=_attained)
 
 # ---- positions, counts and tests: no gradient
 

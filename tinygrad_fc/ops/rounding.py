@@ -13,6 +13,7 @@ import numpy as np
 from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
+from .branches import fmod_quotient, quotient, rounded, side, steps
 from .derived import derived
 from .samples import Samples, binary, calls, several, unary
 
@@ -83,22 +84,25 @@ def _array(value: Any) -> Any:
 
 # ---- rounding
 
-floor = op(np.floor, x=_zero,                                                          samples=_between())
-ceil  = op(np.ceil,  x=_zero,                                                          samples=_between())
-trunc = op(np.trunc, x=_zero,                                                          samples=_between())
-rint  = op(np.rint,  x=_zero,                                                          samples=_between())
-fix   = op(lambda x: np.trunc(x), name="fix", numpy=np.fix, x=_zero,                   samples=_between())
+floor = op(np.floor, x=_zero,  branch=steps,                                           samples=_between())
+ceil  = op(np.ceil,  x=_zero,  branch=steps,                                           samples=_between())
+trunc = op(np.trunc, x=_zero,  branch=steps,                                           samples=_between())
+rint  = op(np.rint,  x=_zero,  branch=steps,                                           samples=_between())
+fix   = op(lambda x: np.trunc(x), name="fix", numpy=np.fix, x=_zero,  branch=steps,    samples=_between())
 round = op(
-    _round, a=_zero, numpy=(np.round, np.around),
+    _round, a=_zero, numpy=(np.round, np.around), branch=rounded,
     samples=several(_between(), lambda generator: [(x, 1) for (x,) in _between(0.1)(generator)],
                     lambda generator: [((x,), {"decimals": -1}) for (x,) in _between(10.0)(generator)]),
 )  # fmt: skip
 
 # ---- quotients and remainders: x = floor_divide(x, y) * y + remainder(x, y)
 
-floor_divide = op(np.floor_divide, x=_zero,       y=_zero,                                         samples=_quotients)
-remainder    = op(np.remainder,    x=lambda g: g, y=lambda g, x, y: -g * np.floor_divide(x, y),    samples=_quotients)
-fmod         = op(np.fmod,         x=lambda g: g, y=_fmod_y,                                       samples=_quotients)
+floor_divide = op(np.floor_divide, x=_zero,       y=_zero,                                         samples=_quotients,
+                  branch=steps)
+remainder    = op(np.remainder,    x=lambda g: g, y=lambda g, x, y: -g * np.floor_divide(x, y),    samples=_quotients,
+                  branch=quotient)
+fmod         = op(np.fmod,         x=lambda g: g, y=_fmod_y,                                       samples=_quotients,
+                  branch=fmod_quotient)
 functions.mod = mod = remainder
 
 
@@ -110,7 +114,8 @@ def divmod(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
 
 # ---- steps between two arguments
 
-heaviside = op(np.heaviside, x1=_zero, x2=lambda g, x1: np.where(np.equal(x1, 0), g, 0.0),  samples=binary(gap=0.2))
+heaviside = op(np.heaviside, x1=_zero, x2=lambda g, x1: np.where(np.equal(x1, 0), g, 0.0),  samples=binary(gap=0.2),
+               branch=lambda x1: side(x1))
 
 # ---- comparisons and tests
 

@@ -34,10 +34,15 @@ class Trace(Observer):
         """Note where the user's code called the operation: the innermost line outside this package."""
         self.count += 1
         if node is not None:
-            frame = sys._getframe(1)
-            while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-                frame = frame.f_back
-            node.note("line", f"{frame.f_code.co_filename}:{frame.f_lineno}")
+            node.note("line", users_line())
+
+
+def users_line() -> str:
+    """Return the innermost line that runs outside this package, as ``file:number``."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def observe() -> AbstractContextManager[Trace]:

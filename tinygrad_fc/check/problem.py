@@ -1,0 +1,265 @@
+"""What is checked: a function, the tensors that are moved, and the state that each evaluation has to find."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..engine.backward import gradients
+from ..engine.node import Node, Observer, recording, watch
+from ..engine.operation import Op
+from ..engine.tensor import Tensor, tensor
+from ..nn.module import Module
+from .difference import Line, Point
+
+Branches = list[tuple[str, int]]
+
+
+class Branching(Observer):
+    """Notes which branch each operation took: what its declaration calls its branch, and results that are whole."""
+
+    def __init__(self) -> None:
+        self.taken: Branches = []
+
+    def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
+        """Note the branch of one operation."""
+        mark = branch_of(op, data, out)
+        if mark is not None:
+            self.taken.append((op.name, mark))
+
+
+def branch_of(op: Op, data: Sequence[Any], out: np.ndarray) -> int | None:
+    """Return a number for the branch that an operation took, or None if it has but one."""
+    mark: Any = out if out.dtype.kind in "biu" else None
+    if op.branch is not None:
+        known = dict(zip(op.arguments, data, strict=True), out=out)
+        mark = np.asarray(op.branch(*[known[key] for key in op.branch.__code__.co_varnames[: _arity(op.branch)]]))
+    return None if mark is None else hash(mark.tobytes())
+
+
+def _arity(function: Any) -> int:
+    return int(function.__code__.co_argcount)
+
+
+class Problem:
+    """A function of tensors as a function of numbers, evaluated in float64 and always from the same state.
+
+    While the problem is entered, the tensors hold float64 copies of their arrays. On leaving it, they hold their own
+    arrays again, and the modules and generators that the function reaches are as they were.
+
+    Parameters
+    ----------
+    who : str
+        The public function, for messages.
+    f : callable
+        Returns a tensor.
+    tensors : sequence of Tensor
+        Leaves that are moved.
+    arguments : sequence
+        What `f` is called with.
+    generator : numpy.random.Generator
+        Draws the weights by which a result of several elements becomes a number.
+    """
+
+    def __init__(
+        self, who: str, f: Callable[..., Any], tensors: Sequence[Tensor], arguments: Sequence[Any],
+        generator: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self.who, self.f, self.tensors, self.arguments = who, f, list(tensors), list(arguments)
+        self.homes = [t._array for t in self.tensors]
+        self.evaluations = 0
+        found = Reached(f, self.arguments)
+        self.modules, self.generators = found.modules, found.generators
+        self._buffers = [(b, b.copy()) for m in self.modules for _, b in m.named_buffers()]
+        self._training = [(inner, inner.training) for m in self.modules for _, inner in m.named_modules()]
+        self._states = [(g, _state(g)) for g in self.generators]
+        for position, t in enumerate(self.tensors):
+            bad = np.argwhere(~np.isfinite(t._array))
+            if len(bad):
+                at = tuple(map(int, bad[0]))
+                raise ValueError(
+                    f"{who}: {self.name(position)} is {t._array[at]} at {list(at)}: a gradient can be taken at finite "
+                    f"points only."
+                )
+        out = self.run()
+        if not isinstance(out, Tensor):
+            raise TypeError(f"{who}: f returned {type(out).__name__}, expected a Tensor.")
+        if not np.isfinite(out.data).all():
+            raise ValueError(f"{who}: f is not finite at the inputs, so no difference can be taken.")
+        self.weights = np.ones(()) if out.size == 1 else generator.uniform(0.5, 1.5, out.shape)
+        self.working_out = out
+
+    def name(self, position: int) -> str:
+        """Return the name of a tensor, or its position."""
+        return self.tensors[position].name or f"input {position}"
+
+    # ---- state
+
+    def __enter__(self) -> Problem:
+        for t, home in zip(self.tensors, self.homes, strict=True):
+            self._hold(t, home.astype(np.float64))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for t, home in zip(self.tensors, self.homes, strict=True):
+            self._hold(t, home)
+        self.restore()
+
+    @staticmethod
+    def _hold(t: Tensor, array: np.ndarray) -> None:
+        t._array = array
+        if type(t.node) is Node:
+            t.node.dtype = array.dtype  # a leaf's gradient has the dtype of its node
+
+    def restore(self) -> None:
+        """Put modules and generators back into the state that they had."""
+        for buffer, before in self._buffers:
+            np.copyto(buffer, before)
+        for module, training in self._training:
+            module.training = training
+        for generator, state in self._states:
+            _set_state(generator, state)
+
+    # ---- evaluations
+
+    def run(self) -> Any:
+        """Call the function, recorded, from the state that it had; refuse one that writes into its inputs."""
+        self.restore()
+        before = [t._array.copy() for t in self.tensors]
+        with recording():
+            out = self.f(*self.arguments)
+        for position, (t, array) in enumerate(zip(self.tensors, before, strict=True)):
+            if not np.array_equal(t._array, array):
+                np.copyto(t._array, array)
+                raise ValueError(
+                    f"{self.who}: f changed {self.name(position)}. It has to leave its inputs as they are: write into "
+                    f"a copy, or t.at[i].set(v)."
+                )
+        return out
+
+    def slopes(self, out: Tensor, create_graph: bool = False) -> list[Tensor]:
+        """Return the gradients of the weighted result with respect to the tensors."""
+        g = np.broadcast_to(self.weights, out.shape).astype(out.dtype)
+        return gradients([out], self.tensors, [g], create_graph=create_graph)
+
+    def value(self) -> Point:
+        """Return the weighted result, and the branches that were taken."""
+        self.restore()
+        self.evaluations += 1
+        branching = Branching()
+        with watch(branching), np.errstate(all="ignore"):  # a step may leave the domain; then a smaller one is tried
+            out = self.f(*self.arguments)
+        terms = out.data.astype(np.float64) * self.weights
+        return Point(float(np.sum(terms)), branching.taken, float(np.sum(np.abs(terms))))
+
+    def line(self, directions: dict[int, np.ndarray]) -> Line:
+        """Return the function along a line: each tensor by its position moves along its direction."""
+        starts = {position: self.tensors[position]._array for position in directions}
+
+        def at(shift: float) -> Point:
+            try:
+                if shift:
+                    for position, direction in directions.items():
+                        self.tensors[position]._array = starts[position] + shift * direction
+                return self.value()
+            finally:
+                for position, start in starts.items():
+                    self.tensors[position]._array = start
+
+        return at
+
+
+class Reached:
+    """What a function is, holds or is called with: modules, random generators, and leaf tensors that need a gradient.
+
+    Parameters
+    ----------
+    f : object
+        The function.
+    arguments : sequence
+        What it is called with.
+    """
+
+    def __init__(self, f: Any, arguments: Sequence[Any]) -> None:
+        self.modules: list[Module] = []
+        self.generators: list[Any] = []
+        self.tensors: list[Tensor] = []
+        self._seen: set[int] = set()
+        for value in (f, *arguments):
+            self._look(value, 0)
+
+    def _look(self, value: Any, depth: int) -> None:
+        if id(value) in self._seen or depth > 4:
+            return
+        self._seen.add(id(value))
+        if isinstance(value, Module):
+            self.modules.append(value)
+            for _, generator in value.named_generators():
+                self._look(generator, depth)
+        elif isinstance(value, (np.random.Generator, np.random.RandomState)):
+            self.generators.append(value)
+        elif isinstance(value, Tensor):
+            if value.requires_grad and value.is_leaf:
+                self.tensors.append(value)
+        elif isinstance(value, (list, tuple, dict)):
+            for item in list(value.values() if isinstance(value, dict) else value)[:100]:
+                self._look(item, depth + 1)
+        elif callable(value):
+            for item in _held(value):
+                self._look(item, depth + 1)
+
+
+def _state(generator: Any) -> Any:
+    legacy = isinstance(generator, np.random.RandomState)
+    return generator.get_state() if legacy else generator.bit_generator.state
+
+
+def _set_state(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.RandomState):
+        generator.set_state(state)
+    else:
+        generator.bit_generator.state = state
+
+
+def _held(function: Any) -> Iterator[Any]:
+    """Yield what a function closes over, is bound to, has as defaults, and reads of its module's names."""
+    yield getattr(function, "__self__", None)
+    yield getattr(function, "__wrapped__", None)
+    yield from getattr(function, "args", ())  # of a functools.partial
+    yield getattr(function, "func", None)
+    function = getattr(function, "__func__", function)
+    yield from function.__defaults__ or () if hasattr(function, "__defaults__") else ()
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # a name that is not bound yet
+            continue
+    code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+    for name in code.co_names if code is not None else ():
+        value = names.get(name)
+        if isinstance(value, (Module, Tensor, np.random.Generator, np.random.RandomState)):
+            yield value
+
+
+def natural(array: np.ndarray) -> float:
+    """Return the scale on which an array's elements are moved: the root of their mean square; 1 for zeros."""
+    size = float(np.sqrt(np.mean(np.square(array)))) if array.size else 1.0
+    return size if size > 0 and math.isfinite(size) else 1.0
+
+
+def as_input(who: str, position: int, value: Any) -> Tensor:
+    """Return what is checked as a leaf tensor, or raise TypeError."""
+    if isinstance(value, Tensor):
+        if not value.requires_grad or not value.is_leaf:
+            raise TypeError(
+                f"{who}: input {position} must be a leaf made with requires_grad=True, or an array; given "
+                f"{'a computed tensor' if value.requires_grad else 'a tensor that needs no gradient'}."
+            )
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        raise TypeError(f"{who}: input {position} has dtype {array.dtype}, expected floats: 1.0 instead of 1.")
+    return tensor(array, requires_grad=True)
