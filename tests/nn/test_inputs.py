@@ -51,7 +51,7 @@ def test_layer_norm_refuses_alike_fused_and_composed(fused: bool) -> None:
 
 
 def test_half_precision_is_measured_in_single_fused_and_composed() -> None:
-    x = np.array([[250.0, 1.0], [255.0, 2.0], [9000.0, 5.0]], np.float16)  # whose squares are infinite in half precision
+    x = np.array([[250.0, 1.0], [255.0, 2.0], [9000.0, 5.0]], np.float16)  # squares overflow
     found = []
     for fused in (True, False):
         layer = nn.BatchNorm1d(2, eps=0.0, fused=fused)
