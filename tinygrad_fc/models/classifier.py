@@ -94,7 +94,7 @@ class Classifier(Module):
     reg : float
         Strength of the L2 regularization: 0.5 * reg * sum(W ** 2) over the weights is added to the loss.
     dtype : numpy.dtype
-        Of the parameters; inputs are cast to it, arrays and tensors alike.
+        Of the parameters. Arrays are cast to it; a tensor is computed with as it is, by NumPy's promotion.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ class Classifier(Module):
             if type(x) is not np.ndarray or x.dtype is not self.dtype:
                 x = real_array("X", x, self.dtype)
             x = constant(x, "X")
-        elif x.dtype != self.dtype:
-            x = real_tensor("X", x).astype(self.dtype)  # recorded: the gradient of x has its own dtype again
+        elif x.dtype is not self.dtype:
+            real_tensor("X", x)
         for name in self._layers:
             x = getattr(self, name)(x)
         return x
