@@ -46,7 +46,8 @@ __version__ = "0.1.0"
 # What a script may not need is imported when it is first asked for, so that `import tinygrad_fc` costs little more
 # than NumPy's own import.
 _ROOMS = (
-    "check", "cs231n", "data", "linalg", "models", "nn", "optim", "profile", "special", "training", "transforms", "viz",
+    "check", "cs231n", "data", "linalg", "models", "nn", "optim", "profile", "special", "testing", "training",
+    "transforms", "viz",
 )  # fmt: skip
 _LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
 _LATE |= {"check_gradient": "check.plain", "check_layer": "check.plain"}
