@@ -322,3 +322,11 @@ def test_losses_with_their_gradient() -> None:
         assert tg.check_gradient(lambda x, loss=loss: loss(x, y)[0], lambda x, loss=loss: loss(x, y)[1], X)
         report = tg.check_gradient(lambda x, loss=loss: loss(x, y)[0], lambda x, loss=loss: 3 * loss(x, y)[1], X)
         assert report.culprits[0].looks_like == "a factor of 3: a division by 3, a number of elements, is missing"
+
+
+def test_what_is_flat() -> None:
+    """A product of zeros is flat in each, and its rounding errors are of no size that anything could be compared to."""
+    zeros = np.zeros(3)
+    assert tg.check_gradient(lambda x: np.prod(x), lambda x: np.zeros_like(x), zeros).verdict == "correct"
+    assert tg.gradcheck(lambda x: np.prod(x), zeros).verdict == "correct"
+    assert tg.check_gradient(lambda x: np.prod(x), lambda x: np.ones_like(x), zeros).verdict == "wrong"
