@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -302,6 +303,19 @@ def test_shapes_that_do_not_fit_are_named_with_the_cure() -> None:
         with pytest.raises((ValueError, IndexError), match=f"(?s)^{message}"):
             f()
     assert x.grad is None
+
+
+def test_help_shows_the_arguments() -> None:
+    for f, names in (
+        (tg.softmax_loss, "x y"), (tg.svm_loss, "x y delta squared reduction"), (tg.exp, "x"), (tg.add, "x y"),
+        (tg.dropout, "x mask keep_ratio"), (tg.sum, "a axis dtype keepdims initial where"),
+    ):  # fmt: skip
+        assert list(inspect.signature(f).parameters) == names.split()
+    assert inspect.signature(tg.svm_loss).parameters["delta"].default == 1.0
+    assert inspect.signature(tg.sum).parameters["keepdims"].kind is inspect.Parameter.KEYWORD_ONLY
+    for name, operation in REGISTRY.items():
+        if not isinstance(operation.function, np.ufunc):
+            assert tuple(inspect.signature(operation.record).parameters) == operation.arguments, name
 
 
 # ---- check=True

@@ -95,15 +95,14 @@ class Local:
     def _take(self, g: np.ndarray) -> None:
         """Let `g` arrive, and take what the rules make of it."""
         leaves = [tensor(array, requires_grad=True) for array in self.arrays]
-        args, kwargs = self.spread(leaves)
+        args, kwargs = self._spread(leaves)
         with np.errstate(all="ignore"):
             out = self.op.record(*args, **kwargs)
             out = out[0] if self.op.beside else out
             self.g = g
             self.slopes = [d.data for d in gradients([out], leaves, [g.astype(out.dtype)])]
 
-    def values(self, arrays: list[Any]) -> list[Any]:
-        """Return the bound arguments, with others in place of the float arrays."""
+    def _values(self, arrays: list[Any]) -> list[Any]:
         known = zip(self.op.arguments, self.data, strict=True)
         values = [list(v) if key == self.op.variadic else v for key, v in known]
         for (n, k), array in zip(self.slots, arrays, strict=True):
@@ -114,9 +113,8 @@ class Local:
         return [tuple(v) if isinstance(v, list) and key == self.op.variadic else v
                 for key, v in zip(self.op.arguments, values, strict=True)]  # fmt: skip
 
-    def spread(self, arrays: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Return the arguments of a call, positional and by keyword, with others in place of the float arrays."""
-        values, op = self.values(arrays), self.op
+    def _spread(self, arrays: list[Any]) -> tuple[list[Any], dict[str, Any]]:
+        values, op = self._values(arrays), self.op
         last = len(values) - len(op.keyword_only)
         args = values[:last]
         if op.variadic is not None:
@@ -124,7 +122,7 @@ class Local:
         return args, dict(zip(op.keyword_only, values[last:], strict=True))
 
     def _out(self, arrays: list[np.ndarray]) -> np.ndarray:
-        out = self.op.call(self.values(arrays))
+        out = self.op.call(self._values(arrays))
         return np.asarray(out[0] if self.op.leaves else out)
 
     def _line(self, place: int, direction: np.ndarray) -> Callable[[float], Point]:
@@ -133,7 +131,7 @@ class Local:
             moved[place] = self.arrays[place] + shift * direction
             with np.errstate(all="ignore"):
                 out = self._out(moved)
-                mark = branch_of(self.op, self.values(moved), out)
+                mark = branch_of(self.op, self._values(moved), out)
             terms = out.astype(np.float64) * self.g
             return Point(float(np.sum(terms)), mark, float(np.sum(np.abs(terms))))
 

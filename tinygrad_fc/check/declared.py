@@ -62,7 +62,7 @@ def _leaves(local: Local) -> list[Tensor]:
 
 
 def _out(local: Local, leaves: Any) -> Any:
-    args, kwargs = local.spread(list(leaves))
+    args, kwargs = local._spread(list(leaves))
     out = local.op.record(*args, **kwargs)
     return out[0] if local.op.beside else out
 
@@ -70,7 +70,7 @@ def _out(local: Local, leaves: Any) -> Any:
 def _compare(where: str, local: Local) -> None:
     """Raise ValueError unless kernel and composition agree in value and in every gradient."""
     ours, theirs = _leaves(local), _leaves(local)
-    kernel, composed = _out(local, ours), local.op.call(local.values(theirs), local.op.compose)
+    kernel, composed = _out(local, ours), local.op.call(local._values(theirs), local.op.compose)
     if not isinstance(composed, Tensor) or composed.shape != kernel.shape:
         given = f"a tensor of shape {composed.shape}" if isinstance(composed, Tensor) else type(composed).__name__
         raise ValueError(f"{where} compose returns {given}, and the kernel an array of shape {kernel.shape}.")

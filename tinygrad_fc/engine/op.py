@@ -125,6 +125,8 @@ def _declare(declared: Op, numpy: tuple[Function, ...] = (), check: bool = False
     record: Any = recorder(declared)
     record.__name__ = record.__qualname__ = name
     record.__doc__ = function.__doc__
+    if not isinstance(function, np.ufunc):
+        record.__wrapped__ = declared.compose or function  # whose signature `help` shows, if it is ever asked for
     record.op, declared.record = declared, record  # from the public function to its declaration, and back
     if check:
         functions.check_declared(declared)
