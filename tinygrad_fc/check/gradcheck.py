@@ -13,6 +13,8 @@ from .arguments import check_options, resolved, twice
 from .culprit import find_culprits
 from .difference import MARGIN, Estimate, derivative, noise
 from .problem import Problem, natural
+from .progress import SILENT as _SILENT
+from .progress import bar as _bar
 from .report import GradcheckReport, InputCheck
 from .rounding import jitter_of, judge_rounding
 
@@ -90,12 +92,12 @@ def gradcheck(
     problem = Problem("gradcheck", f if order == 1 else twice(f, tensors, generator), tensors, arguments, generator)
     if not problem.working_out.requires_grad:
         raise TypeError("gradcheck: the result of f does not depend on an input that needs a gradient.")
-    return report_on(problem, generator, tolerance, samples, exhaustive, progress, name_culprits=order == 1)
+    return report_on(problem, generator, tolerance, samples, exhaustive, progress, order)
 
 
 def report_on(
     problem: Problem, generator: np.random.Generator, tolerance: float, samples: int | None, exhaustive: bool,
-    progress: bool | None, name_culprits: bool = True,
+    progress: bool | None, order: int = 1,
 ) -> GradcheckReport:  # fmt: skip
     """Return the report on a problem: what `gradcheck` and the checks of plain functions do alike."""
     try:
@@ -107,7 +109,7 @@ def report_on(
             checks = check.all(samples, exhaustive, progress)
             judge_rounding(problem, checks, working, jitter, check.slopes, out, generator)
             wrong = any(c.verdict == "wrong" and not c.note.startswith("in its own dtype") for c in checks)
-            culprits = find_culprits(problem, generator) if wrong and name_culprits else ()
+            culprits = find_culprits(problem, generator) if wrong and order == 1 else ()
     finally:
         problem.restore()
     return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note)
@@ -357,23 +359,3 @@ def _pick(t: Tensor, samples: int | None, generator: np.random.Generator) -> lis
         return list(np.ndindex(t.shape))
     flat = np.sort(generator.choice(t.size, samples, replace=False))
     return [tuple(map(int, index)) for index in zip(*np.unravel_index(flat, t.shape), strict=True)]
-
-
-class _Silent:
-    def update(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-_SILENT = _Silent()
-
-
-def _bar(total: int, progress: bool | None) -> Any:
-    if progress is False or (progress is None and total < 2_000):
-        return _SILENT
-    from tqdm.auto import tqdm
-
-    # disable=None: off where the output is no terminal.
-    return tqdm(total=total, desc="gradient check", unit=" coordinates", disable=None if progress is None else False)
