@@ -10,7 +10,7 @@ import numpy as np
 
 from ..engine.backward import gradients
 from ..engine.graph import Graph
-from ..engine.node import Node, Observer, watch
+from ..engine.node import Node, Observer, recording, watch
 from ..engine.operation import Op
 from ..engine.tensor import tensor
 from ..profile.observe import users_line
@@ -96,7 +96,7 @@ class Local:
         """Let `g` arrive, and take what the rules make of it."""
         leaves = [tensor(array, requires_grad=True) for array in self.arrays]
         args, kwargs = self._spread(leaves)
-        with np.errstate(all="ignore"):
+        with recording(), np.errstate(all="ignore"):
             out = self.op.record(*args, **kwargs)
             out = out[0] if self.op.beside else out
             self.g = g

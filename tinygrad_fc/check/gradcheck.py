@@ -199,7 +199,9 @@ class _Check:
         d = self.slopes[position]
         if not np.isfinite(d).all():
             at = tuple(map(int, np.argwhere(~np.isfinite(d))[0]))
-            return self._made(position, "wrong", 1, math.inf, 0.0, at, float(d[at]), note="a gradient is not finite")
+            check = self._coordinates(position, [at], _SILENT)
+            check.note = "a gradient is not finite"
+            return check
         found = []
         for trial in range(2):
             direction = self._direction(position, aligned=trial == 0)
@@ -269,12 +271,12 @@ class _Check:
         scales = [max(x, rms)]
         scales += [s for s in (x, 1.0) if s and not 0.03 < s / scales[0] < 30.0]
         best: tuple[str, float, float, Estimate, float] | None = None
-        if not math.isfinite(a):
-            return "wrong", math.inf, 0.0, Estimate(math.nan, 0.0, 0.0), scales[0]
         for scale in scales:
             direction = np.zeros(self.problem.tensors[position].shape)
             direction[at] = scale
             estimate = self._estimate({position: direction}, a * scale)
+            if not math.isfinite(a):
+                return "wrong", math.inf, 0.0, estimate, scale
             verdict, error, bound = self._judged(a * scale, estimate, 1e-5 * largest * scale)
             now = (verdict, error, bound, estimate, scale)
             if best is None or estimate.error / scale < best[3].error / best[4] or best[3].error == math.inf:
