@@ -14,11 +14,13 @@ from ..nn.module import Module
 from .culprit import find_culprits
 from .difference import EPS, MARGIN, Estimate, derivative, noise
 from .problem import Problem, Reached, as_input, natural
-from .report import GradcheckReport, InputCheck
+from .report import Culprit, GradcheckReport, InputCheck
 
 FEW = 128  # so many coordinates of an input are moved one by one; larger inputs in directions, unless asked
 RESOLVED = 9e-5  # relative: a difference that cannot tell a factor of 1.0001 says nothing
 AT_ONCE = 2_000  # coordinates of all inputs from which on these are moved together first
+FEWER = 8  # what FEW is then
+ROUGH = (1e-3, 3)  # first step and number of steps of a difference that only has to say which half is worse
 
 
 def gradcheck(
@@ -102,7 +104,24 @@ def gradcheck(
             culprits = find_culprits(problem, generator) if wrong and order == 1 else ()
     finally:
         problem.restore()
-    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note)
+    note = check.note or _left_to_say(order, culprits) if wrong else check.note
+    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, note)
+
+
+def _left_to_say(order: int, culprits: tuple[Culprit, ...]) -> str:
+    """Return what is to be said of wrong gradients for which no operation was found to be at fault."""
+    if order == 2:
+        return (
+            "The operations at fault are looked for in first derivatives only. Where gradcheck with order=1 finds "
+            "nothing, a rule cannot be recorded as it stands: it computes outside of tensors, or reads what it closes "
+            "over."
+        )
+    if not culprits:
+        return (
+            "Each operation's own rule is right at its arguments, so the gradient is lost between operations: a part "
+            "of f leaves the tape, by detach(), no_grad(), .data or a copy of an input's array."
+        )
+    return ""
 
 
 class _Check:
@@ -131,14 +150,13 @@ class _Check:
         tensors = self.problem.tensors
         if self.random:
             return [self._made(n, "inconclusive", 0, note="f is not deterministic") for n in range(len(tensors))]
-        one_by_one = samples is not None or exhaustive
+        one_by_one, few = samples is not None or exhaustive, FEW
         if not one_by_one and len(tensors) > 1 and sum(t.size for t in tensors) > AT_ONCE:
+            few = FEWER
             together = self._together()
             if together is not None:
                 return together
-        picks = [
-            _pick(t, samples, self.generator) if one_by_one or t.size <= FEW else None for t in tensors
-        ]
+        picks = [_pick(t, samples, self.generator) if one_by_one or t.size <= few else None for t in tensors]
         bar = _bar(sum(len(pick) for pick in picks if pick is not None), progress)
         try:
             return [
@@ -211,27 +229,28 @@ class _Check:
             found.append((verdict, error, bound, a, estimate))
             self.order = self.order or estimate.order
             if verdict == "wrong":
-                return self._bisected(position, direction)
+                return self._bisected(position, direction, a - estimate.value)
         verdict, error, bound, a, estimate = max(found, key=lambda one: (_GRAVITY[one[0]], one[1]))
         note = "directions cross a kink: exhaustive=True tells where" if verdict == "kink" else ""
         return self._made(position, verdict, 0, error, bound, None, a, estimate, note=note, directions=2)
 
-    def _bisected(self, position: int, direction: np.ndarray) -> InputCheck:
-        """Return the verdict at the coordinate to which halves of a direction that fails lead."""
+    def _bisected(self, position: int, direction: np.ndarray, gap: float) -> InputCheck:
+        """Return the verdict at the coordinate to which halves of a direction that fails, by `gap`, lead."""
         t, d = self.problem.tensors[position], self.slopes[position]
         left = np.arange(t.size)
         while left.size > 1:
             halves = np.array_split(left, 2)
-            gaps = []
-            for half in halves:
-                part = np.zeros(t.size)
-                part[half] = direction.ravel()[half] * math.sqrt(t.size / half.size)
-                part = part.reshape(t.shape)
-                a = float(np.sum(d * part))
-                estimate = self._estimate({position: part}, a)
-                gap = abs(a - estimate.value) * math.sqrt(half.size)
-                gaps.append(gap if math.isfinite(gap) else 0.0)
-            left = halves[int(np.argmax(gaps))]
+            part, by = np.zeros(t.size), math.sqrt(t.size / halves[0].size)
+            part[halves[0]] = direction.ravel()[halves[0]] * by
+            part = part.reshape(t.shape)
+            a = float(np.sum(d * part))
+            number = self._estimate({position: part}, a, *ROUGH).value
+            if not math.isfinite(number):  # kinks all around: smaller steps
+                number = self._estimate({position: part}, a).value
+            one = (a - number) / by if math.isfinite(number) else 0.0
+            gaps = one, gap - one  # derivatives add up: what the one half is not off by, the other is
+            worse = int(abs(gaps[1]) > abs(gaps[0]))
+            left, gap = halves[worse], gaps[worse]
         at = tuple(map(int, np.unravel_index(int(left[0]), t.shape)))
         check = self._coordinates(position, [at], _SILENT)
         check.verdict = "wrong"
@@ -288,8 +307,11 @@ class _Check:
 
     # ---- what they share
 
-    def _estimate(self, directions: dict[int, np.ndarray], expected: float) -> Estimate:
-        return derivative(self.problem.line(directions), self.base, expected, self.tolerance, self.rounding)
+    def _estimate(
+        self, directions: dict[int, np.ndarray], expected: float, first: float = 1e-2, count: int = 15
+    ) -> Estimate:
+        line = self.problem.line(directions)
+        return derivative(line, self.base, expected, self.tolerance, self.rounding, first, count)
 
     def _judged(self, a: float, estimate: Estimate, floor: float) -> tuple[str, float, float]:
         """Return the verdict on a derivative `a`, its relative error, and the relative bound of the number."""

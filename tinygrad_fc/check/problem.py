@@ -119,7 +119,8 @@ class Problem:
         for buffer, before in self._buffers:
             np.copyto(buffer, before)
         for module, training in self._training:
-            module.training = training
+            if module.training is not training:
+                module.training = training
         for generator, state in self._states:
             _set_state(generator, state)
 
