@@ -15,7 +15,7 @@ from ..engine.operation import Op
 from ..engine.tensor import tensor
 from ..profile.observe import users_line
 from .difference import MARGIN, Estimate, Point, derivative, noise
-from .problem import Problem, branch_of
+from .problem import Problem, branch_of, natural
 from .report import Culprit
 
 TOLERANCE = 1e-6
@@ -167,9 +167,8 @@ class Local:
 
     def _direction(self, place: int) -> np.ndarray:
         array = self.arrays[place]
-        size = float(np.sqrt(np.mean(np.square(array)))) or 1.0
         amounts = self.generator.uniform(0.5, 1.5, array.shape) * self.generator.choice([-1.0, 1.0], array.shape)
-        return np.asarray(amounts * (size / math.sqrt(array.size)))
+        return np.asarray(amounts * (natural(array) / math.sqrt(array.size)))
 
     def _trials(self, place: int, count: int) -> Iterator[tuple[np.ndarray, Estimate]]:
         for _ in range(count):
@@ -203,7 +202,7 @@ class Local:
     def _at(self, place: int, at: tuple[int, ...]) -> tuple[float, float, bool]:
         """Return gradient and number at a coordinate, and whether they agree."""
         array, d = self.arrays[place], self.slopes[place]
-        direction, size = np.zeros(array.shape), float(np.sqrt(np.mean(np.square(array)))) or 1.0
+        direction, size = np.zeros(array.shape), natural(array)
         direction[at] = size
         a = float(d[at])
         estimate = self.number(place, direction, a * size)
@@ -242,7 +241,7 @@ class Local:
         direction = self._direction(place)
 
         def gap(some: np.ndarray) -> tuple[float, bool]:
-            part = np.zeros(d.size)
+            part: np.ndarray = np.zeros(d.size)
             part[some] = direction.ravel()[some]
             part = part.reshape(d.shape)
             a = float(np.sum(d * part))

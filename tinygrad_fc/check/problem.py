@@ -247,8 +247,11 @@ def _held(function: Any) -> Iterator[Any]:
 
 def natural(array: np.ndarray) -> float:
     """Return the scale on which an array's elements are moved: the root of their mean square; 1 for zeros."""
-    size = float(np.sqrt(np.mean(np.square(array)))) if array.size else 1.0
-    return size if size > 0 and math.isfinite(size) else 1.0
+    top = float(np.max(np.abs(array), initial=0.0))
+    if not 0.0 < top < math.inf:
+        return 1.0
+    with np.errstate(under="ignore"):  # squares of what is tiny beside the largest
+        return top * float(np.sqrt(np.mean(np.square(array / top))))
 
 
 def as_input(who: str, position: int, value: Any) -> Tensor:
