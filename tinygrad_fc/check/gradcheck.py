@@ -100,12 +100,33 @@ def gradcheck(
             check = _Check(problem, [d.data for d in problem.slopes(out)], tolerance, generator)
             checks = check.all(samples, exhaustive, progress)
             _judge_rounding(problem, checks, working, jitter, check.slopes, out, generator)
+            if order == 2:
+                _judge_recorded(Problem("gradcheck", f, tensors, arguments, generator), checks)
             wrong = any(c.verdict == "wrong" and not c.note.startswith("in its own dtype") for c in checks)
             culprits = find_culprits(problem, generator) if wrong and order == 1 else ()
     finally:
         problem.restore()
     note = check.note or _left_to_say(order, culprits) if wrong else check.note
     return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, note)
+
+
+def _judge_recorded(problem: Problem, checks: list[InputCheck]) -> None:
+    """Compare the gradients as higher orders compute them, recorded, with those of backward, and note a difference."""
+    plain = [d.data for d in problem.slopes(problem.run())]
+    recorded = [d.data for d in problem.slopes(problem.run(), create_graph=True)]
+    for t, check, one, other in zip(problem.tensors, checks, plain, recorded, strict=True):
+        gap = np.abs(one - other)
+        largest = float(np.max(np.abs(one), initial=0.0))
+        scale = float(np.max(np.abs(problem.working_out.data), initial=0.0))
+        if check.holds and not np.all(gap <= 1e-6 * largest + 1e-12 * scale / natural(t._array)):
+            at = tuple(map(int, np.unravel_index(int(np.argmax(gap)), gap.shape)))
+            check.verdict, check.worst, check.error, check.bound = "wrong", at, float(gap[at] / (largest or 1.0)), 0.0
+            check.analytic, check.numerical = float(other[at]), float(one[at])
+            check.note = (
+                "recorded for the second order, the first derivative is another than backward's (here under analytic "
+                "and numerical): a compose that is not the function of its kernel, or a rule that depends on being "
+                "recorded"
+            )
 
 
 def _left_to_say(order: int, culprits: tuple[Culprit, ...]) -> str:

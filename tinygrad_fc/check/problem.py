@@ -84,7 +84,10 @@ class Problem:
                     f"{who}: {self.name(position)} is {t._array[at]} at {list(at)}: a gradient can be taken at finite "
                     f"points only."
                 )
-        out = self.run()
+        try:
+            out = self.run()
+        finally:
+            self.restore()
         if not isinstance(out, Tensor):
             raise TypeError(f"{who}: f returned {type(out).__name__}, expected a Tensor.")
         if not np.isfinite(out.data).all():
