@@ -138,6 +138,20 @@ def test_a_million_parameters_in_under_fifty_evaluations() -> None:
     assert all(check.directions and not check.checked for check in report.inputs)
 
 
+def test_parameters_without_influence_are_looked_at_by_themselves() -> None:
+    """The biases before a batch normalization cancel: their share would be lost beside the others'."""
+    model = tg.models.FullyConnectedNet(
+        [60, 50], input_dim=80, num_classes=10, weight_scale=None, dtype=np.float64, seed=0, normalization="batchnorm"
+    )
+    rng = np.random.default_rng(0)
+    report = tg.gradcheck(model, rng.normal(size=(6, 80)), rng.integers(10, size=6))
+    assert report, report
+    assert report.evaluations < 120
+    by_name = {check.name: check for check in report.inputs}
+    assert {abs(by_name[name].analytic) < 1e-12 for name in ("fc1.b", "fc2.b")} == {True}
+    assert by_name["fc1.W"].analytic == by_name["fc3.b"].analytic != by_name["fc1.b"].analytic
+
+
 @pytest.mark.parametrize("at", [(0, 0), (99, 99), (37, 2), (50, 50)])
 @pytest.mark.parametrize("by", [1.0, 1e-2])
 def test_one_wrong_element_of_ten_thousand(at: tuple[int, int], by: float) -> None:

@@ -58,6 +58,22 @@ def find_culprits(problem: Problem, generator: np.random.Generator) -> tuple[Cul
     return tuple(found)
 
 
+def left_to_say(order: int, culprits: tuple[Culprit, ...]) -> str:
+    """Return what is to be said of wrong gradients for which no operation was found to be at fault."""
+    if order == 2:
+        return (
+            "The operations at fault are looked for in first derivatives only. Where gradcheck with order=1 finds "
+            "nothing, a rule cannot be recorded as it stands: it computes outside of tensors, or reads what it closes "
+            "over."
+        )
+    if not culprits:
+        return (
+            "Each operation's own rule is right at its arguments, so the gradient is lost between operations: a part "
+            "of f leaves the tape, by detach(), no_grad(), .data or a copy of an input's array."
+        )
+    return ""
+
+
 class Local:
     """One operation as a problem of its own: a function of the float arrays among its arguments.
 

@@ -11,10 +11,11 @@ import numpy as np
 from ..engine.backward import gradients
 from ..engine.tensor import Tensor
 from ..nn.module import Module
-from .culprit import find_culprits
+from .culprit import find_culprits, left_to_say
 from .difference import EPS, MARGIN, Estimate, derivative, noise
 from .problem import Problem, Reached, as_input, natural
-from .report import Culprit, GradcheckReport, InputCheck
+from .recorded import judge_recorded
+from .report import GradcheckReport, InputCheck
 
 FEW = 128  # so many coordinates of an input are moved one by one; larger inputs in directions, unless asked
 RESOLVED = 9e-5  # relative: a difference that cannot tell a factor of 1.0001 says nothing
@@ -101,48 +102,13 @@ def gradcheck(
             checks = check.all(samples, exhaustive, progress)
             _judge_rounding(problem, checks, working, jitter, check.slopes, out, generator)
             if order == 2:
-                _judge_recorded(Problem("gradcheck", f, tensors, arguments, generator), checks)
+                judge_recorded(Problem("gradcheck", f, tensors, arguments, generator), checks)
             wrong = any(c.verdict == "wrong" and not c.note.startswith("in its own dtype") for c in checks)
             culprits = find_culprits(problem, generator) if wrong and order == 1 else ()
     finally:
         problem.restore()
-    note = check.note or _left_to_say(order, culprits) if wrong else check.note
+    note = check.note or left_to_say(order, culprits) if wrong else check.note
     return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, note)
-
-
-def _judge_recorded(problem: Problem, checks: list[InputCheck]) -> None:
-    """Compare the gradients as higher orders compute them, recorded, with those of backward, and note a difference."""
-    plain = [d.data for d in problem.slopes(problem.run())]
-    recorded = [d.data for d in problem.slopes(problem.run(), create_graph=True)]
-    for t, check, one, other in zip(problem.tensors, checks, plain, recorded, strict=True):
-        gap = np.abs(one - other)
-        largest = float(np.max(np.abs(one), initial=0.0))
-        scale = float(np.max(np.abs(problem.working_out.data), initial=0.0))
-        if check.holds and not np.all(gap <= 1e-6 * largest + 1e-12 * scale / natural(t._array)):
-            at = tuple(map(int, np.unravel_index(int(np.argmax(gap)), gap.shape)))
-            check.verdict, check.worst, check.error, check.bound = "wrong", at, float(gap[at] / (largest or 1.0)), 0.0
-            check.analytic, check.numerical = float(other[at]), float(one[at])
-            check.note = (
-                "recorded for the second order, the first derivative is another than backward's (here under analytic "
-                "and numerical): a compose that is not the function of its kernel, or a rule that depends on being "
-                "recorded"
-            )
-
-
-def _left_to_say(order: int, culprits: tuple[Culprit, ...]) -> str:
-    """Return what is to be said of wrong gradients for which no operation was found to be at fault."""
-    if order == 2:
-        return (
-            "The operations at fault are looked for in first derivatives only. Where gradcheck with order=1 finds "
-            "nothing, a rule cannot be recorded as it stands: it computes outside of tensors, or reads what it closes "
-            "over."
-        )
-    if not culprits:
-        return (
-            "Each operation's own rule is right at its arguments, so the gradient is lost between operations: a part "
-            "of f leaves the tape, by detach(), no_grad(), .data or a copy of an input's array."
-        )
-    return ""
 
 
 class _Check:
@@ -172,54 +138,51 @@ class _Check:
         if self.random:
             return [self._made(n, "inconclusive", 0, note="f is not deterministic") for n in range(len(tensors))]
         one_by_one, few = samples is not None or exhaustive, FEW
+        done: dict[int, InputCheck] = {}
         if not one_by_one and len(tensors) > 1 and sum(t.size for t in tensors) > AT_ONCE:
             few = FEWER
-            together = self._together()
-            if together is not None:
-                return together
-        picks = [_pick(t, samples, self.generator) if one_by_one or t.size <= few else None for t in tensors]
+            done = self._together()
+        picks = [
+            _pick(t, samples, self.generator) if n not in done and (one_by_one or t.size <= few) else None
+            for n, t in enumerate(tensors)
+        ]
         bar = _bar(sum(len(pick) for pick in picks if pick is not None), progress)
         try:
             return [
-                self._directions(n) if pick is None else self._coordinates(n, pick, bar) for n, pick in enumerate(picks)
+                done.get(n) or (self._directions(n) if pick is None else self._coordinates(n, pick, bar))
+                for n, pick in enumerate(picks)
             ]
         finally:
             bar.close()
 
     # ---- all inputs at once
 
-    def _together(self) -> list[InputCheck] | None:
-        """Return the verdicts if all hold when all inputs move at once, each with a like share; None if not."""
+    def _together(self) -> dict[int, InputCheck]:
+        """Return the verdicts by position if all hold when the inputs move at once, each with a like share; else none.
+
+        Inputs whose share would be lost beside the others' are left out, and looked at by themselves.
+        """
         checks = []
+        shares = [float(np.sum(np.abs(d * self._direction(n, True)))) for n, d in enumerate(self.slopes)]
+        top = max(shares)
+        if not math.isfinite(top) or not top:
+            return {}
+        moved = [n for n, share in enumerate(shares) if share >= 1e-4 * top]
         for trial in range(2):
-            directions, shares = {}, []
-            for n, d in enumerate(self.slopes):
-                if not np.isfinite(d).all():
-                    return None
-                direction = self._direction(n, aligned=trial == 0)
-                share = float(np.sum(np.abs(d * direction)))
-                directions[n] = direction
-                shares.append(share)
-            top = max(shares)
-            if not top:
-                return None
-            for n, share in enumerate(shares):
-                directions[n] = directions[n] * (min(top / share, 100.0) if share else 1.0)
-                if share * 100.0 < 0.01 * top:
-                    return None  # its share is lost beside the others': each is looked at by itself
-            a = float(sum(np.sum(d * directions[n]) for n, d in enumerate(self.slopes)))
-            size = float(sum(np.sum(np.abs(d * directions[n])) for n, d in enumerate(self.slopes)))
+            a, size, directions = 0.0, 0.0, {}
+            for n in moved:
+                d, direction = self.slopes[n], self._direction(n, aligned=trial == 0)
+                directions[n] = direction * min(top / float(np.sum(np.abs(d * direction))), 100.0)
+                a += float(np.sum(d * directions[n]))
+                size += float(np.sum(np.abs(d * directions[n])))
             estimate = self._estimate(directions, a)
             verdict, error, bound = self._judged(a, estimate, 0.05 * size)
             if verdict != "correct":
-                return None
+                return {}
             checks.append((a, estimate, error, bound))
             self.order = self.order or estimate.order
         a, estimate, error, bound = max(checks, key=lambda found: found[2])
-        return [
-            self._made(n, "correct", 0, error, bound, None, a, estimate, directions=2)
-            for n in range(len(self.problem.tensors))
-        ]
+        return {n: self._made(n, "correct", 0, error, bound, None, a, estimate, directions=2) for n in moved}
 
     # ---- one input in directions
 
