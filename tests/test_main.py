@@ -23,7 +23,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def stub(holds: bool) -> Any:
     """Return a quick check in place of the real one."""
-    row = InputCheck("fc1.W", (64, 200), 1, 0.0 if holds else 0.5, (0, 0), 1.0, 1.0 if holds else 2.0, 1e-6)
+    verdict, number = ("correct", 1.0) if holds else ("wrong", 2.0)
+    row = InputCheck(
+        "fc1.W", (64, 200), "float64", verdict, 1, error=number - 1.0, worst=(0, 0), analytic=1.0, numerical=number
+    )
     return lambda *_, **__: GradcheckReport((row,))
 
 
@@ -56,9 +59,9 @@ def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     assert min(float(trained[1]), float(trained[2])) > 0.85
     table = [line for line in out.splitlines() if re.match(r"(fc[123]\.[Wb])  ", line)]
     assert [line.split()[0] for line in table] == ["fc1.W", "fc1.b", "fc2.W", "fc2.b", "fc3.W", "fc3.b"]
-    assert all(" holds " in line for line in table)
+    assert all(" correct " in line for line in table)
     assert "12 of 12800" in table[0]
-    assert all(float(re.findall(r"\d\.\d\de-\d\d", line)[0]) < 1e-6 for line in table)
+    assert all(float(re.findall(r"\d\.\de-\d\d", line)[0]) < 1e-6 for line in table)
     assert f"Graph     {folder / 'graph.svg'}" in out
     assert f"Curves    {folder / 'training.png'}" in out
     assert "48/48" in err  # the progress bar
@@ -152,7 +155,7 @@ def test_a_folder_that_cannot_be_made(
         (["--epochs", "many"], "argument --epochs: invalid positive integer value: 'many'"),
         (["--epochs"], "argument --epochs: expected one argument"),
         (["--seed", "1.5"], "argument --seed: invalid integer of at least 0 value: '1.5'"),
-            (["--seed", "-1"], "argument --seed"),
+        (["--seed", "-1"], "argument --seed"),
         (["--out"], "argument --out: expected one argument"),
         (["--speed", "1"], "unrecognized arguments: --speed 1"),
     ],

@@ -81,7 +81,8 @@ def noise(line: Line, base: Point, spread: float = 1.3e-11) -> float:
         if not all(map(math.isfinite, values)) or any(point.branch != base.branch for point in points):
             break
         # Of a smooth function the fourth differences vanish; of independent errors of size s they are s * sqrt(70).
-        found = max(found, math.sqrt(float(np.mean(np.diff(values, 4) ** 2)) / 70.0))
+        fourth = np.diff(values, 4).tolist()
+        found = max(found, math.hypot(*fourth) / math.sqrt(len(fourth) * 70.0))
         if len(set(values)) > 5 or spread > 1e-2:
             break
         spread *= 71.3  # no power of two: multiples of one could fall on the grid that values are rounded to

@@ -10,17 +10,20 @@ import numpy as np
 
 from ..engine.tensor import Tensor
 from .arguments import check_options, resolved, twice
-from .culprit import find_culprits
-from .difference import MARGIN, Estimate, derivative, noise
+from .culprit import find_culprits, left_to_say
+from .difference import EPS, MARGIN, Estimate, derivative, noise
 from .problem import Problem, natural
 from .progress import SILENT as _SILENT
 from .progress import bar as _bar
+from .recorded import judge_recorded
 from .report import GradcheckReport, InputCheck
 from .rounding import jitter_of, judge_rounding
 
 FEW = 128  # so many coordinates of an input are moved one by one; larger inputs in directions, unless asked
 RESOLVED = 9e-5  # relative: a difference that cannot tell a factor of 1.0001 says nothing
 AT_ONCE = 2_000  # coordinates of all inputs from which on these are moved together first
+FEWER = 8  # what FEW is then
+ROUGH = (1e-3, 3)  # first step and number of steps of a difference that only has to say which half is worse
 
 
 def gradcheck(
@@ -92,14 +95,18 @@ def gradcheck(
     problem = Problem("gradcheck", f if order == 1 else twice(f, tensors, generator), tensors, arguments, generator)
     if not problem.working_out.requires_grad:
         raise TypeError("gradcheck: the result of f does not depend on an input that needs a gradient.")
-    return report_on(problem, generator, tolerance, samples, exhaustive, progress, order)
+    first = None if order == 1 else lambda: Problem("gradcheck", f, tensors, arguments, generator)
+    return report_on(problem, generator, tolerance, samples, exhaustive, progress, first)
 
 
 def report_on(
     problem: Problem, generator: np.random.Generator, tolerance: float, samples: int | None, exhaustive: bool,
-    progress: bool | None, order: int = 1,
+    progress: bool | None, first: Callable[[], Problem] | None = None,
 ) -> GradcheckReport:  # fmt: skip
-    """Return the report on a problem: what `gradcheck` and the checks of plain functions do alike."""
+    """Return the report on a problem: what `gradcheck` and the checks of plain functions do alike.
+
+    At second order, `first` makes the problem of first order below it.
+    """
     try:
         working = [d.data for d in problem.slopes(problem.working_out)]
         jitter = jitter_of(problem, working, generator)
@@ -108,11 +115,14 @@ def report_on(
             check = _Check(problem, [d.data for d in problem.slopes(out)], tolerance, generator)
             checks = check.all(samples, exhaustive, progress)
             judge_rounding(problem, checks, working, jitter, check.slopes, out, generator)
+            if first is not None:
+                judge_recorded(first(), checks)
             wrong = any(c.verdict == "wrong" and not c.note.startswith("in its own dtype") for c in checks)
-            culprits = find_culprits(problem, generator) if wrong and order == 1 else ()
+            culprits = find_culprits(problem, generator) if wrong and first is None else ()
     finally:
         problem.restore()
-    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note)
+    note = check.note or left_to_say(1 if first is None else 2, culprits) if wrong else check.note
+    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, note)
 
 
 class _Check:
@@ -141,56 +151,52 @@ class _Check:
         tensors = self.problem.tensors
         if self.random:
             return [self._made(n, "inconclusive", 0, note="f is not deterministic") for n in range(len(tensors))]
-        one_by_one = samples is not None or exhaustive
+        one_by_one, few = samples is not None or exhaustive, FEW
+        done: dict[int, InputCheck] = {}
         if not one_by_one and len(tensors) > 1 and sum(t.size for t in tensors) > AT_ONCE:
-            together = self._together()
-            if together is not None:
-                return together
+            few = FEWER
+            done = self._together()
         picks = [
-            _pick(t, samples, self.generator) if one_by_one or t.size <= FEW else None for t in tensors
+            _pick(t, samples, self.generator) if n not in done and (one_by_one or t.size <= few) else None
+            for n, t in enumerate(tensors)
         ]
         bar = _bar(sum(len(pick) for pick in picks if pick is not None), progress)
         try:
             return [
-                self._directions(n) if pick is None else self._coordinates(n, pick, bar) for n, pick in enumerate(picks)
+                done.get(n) or (self._directions(n) if pick is None else self._coordinates(n, pick, bar))
+                for n, pick in enumerate(picks)
             ]
         finally:
             bar.close()
 
     # ---- all inputs at once
 
-    def _together(self) -> list[InputCheck] | None:
-        """Return the verdicts if all hold when all inputs move at once, each with a like share; None if not."""
+    def _together(self) -> dict[int, InputCheck]:
+        """Return the verdicts by position if all hold when the inputs move at once, each with a like share; else none.
+
+        Inputs whose share would be lost beside the others' are left out, and looked at by themselves.
+        """
         checks = []
+        shares = [float(np.sum(np.abs(d * self._direction(n, True)))) for n, d in enumerate(self.slopes)]
+        top = max(shares)
+        if not math.isfinite(top) or not top:
+            return {}
+        moved = [n for n, share in enumerate(shares) if share >= 1e-4 * top]
         for trial in range(2):
-            directions, shares = {}, []
-            for n, d in enumerate(self.slopes):
-                if not np.isfinite(d).all():
-                    return None
-                direction = self._direction(n, aligned=trial == 0)
-                share = float(np.sum(np.abs(d * direction)))
-                directions[n] = direction
-                shares.append(share)
-            top = max(shares)
-            if not top:
-                return None
-            for n, share in enumerate(shares):
-                directions[n] = directions[n] * (min(top / share, 100.0) if share else 1.0)
-                if share * 100.0 < 0.01 * top:
-                    return None  # its share is lost beside the others': each is looked at by itself
-            a = float(sum(np.sum(d * directions[n]) for n, d in enumerate(self.slopes)))
-            size = float(sum(np.sum(np.abs(d * directions[n])) for n, d in enumerate(self.slopes)))
+            a, size, directions = 0.0, 0.0, {}
+            for n in moved:
+                d, direction = self.slopes[n], self._direction(n, aligned=trial == 0)
+                directions[n] = direction * min(top / float(np.sum(np.abs(d * direction))), 100.0)
+                a += float(np.sum(d * directions[n]))
+                size += float(np.sum(np.abs(d * directions[n])))
             estimate = self._estimate(directions, a)
             verdict, error, bound = self._judged(a, estimate, 0.05 * size)
             if verdict != "correct":
-                return None
+                return {}
             checks.append((a, estimate, error, bound))
             self.order = self.order or estimate.order
         a, estimate, error, bound = max(checks, key=lambda found: found[2])
-        return [
-            self._made(n, "correct", 0, error, bound, None, a, estimate, directions=2)
-            for n in range(len(self.problem.tensors))
-        ]
+        return {n: self._made(n, "correct", 0, error, bound, None, a, estimate, directions=2) for n in moved}
 
     # ---- one input in directions
 
@@ -209,7 +215,9 @@ class _Check:
         d = self.slopes[position]
         if not np.isfinite(d).all():
             at = tuple(map(int, np.argwhere(~np.isfinite(d))[0]))
-            return self._made(position, "wrong", 1, math.inf, 0.0, at, float(d[at]), note="a gradient is not finite")
+            check = self._coordinates(position, [at], _SILENT)
+            check.note = "a gradient is not finite"
+            return check
         found = []
         for trial in range(2):
             direction = self._direction(position, aligned=trial == 0)
@@ -219,27 +227,28 @@ class _Check:
             found.append((verdict, error, bound, a, estimate))
             self.order = self.order or estimate.order
             if verdict == "wrong":
-                return self._bisected(position, direction)
+                return self._bisected(position, direction, a - estimate.value)
         verdict, error, bound, a, estimate = max(found, key=lambda one: (_GRAVITY[one[0]], one[1]))
         note = "directions cross a kink: exhaustive=True tells where" if verdict == "kink" else ""
         return self._made(position, verdict, 0, error, bound, None, a, estimate, note=note, directions=2)
 
-    def _bisected(self, position: int, direction: np.ndarray) -> InputCheck:
-        """Return the verdict at the coordinate to which halves of a direction that fails lead."""
+    def _bisected(self, position: int, direction: np.ndarray, gap: float) -> InputCheck:
+        """Return the verdict at the coordinate to which halves of a direction that fails, by `gap`, lead."""
         t, d = self.problem.tensors[position], self.slopes[position]
         left = np.arange(t.size)
         while left.size > 1:
             halves = np.array_split(left, 2)
-            gaps = []
-            for half in halves:
-                part = np.zeros(t.size)
-                part[half] = direction.ravel()[half] * math.sqrt(t.size / half.size)
-                part = part.reshape(t.shape)
-                a = float(np.sum(d * part))
-                estimate = self._estimate({position: part}, a)
-                gap = abs(a - estimate.value) * math.sqrt(half.size)
-                gaps.append(gap if math.isfinite(gap) else 0.0)
-            left = halves[int(np.argmax(gaps))]
+            part, by = np.zeros(t.size), math.sqrt(t.size / halves[0].size)
+            part[halves[0]] = direction.ravel()[halves[0]] * by
+            part = part.reshape(t.shape)
+            a = float(np.sum(d * part))
+            number = self._estimate({position: part}, a, *ROUGH).value
+            if not math.isfinite(number):  # kinks all around: smaller steps
+                number = self._estimate({position: part}, a).value
+            one = (a - number) / by if math.isfinite(number) else 0.0
+            gaps = one, gap - one  # derivatives add up: what the one half is not off by, the other is
+            worse = int(abs(gaps[1]) > abs(gaps[0]))
+            left, gap = halves[worse], gaps[worse]
         at = tuple(map(int, np.unravel_index(int(left[0]), t.shape)))
         check = self._coordinates(position, [at], _SILENT)
         check.verdict = "wrong"
@@ -279,12 +288,12 @@ class _Check:
         scales = [max(x, rms)]
         scales += [s for s in (x, 1.0) if s and not 0.03 < s / scales[0] < 30.0]
         best: tuple[str, float, float, Estimate, float] | None = None
-        if not math.isfinite(a):
-            return "wrong", math.inf, 0.0, Estimate(math.nan, 0.0, 0.0), scales[0]
         for scale in scales:
             direction = np.zeros(self.problem.tensors[position].shape)
             direction[at] = scale
             estimate = self._estimate({position: direction}, a * scale)
+            if not math.isfinite(a):
+                return "wrong", math.inf, 0.0, estimate, scale
             verdict, error, bound = self._judged(a * scale, estimate, 1e-5 * largest * scale)
             now = (verdict, error, bound, estimate, scale)
             if best is None or estimate.error / scale < best[3].error / best[4] or best[3].error == math.inf:
@@ -296,8 +305,11 @@ class _Check:
 
     # ---- what they share
 
-    def _estimate(self, directions: dict[int, np.ndarray], expected: float) -> Estimate:
-        return derivative(self.problem.line(directions), self.base, expected, self.tolerance, self.rounding)
+    def _estimate(
+        self, directions: dict[int, np.ndarray], expected: float, first: float = 1e-2, count: int = 15
+    ) -> Estimate:
+        line = self.problem.line(directions)
+        return derivative(line, self.base, expected, self.tolerance, self.rounding, first, count)
 
     def _judged(self, a: float, estimate: Estimate, floor: float) -> tuple[str, float, float]:
         """Return the verdict on a derivative `a`, its relative error, and the relative bound of the number."""
@@ -306,8 +318,10 @@ class _Check:
             return "correct", 0.0, 0.0  # flat, and said to be: no rounding, of whatever size, is in the way
         scale = max(abs(a), abs(n) if math.isfinite(n) else 0.0, floor, 1e-9 * size, 1e-300)
         gap, allowed = abs(a - n), self.tolerance * scale + MARGIN * estimate.error
-        # A derivative that is nothing beside the value itself need not be known better than that.
-        trusted = MARGIN * estimate.error <= RESOLVED * max(scale, 1e-7 * size)
+        trusted = MARGIN * estimate.error <= RESOLVED * scale
+        # One that is rounding beside the value itself, as a bias before a normalization has it, need not be known better.
+        nothing = abs(a) <= 100.0 * EPS * size and abs(n) <= MARGIN**2 * estimate.error
+        trusted = trusted or nothing and MARGIN * estimate.error <= RESOLVED * 1e-7 * size
         scale = max(scale, 1e-7 * size)
         error, bound = gap / scale, min(MARGIN * estimate.error / scale, 1.0)
         if trusted and gap <= allowed:

@@ -79,7 +79,10 @@ class Problem:
         self._states = [(g, _state(g)) for g in self.generators]
         for position, t in enumerate(self.tensors):
             check_finite(who, self.name(position), t._array)
-        out = self.run()
+        try:
+            out = self.run()
+        finally:
+            self.restore()
         if not isinstance(out, Tensor):
             raise TypeError(f"{who}: f returned {type(out).__name__}, expected a Tensor.")
         if not np.isfinite(out.data).all():
@@ -114,7 +117,8 @@ class Problem:
         for buffer, before in self._buffers:
             np.copyto(buffer, before)
         for module, training in self._training:
-            module.training = training
+            if module.training is not training:
+                module.training = training
         for generator, state in self._states:
             _set_state(generator, state)
 
@@ -252,8 +256,11 @@ def _held(function: Any) -> Iterator[Any]:
 
 def natural(array: np.ndarray) -> float:
     """Return the scale on which an array's elements are moved: the root of their mean square; 1 for zeros."""
-    size = float(np.sqrt(np.mean(np.square(array)))) if array.size else 1.0
-    return size if size > 0 and math.isfinite(size) else 1.0
+    top = float(np.max(np.abs(array), initial=0.0))
+    if not 0.0 < top < math.inf:
+        return 1.0
+    with np.errstate(under="ignore"):  # squares of what is tiny beside the largest
+        return top * float(np.sqrt(np.mean(np.square(array / top))))
 
 
 def check_finite(who: str, name: str, array: np.ndarray) -> None:
