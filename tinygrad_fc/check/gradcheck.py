@@ -319,7 +319,7 @@ class _Check:
         scale = max(abs(a), abs(n) if math.isfinite(n) else 0.0, floor, 1e-9 * size, 1e-300)
         gap, allowed = abs(a - n), self.tolerance * scale + MARGIN * estimate.error
         trusted = MARGIN * estimate.error <= RESOLVED * scale
-        # One that is rounding beside the value itself, as a bias before a normalization has it, need not be known better.
+        # What is rounding beside the value itself, as the slope of a bias before a normalization, is as good as 0.
         nothing = abs(a) <= 100.0 * EPS * size and abs(n) <= MARGIN**2 * estimate.error
         trusted = trusted or nothing and MARGIN * estimate.error <= RESOLVED * 1e-7 * size
         scale = max(scale, 1e-7 * size)
