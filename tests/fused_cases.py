@@ -27,11 +27,15 @@ def naive_svm_loss(x: Any, y: Any, delta: float = 1.0, squared: bool = False, re
 
 
 def naive_cross_entropy(
-    x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean"
-) -> Any:
+    x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean",
+    ignore_index: int = -100,
+) -> Any:  # fmt: skip
     classes, losses, divisor = x.shape[1], [], 0.0
     weight = [1.0] * classes if weight is None else weight
     for row, wanted in zip(x, target, strict=True):
+        if np.ndim(wanted) == 0 and wanted == ignore_index:
+            losses.append(0.0)
+            continue
         logs = [v - math.log(sum(math.exp(u) for u in row)) for v in row]
         if np.ndim(wanted):
             shares = [((1 - label_smoothing) * t + label_smoothing / classes) * w
@@ -53,10 +57,10 @@ def naive_reduction(losses: Any, reduction: str, divisor: float | None = None) -
     return np.float64(math.fsum(losses.ravel()) / (divisor if reduction == "mean" else 1))
 
 
-def naive_nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:
+def naive_nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean", ignore_index: int = -100) -> Any:
     weight = np.ones(x.shape[1]) if weight is None else weight
-    losses = [-weight[k] * row[k] for row, k in zip(x, y, strict=True)]
-    return naive_reduction(losses, reduction, math.fsum(weight[k] for k in y))
+    losses = [0.0 if k == ignore_index else -weight[k] * row[k] for row, k in zip(x, y, strict=True)]
+    return naive_reduction(losses, reduction, math.fsum(weight[k] for k in y if k != ignore_index))
 
 
 def naive_kl_div(x: Any, target: Any, log_target: bool = False, reduction: str = "mean") -> Any:

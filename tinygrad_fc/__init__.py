@@ -46,16 +46,18 @@ __version__ = "0.1.0"
 # What a script may not need is imported when it is first asked for, so that `import tinygrad_fc` costs little more
 # than NumPy's own import.
 _ROOMS = (
-    "check", "cs231n", "data", "linalg", "models", "nn", "optim", "profile", "special", "training", "transforms", "viz",
+    "check", "cs231n", "data", "linalg", "models", "nn", "optim", "profile", "special", "testing", "training",
+    "transforms", "viz",
 )  # fmt: skip
 _LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
+_LATE |= {"check_gradient": "check.plain", "check_layer": "check.plain"}
 _TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _LATE |= dict.fromkeys(_TRANSFORMS, "transforms")
 _OTHER_NAMES = {name: name for name in ("cummax", "cummin", "logcumsumexp", "logsumexp", "sigmoid", "getitem")}
 _OTHER_NAMES |= {"abs": "absolute", "amax": "max", "amin": "min", "concat": "concatenate", "permute_dims": "transpose"}
 
 # The operations: those with NumPy's names, and some that NumPy has not. Others' are reached by name as well.
-_HOOKS = ("at", "graph_text", "late", "notebook_svg")
+_HOOKS = ("at", "check_declared", "graph_text", "late", "notebook_svg")
 _NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS)
 
 __all__ = [
@@ -107,9 +109,15 @@ def _late(function: Any) -> Any:
     return _FUNCTIONS.get(function)
 
 
+def _check_declared(op: Any) -> None:
+    from .check.declared import check_declared
+
+    check_declared(op)
+
+
 # The engine shows a tensor in a notebook without knowing who draws, and meets functions without knowing who has them.
 _functions.notebook_svg, _functions.graph_text = _notebook_svg, _graph_text
-_functions.late = _late
+_functions.late, _functions.check_declared = _late, _check_declared
 
 
 def __dir__() -> list[str]:

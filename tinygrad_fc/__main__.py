@@ -1,4 +1,4 @@
-"""The command line: ``python -m tinygrad_fc demo`` and ``bench`` (also the script ``tinygrad-fc``)."""
+"""The command line: ``python -m tinygrad_fc demo``, ``check`` and ``bench`` (also the script ``tinygrad-fc``)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__, bench, demo
+from .check import command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     part = commands.add_parser("demo", help=text, description=f"{text.capitalize()}.")
     demo.add_arguments(part)
     part.set_defaults(run=demo.main)
+    text = "compare the gradients of a function with numbers"
+    part = commands.add_parser("check", help=text, description=f"{text.capitalize()}.")
+    command.add_arguments(part)
+    part.set_defaults(run=command.main)
     text = "time one training step of four networks, next to the peers that are installed"
     part = commands.add_parser("bench", help=text, description=f"{text.capitalize()}.")
     bench.add_arguments(part)

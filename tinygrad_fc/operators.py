@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 class Functions:
-    """The declared operations by name: what operators and methods call, and what the package offers."""
+    """The declared operations by name: what operators and methods call, and what the package offers.
+
+    Beside them, hooks, by which the engine asks rooms that stand above it: the package puts them here.
+    """
+
+    def late(self, function: Any) -> Any:
+        """Find the operation of a function that is declared only when it is met."""
+        return None
 
 
 functions: Any = Functions()

@@ -56,6 +56,25 @@ def test_it_prints_as_a_table() -> None:
     ]
 
 
+def test_the_table_has_modules_and_lines_where_there_are_any() -> None:
+    net = nn.Sequential(nn.Linear(3, 2, seed=0), nn.Tanh())
+    text = str(tg.Graph(net(np.ones((4, 3))).sum())).splitlines()
+    assert [line.split() for line in (text[0], text[4], text[5], text[6])] == [
+        ["id", "what", "name", "shape", "module", "inputs"],
+        ["3", "affine", "(4,", "2)", "Sequential/0", "x=0", "w=1", "b=2"],
+        ["4", "tanh", "(4,", "2)", "Sequential/1", "x=3"],
+        ["5", "sum", "()", "a=4"],
+    ]
+    _, w, _ = example()
+    with tg.observe():
+        out = w * 2.0
+    text = str(tg.Graph(out)).splitlines()
+    assert text[0].split() == ["id", "what", "name", "shape", "line", "inputs"]
+    assert text[1].split() == ["0", "leaf", "w", "(3,", "2)"]
+    assert text[2].split()[4].startswith("test_graph.py:")
+    assert text[2].split()[5:] == ["x=0", "y=2.0"]
+
+
 def test_a_shared_tensor_is_one_box() -> None:
     x = tg.tensor(1.0, requires_grad=True)
     h = x

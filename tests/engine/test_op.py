@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -302,3 +303,90 @@ def test_shapes_that_do_not_fit_are_named_with_the_cure() -> None:
         with pytest.raises((ValueError, IndexError), match=f"(?s)^{message}"):
             f()
     assert x.grad is None
+
+
+def test_help_shows_the_arguments() -> None:
+    for f, names in (
+        (tg.softmax_loss, "x y"), (tg.svm_loss, "x y delta squared reduction"), (tg.exp, "x"), (tg.add, "x y"),
+        (tg.dropout, "x mask keep_ratio"), (tg.sum, "a axis dtype keepdims initial where"),
+    ):  # fmt: skip
+        assert list(inspect.signature(f).parameters) == names.split()
+    assert inspect.signature(tg.svm_loss).parameters["delta"].default == 1.0
+    assert inspect.signature(tg.sum).parameters["keepdims"].kind is inspect.Parameter.KEYWORD_ONLY
+    for name, operation in REGISTRY.items():
+        if not isinstance(operation.function, np.ufunc):
+            assert tuple(inspect.signature(operation.record).parameters) == operation.arguments, name
+
+
+# ---- check=True
+
+
+def normal(generator: np.random.Generator) -> list[Any]:
+    return [(generator.normal(size=(2, 3)),), (generator.normal(size=4),)]
+
+
+def test_a_checked_declaration() -> None:
+    cube = tg.op(lambda x: x**3, name="cube", x=lambda g, x: g * 3 * x * x, samples=normal, check=True)
+    assert REGISTRY["cube"] is cube.op
+    tanhs = tg.fused_op(
+        lambda x, w, *, times=1: (np.tanh(x) * w * times, x > 0), leaves=("sign",), beside=("sign",),
+        compose=lambda x, w, *, times=1: tg.tanh(x) * w * times, name="tanhs",
+        x=lambda g, x, w, times: g * w * times * (1 - np.tanh(x) ** 2),
+        w=lambda g, x, times: np.sum(g * np.tanh(x) * times),
+        samples=lambda generator: [
+            (generator.normal(size=3), np.array(2.0)),
+            ((generator.normal(size=(2, 2)), np.array(2.0)), {"times": 3}),
+            (np.zeros(0), np.array(2.0)),
+            (np.array([np.nan]), np.array(2.0)),
+        ],
+        check=True,
+    )  # fmt: skip
+    assert REGISTRY["tanhs"] is tanhs.op
+    total = tg.op(lambda *xs: sum(xs[1:], xs[0]), name="totalled", xs=lambda g: g, check=True,
+                  samples=lambda generator: [(generator.normal(size=3), generator.normal(size=3))])  # fmt: skip
+    assert REGISTRY["totalled"] is total.op
+
+
+@pytest.mark.parametrize("prior", [False, True])
+def test_a_checked_declaration_that_fails_leaves_nothing(prior: bool) -> None:
+    if prior:
+        tg.op(lambda x: x**3, name="cube", x=lambda g, x: g * 3 * x * x)
+    tables = [REGISTRY, dispatch.UFUNCS, dispatch.FUNCTIONS, vars(dispatch.functions)]
+    before = [dict(table) for table in tables]
+    with pytest.raises(ValueError, match=r"(?s)op cube: check=True: at sample 0 of 2 the gradients do not hold.*\n"
+                       r"x +2x3 +6 of 6 +WRONG.*cube, argument 'x' \(2, 3\).*: a factor: 1\.1 times the gradient"):
+        tg.op(lambda x: x**3, name="cube", numpy=np.i0, x=lambda g, x: g * 3.3 * x * x, samples=normal,
+              check=True)  # fmt: skip
+    assert [dict(table) for table in tables] == before
+
+
+@pytest.mark.parametrize(
+    ("compose", "message"),
+    [
+        (lambda x: tg.tanh(x) * 1.001, r"the values of kernel and compose differ: \S+ and \S+ at \["),
+        (lambda x: tg.tanh(x.detach()), "the result of compose depends on no argument"),
+        (lambda x: np.tanh(x.data), r"compose returns ndarray, and the kernel an array of shape \(2, 3\)"),
+        (lambda x: tg.tanh(x).sum(), r"compose returns a tensor of shape \(\), and the kernel"),
+        (lambda x: tg.tanh(x.detach()) + 0.0 * x, "the gradients of kernel and compose for 'x' differ"),
+    ],
+)
+def test_a_composition_that_is_another_function(compose: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"op tanhs: check=True: at sample 0 of 2 {message}"):
+        tg.fused_op(lambda x: np.tanh(x), compose=compose, name="tanhs", x=lambda g, out: g * (1 - out * out),
+                    samples=normal, check=True)  # fmt: skip
+    assert "tanhs" not in REGISTRY
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (None, r"check=True needs samples, at which it checks\. Give a function of a generator"),
+        ([(np.ones(3),)], "check=True needs samples"),
+        (lambda generator: [], "none of its samples has a finite array of floats"),
+        (lambda generator: [(np.arange(3),)], "none of its samples has a finite array of floats"),
+    ],
+)
+def test_a_check_needs_samples(samples: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"op cube: .*{message}"):
+        tg.op(lambda x: x**3, name="cube", x=lambda g, x: g * 3 * x * x, samples=samples, check=True)
+    assert "cube" not in REGISTRY

@@ -32,7 +32,9 @@ def value_and_slope(f: Any, x: Any, dtype: Any = float) -> tuple[Any, Any]:
 EDGES = [
     ("leaky_relu", {}, 0.0, 0.0, 0.01), ("leaky_relu", {}, -0.0, 0.0, 0.01), ("leaky_relu", {}, inf, inf, 1.0),
     ("leaky_relu", {}, -inf, -inf, 0.01), ("leaky_relu", {}, nan, nan, 0.01), ("leaky_relu", {}, -1e4, -100.0, 0.01),
-    ("leaky_relu", {"negative_slope": 0}, inf, inf, 1.0), ("leaky_relu", {"negative_slope": 2}, -3.0, -6.0, 2.0),
+    ("leaky_relu", {"negative_slope": 0}, inf, inf, 1.0), ("leaky_relu", {"negative_slope": 0}, -inf, 0.0, 0.0),
+    ("leaky_relu", {"negative_slope": 0}, nan, nan, 0.0), ("leaky_relu", {"negative_slope": 0}, -7.0, 0.0, 0.0),
+    ("leaky_relu", {"negative_slope": 2}, -3.0, -6.0, 2.0),
     ("leaky_relu", {"negative_slope": 2}, 3.0, 3.0, 1.0), ("leaky_relu", {"negative_slope": 2}, nan, nan, 2.0),
     ("elu", {}, 0.0, 0.0, 1.0), ("elu", {"alpha": 0.5}, 0.0, 0.0, 0.5), ("elu", {"alpha": 3}, 0.0, 0.0, 3.0),
     ("elu", {"alpha": 3}, 2.0, 2.0, 1.0), ("elu", {"alpha": 0.5}, 2.0, 2.0, 1.0), ("elu", {}, -1e4, -1.0, 0.0),
@@ -46,10 +48,14 @@ EDGES = [
     ("gelu", {"approximate": "tanh"}, -1e4, 0.0, 0.0), ("gelu", {"approximate": "tanh"}, 1e200, 1e200, 1.0),
     ("gelu", {"approximate": "tanh"}, nan, nan, nan), ("gelu", {"approximate": "tanh"}, -inf, nan, nan),
     ("silu", {}, 0.0, 0.0, 0.5), ("silu", {}, 1e4, 1e4, 1.0), ("silu", {}, -1e4, 0.0, 0.0), ("silu", {}, nan, nan, nan),
-    ("silu", {}, -inf, nan, nan),
+    ("silu", {}, -inf, nan, nan), ("silu", {}, inf, inf, nan), ("gelu", {}, inf, inf, nan),
+    ("gelu", {"approximate": "tanh"}, inf, inf, nan),
     ("softplus", {}, 0.0, math.log(2.0), 0.5), ("softplus", {}, 1e4, 1e4, 1.0), ("softplus", {}, -1e4, 0.0, 0.0),
     ("softplus", {}, inf, inf, 1.0), ("softplus", {}, -inf, 0.0, 0.0), ("softplus", {}, nan, nan, nan),
     ("softplus", {"beta": 4}, 0.0, math.log(2.0) / 4, 0.5), ("softplus", {"beta": 0.5}, 1e4, 1e4, 1.0),
+    ("softplus", {"beta": 4}, 1e308, 1e308, 1.0), ("softplus", {"beta": 4}, -1e308, 0.0, 0.0),
+    ("softplus", {"beta": 1e-3}, 1e308, 1e308, 1.0), ("softplus", {"beta": 4}, -inf, 0.0, 0.0),
+    ("softplus", {"beta": 4}, inf, inf, 1.0), ("softplus", {"beta": 4}, nan, nan, nan),
     ("softplus", {}, -40.0, math.exp(-40.0), math.exp(-40.0)),
     ("log_sigmoid", {}, 0.0, -math.log(2.0), 0.5), ("log_sigmoid", {}, -1e4, -1e4, 1.0),
     ("log_sigmoid", {}, 1e4, 0.0, 0.0), ("log_sigmoid", {}, -inf, -inf, 1.0), ("log_sigmoid", {}, inf, 0.0, 0.0),
@@ -133,7 +139,7 @@ def test_half_precision_keeps_small_shares() -> None:
     assert tg.silu(x).item() == pytest.approx(-7.37e-5, rel=1e-2)
 
 
-@pytest.mark.parametrize("name", [*ELEMENTWISE[:9], "softmax", "log_softmax"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE[:9], "relu", "softmax", "log_softmax"])
 @pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, bool])
 def test_integers_are_taken_as_float64(name: str, kind: Any) -> None:
     x = np.array([0, 1, 3]).astype(kind)

@@ -170,3 +170,28 @@ def test_nothing_is_drawn_when_an_argument_is_wrong() -> None:
         with pytest.raises(ValueError, match="given"):
             call()
     assert generator.random() == fresh.random()
+
+
+@pytest.mark.parametrize(
+    ("shape", "error", "message"),
+    [
+        ((2, -1), ValueError, r"given \(2, -1\), expected"),
+        ((2, 1.5), TypeError, r"given \(2, 1\.5\), expected"),
+        ((2, True), TypeError, r"given \(2, True\), expected"),
+        (None, TypeError, "given None, expected"),
+        ("ab", TypeError, "given 'ab', expected"),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", ["normal", "uniform", "zeros", "ones", "constant", "kaiming_normal", "xavier_uniform", "orthogonal"]
+)
+def test_shapes_that_are_none_are_named(name: str, shape: Any, error: type[Exception], message: str) -> None:
+    arguments = (0.5,) if name == "constant" else ()
+    with pytest.raises(error, match=f"^{name}: shape: {message}"):
+        getattr(init, name)(shape, *arguments)
+
+
+def test_shapes_may_be_empty_or_one_number() -> None:
+    assert init.normal((0, 3), seed=0).shape == (0, 3)
+    assert init.zeros((), 0).shape == ()
+    assert init.ones(np.int64(3)).shape == init.uniform(3, seed=0).shape == init.constant([3], 1.0).shape == (3,)

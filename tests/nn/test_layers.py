@@ -63,7 +63,7 @@ def test_linear_names_itself_when_the_input_does_not_fit(fused: bool, shape: tup
         ({"weight_scale": float("nan")}, ValueError, "weight_scale: given nan"),
         ({"weight_scale": -1.0}, ValueError, "weight_scale: given -1.0"),
         ({"weight_scale": "big"}, TypeError, "weight_scale: given 'big'"),
-        ({"dtype": int}, TypeError, "dtype int64 is not floating point"),
+        ({"dtype": int}, TypeError, "dtype: given int64, which is not floating point, expected np.float32"),
         ({"seed": "a"}, TypeError, "seed: given 'a'"),
         ({"seed": 1.5}, TypeError, "seed: given 1.5"),
         ({"seed": -1}, ValueError, "seed|non-negative"),
@@ -72,6 +72,30 @@ def test_linear_names_itself_when_the_input_does_not_fit(fused: bool, shape: tup
 def test_arguments_of_linear(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         nn.Linear(**{"in_features": 2, "out_features": 3, **arguments})
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("activation", [None, "relu", "tanh"])
+def test_linear_without_bias(fused: bool, activation: str | None, rng: np.random.Generator) -> None:
+    layer = nn.Linear(6, 4, activation, seed=0, fused=fused, dtype=np.float64, bias=False)
+    assert layer.b is None
+    assert list(layer.state_dict()) == ["W"]
+    assert repr(layer).startswith("Linear(6 -> 4, ")
+    assert "bias=False" in repr(layer)
+    x = rng.normal(size=(5, 2, 3))
+    f = {None: lambda z: z, "relu": lambda z: np.maximum(z, 0), "tanh": np.tanh}[activation]
+    for batch in (x, tg.tensor(x), x.tolist()):
+        np.testing.assert_allclose(layer(batch).data, f(x.reshape(5, 6) @ layer.W.data), rtol=1e-13)
+    layer(x).sum().backward()
+    twin = nn.Linear(6, 4, activation, seed=0, fused=fused, dtype=np.float64)
+    twin(x).sum().backward()
+    np.testing.assert_allclose(layer.W.grad, twin.W.grad, rtol=1e-13, atol=1e-15)
+    with pytest.raises(ValueError, match=r"^Linear: expected \(N, 6\)"):
+        layer(np.ones((2, 5)))
+    assert layer(np.ones((2, 6), np.float32)).dtype == np.float64
+    assert nn.Linear(3, 2, bias=False)(np.ones((2, 3))).dtype == np.float32
+    with pytest.raises(TypeError, match="^bias: given None, expected True or False"):
+        nn.Linear(3, 2, bias=None)
 
 
 def test_sequential() -> None:

@@ -123,8 +123,8 @@ def test_with_and_without_the_batch_axis(given: Any, batch: tuple[int, ...]) -> 
 
 def test_dtypes() -> None:
     assert nn.ReLU().summary((2, 3)).dtype == "float32"
-    assert Net().summary((2, 6), np.float32).dtype == "float32"
-    assert nn.ReLU().summary((2, 3), "f8").bytes == 2 * 3 * 8
+    assert Net().summary((2, 6), dtype=np.float32).dtype == "float32"
+    assert nn.ReLU().summary((2, 3), dtype="f8").bytes == 2 * 3 * 8
 
 
 @pytest.mark.parametrize(
@@ -244,6 +244,38 @@ def test_a_class_says_how_it_counts() -> None:
     assert Square().summary((4, 4)).multiply_adds == 64
     with_inside = nn.Sequential(Square(), nn.ReLU()).summary((4, 4))
     assert [row.multiply_adds for row in with_inside.rows] == [0, 64, 16]
+
+
+def test_several_inputs() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            self.a, self.b = nn.Linear(3, 2, seed=0), nn.Linear(4, 2, seed=1)
+
+        def forward(self, x: Any, y: Any) -> Any:
+            return self.a(x) + self.b(y)
+
+    for given in (((5, 3), (5, 4)), ((3,), (4,)), (3, np.array([4]))):
+        found = Both().summary(*given)
+        n = found.input_shape[0][0]
+        assert found.input_shape == ((n, 3), (n, 4))
+        assert [row.output_shape for row in found.rows] == [(n, 2)] * 3
+        assert json.loads(json.dumps(found.to_dict()))["input_shape"] == [[n, 3], [n, 4]]
+        assert str(found).startswith(f"Both on (({n}, 3), ({n}, 4)) float32")
+    with pytest.raises(ValueError, match=r"^summary: input_shape: given \(5, 4\), \(5, 3\), which Both takes neither"):
+        Both().summary((5, 4), (5, 3))
+    with pytest.raises(TypeError, match="^summary: given no shape, expected that of a batch"):
+        Both().summary()
+    assert nn.ReLU().summary(np.array([2, 3])).input_shape == (2, 3)
+
+
+def test_what_hands_its_memory_on_costs_nothing() -> None:
+    class Reshape(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.reshape((2, 3, 2)).transpose((0, 2, 1))
+
+    net = nn.Sequential(Reshape(), nn.Flatten(), nn.Identity(), nn.ReLU())
+    assert [row.multiply_adds for row in net.summary((2, 6)).rows] == [0, 0, 0, 0, 12]
+    assert [row.bytes for row in net.summary((2, 6)).rows] == [0, 0, 48, 0, 48]  # the transposed one is copied
 
 
 def test_models() -> None:

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.backward import gradients
 from ..engine.tensor import Tensor
-from ..nn.module import Module
+from .arguments import check_options, resolved, twice
 from .culprit import find_culprits, left_to_say
-from .difference import EPS, MARGIN, Estimate, derivative, noise
-from .problem import Problem, Reached, as_input, natural
+from .difference import MARGIN, Estimate, derivative, noise
+from .problem import Problem, natural
+from .progress import SILENT as _SILENT
+from .progress import bar as _bar
 from .recorded import judge_recorded
 from .report import GradcheckReport, InputCheck
+from .rounding import jitter_of, judge_rounding
 
 FEW = 128  # so many coordinates of an input are moved one by one; larger inputs in directions, unless asked
 RESOLVED = 9e-5  # relative: a difference that cannot tell a factor of 1.0001 says nothing
@@ -87,28 +89,38 @@ def gradcheck(
     >>> bool(tg.gradcheck(lambda x: np.exp(x).sum(), np.array([0.0, 1.0])))
     True
     """
-    _check_options(f, order, samples, tolerance)
+    check_options("gradcheck", f, order, samples, tolerance)
     generator = np.random.default_rng(seed)
-    f, tensors, arguments = _resolved(f, inputs)
-    problem = Problem("gradcheck", f if order == 1 else _twice(f, tensors, generator), tensors, arguments, generator)
+    f, tensors, arguments = resolved(f, inputs)
+    problem = Problem("gradcheck", f if order == 1 else twice(f, tensors, generator), tensors, arguments, generator)
     if not problem.working_out.requires_grad:
         raise TypeError("gradcheck: the result of f does not depend on an input that needs a gradient.")
+    report = report_on(problem, generator, tolerance, samples, exhaustive, progress, order)
+    if order == 2:
+        with Problem("gradcheck", f, tensors, arguments, generator) as first:
+            judge_recorded(first, report.inputs)
+    report.note = report.note or left_to_say(report, order)
+    return report
+
+
+def report_on(
+    problem: Problem, generator: np.random.Generator, tolerance: float, samples: int | None, exhaustive: bool,
+    progress: bool | None, order: int = 1,
+) -> GradcheckReport:  # fmt: skip
+    """Return the report on a problem: what `gradcheck` and the checks of plain functions do alike."""
     try:
         working = [d.data for d in problem.slopes(problem.working_out)]
-        jitter = _jitter(problem, working, generator)
+        jitter = jitter_of(problem, working, generator)
         with problem:
             out = problem.run()
             check = _Check(problem, [d.data for d in problem.slopes(out)], tolerance, generator)
             checks = check.all(samples, exhaustive, progress)
-            _judge_rounding(problem, checks, working, jitter, check.slopes, out, generator)
-            if order == 2:
-                judge_recorded(Problem("gradcheck", f, tensors, arguments, generator), checks)
+            judge_rounding(problem, checks, working, jitter, check.slopes, out, generator)
             wrong = any(c.verdict == "wrong" and not c.note.startswith("in its own dtype") for c in checks)
             culprits = find_culprits(problem, generator) if wrong and order == 1 else ()
     finally:
         problem.restore()
-    note = check.note or left_to_say(order, culprits) if wrong else check.note
-    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, note)
+    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note)
 
 
 class _Check:
@@ -300,6 +312,8 @@ class _Check:
     def _judged(self, a: float, estimate: Estimate, floor: float) -> tuple[str, float, float]:
         """Return the verdict on a derivative `a`, its relative error, and the relative bound of the number."""
         n, size = estimate.value, self.base.size
+        if a == 0.0 and estimate.differences and not any(estimate.differences):
+            return "correct", 0.0, 0.0  # flat, and said to be: no rounding, of whatever size, is in the way
         scale = max(abs(a), abs(n) if math.isfinite(n) else 0.0, floor, 1e-9 * size, 1e-300)
         gap, allowed = abs(a - n), self.tolerance * scale + MARGIN * estimate.error
         # A derivative that is nothing beside the value itself need not be known better than that.
@@ -349,132 +363,9 @@ class _Check:
 _GRAVITY = {"correct": 0, "kink": 1, "inconclusive": 2, "wrong": 3}
 
 
-def _jitter(problem: Problem, slopes: list[np.ndarray], generator: np.random.Generator) -> list[float]:
-    """Return how far the gradients move when the inputs that are not float64 move by one rounding error."""
-    moved = [0.0] * len(slopes)
-    if all(home.dtype == np.float64 for home in problem.homes):
-        return moved
-    starts = [t._array for t in problem.tensors]
-    for _ in range(2):
-        try:
-            for t, home, start in zip(problem.tensors, problem.homes, starts, strict=True):
-                eps = float(np.finfo(home.dtype).eps)
-                t._array = (start * (1.0 + generator.uniform(-1.0, 1.0, start.shape) * eps)).astype(start.dtype)
-            with np.errstate(all="ignore"):
-                near = problem.slopes(problem.run())
-        finally:
-            for t, start in zip(problem.tensors, starts, strict=True):
-                t._array = start
-        for n, (d, e) in enumerate(zip(near, slopes, strict=True)):
-            moved[n] = max(moved[n], float(np.max(np.abs(d.data.astype(np.float64) - e), initial=0.0)))
-    return moved
-
-
-def _judge_rounding(
-    problem: Problem, checks: list[InputCheck], working: list[np.ndarray], jitter: list[float],
-    exact: list[np.ndarray], out: Tensor, generator: np.random.Generator,
-) -> None:  # fmt: skip
-    """Compare the gradients in the inputs' own dtype with those in float64, and note what is more than rounding."""
-    narrow = [n for n, home in enumerate(problem.homes) if home.dtype != np.float64]
-    if not narrow:
-        return
-    # How far rounding alone may go: the value's own, and the gradient's at points that round to this one.
-    terms, theirs = out.data * problem.weights, problem.working_out.data.astype(np.float64) * problem.weights
-    value = float(np.max(np.abs(terms - theirs), initial=0.0)) / max(float(np.max(np.abs(terms), initial=0.0)), 1e-300)
-    moved = _jitter(problem, exact, generator)
-    units = [natural(t._array) for t in problem.tensors]
-    tops = [float(np.max(np.abs(d), initial=0.0)) for d in exact]
-    most = max(top * unit for top, unit in zip(tops, units, strict=True))
-    for n in narrow:
-        # A gradient that is nothing beside the others', as that of a bias before a normalization, is rounding alone.
-        largest = max(tops[n], 1e-2 * most / units[n], 1e-6 * float(np.sum(np.abs(terms))) / units[n], 1e-300)
-        if not math.isfinite(largest):
-            continue
-        gap = float(np.max(np.abs(working[n].astype(np.float64) - exact[n]), initial=0.0)) / largest
-        eps = float(np.finfo(problem.homes[n].dtype).eps)
-        noisy = max(100.0 * value, 50.0 * moved[n] / largest, 5.0 * jitter[n] / largest)
-        allowed = min(max(5_000.0 * eps, noisy), 0.5)
-        check = checks[n]
-        check.rounding = gap
-        if not gap <= allowed and check.holds:
-            at = np.unravel_index(int(np.argmax(np.abs(working[n] - exact[n]))), exact[n].shape)
-            check.worst = tuple(map(int, at))
-            check.verdict, check.error, check.bound = "wrong", gap, allowed
-            check.analytic, check.numerical = float(working[n][check.worst]), float(exact[n][check.worst])
-            check.note = f"in its own dtype, {check.dtype}, the gradient is off by {gap:.0e}, in float64 it is right"
-
-
-def _resolved(f: Any, inputs: tuple[Any, ...]) -> tuple[Callable[..., Any], list[Tensor], list[Any]]:
-    """Return the function, the tensors to check, and what the function is called with."""
-    if isinstance(f, Module):
-        tensors: list[Tensor] = [*f.parameters()]
-        tensors += [t for t in inputs if isinstance(t, Tensor) and t.requires_grad and t.is_leaf]
-        if not tensors:
-            raise ValueError(f"gradcheck: {type(f).__name__} has no parameters, and no input needs a gradient.")
-        loss = getattr(f, "loss_tensor", None)
-        return (loss if loss is not None and len(inputs) == 2 else f), tensors, list(inputs)
-    if inputs:
-        found = [as_input("gradcheck", position, value) for position, value in enumerate(inputs)]
-        return f, found, list(found)
-    held = Reached(f, ())
-    tensors = list(dict.fromkeys([*held.tensors, *[p for module in held.modules for p in module.parameters()]]))
-    if not tensors:
-        raise ValueError("gradcheck: no input is given, and f closes over no tensor that needs a gradient.")
-    return f, tensors, []
-
-
-def _twice(f: Callable[..., Any], tensors: list[Tensor], generator: np.random.Generator) -> Callable[..., Any]:
-    """Return the function whose gradient is one of second order: the gradient of `f`, weighted and summed."""
-    weights: list[np.ndarray] = []
-
-    def slope(*arguments: Any) -> Any:
-        out = f(*arguments)
-        if not isinstance(out, Tensor) or not out.requires_grad:
-            return out
-        if not weights:
-            weights.append(generator.uniform(0.5, 1.5, out.shape))
-            weights.extend(generator.uniform(0.5, 1.5, t.shape) for t in tensors)
-        found = gradients([out], tensors, [weights[0].astype(out.dtype)], create_graph=True)
-        return sum((d * w.astype(d.dtype)).sum() for d, w in zip(found, weights[1:], strict=True))
-
-    slope.__wrapped__ = f  # type: ignore[attr-defined]  # what it reaches is looked for there
-    return slope
-
-
-def _check_options(f: Any, order: Any, samples: Any, tolerance: Any) -> None:
-    if not callable(f):
-        raise TypeError(f"gradcheck: f is {type(f).__name__}, expected a function or a Module.")
-    if order not in (1, 2):
-        raise ValueError(f"gradcheck: order={order!r}, expected 1 or 2.")
-    if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1):
-        raise ValueError(f"gradcheck: samples={samples!r}, expected a positive integer or None.")
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float | np.number) or not EPS < tolerance < 1:
-        raise ValueError(f"gradcheck: tolerance={tolerance!r}, expected a number between {EPS:.0e} and 1.")
-
-
 def _pick(t: Tensor, samples: int | None, generator: np.random.Generator) -> list[tuple[int, ...]]:
     """Return the coordinates to check: all, or `samples` of them at random."""
     if samples is None or samples >= t.size:
         return list(np.ndindex(t.shape))
     flat = np.sort(generator.choice(t.size, samples, replace=False))
     return [tuple(map(int, index)) for index in zip(*np.unravel_index(flat, t.shape), strict=True)]
-
-
-class _Silent:
-    def update(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-_SILENT = _Silent()
-
-
-def _bar(total: int, progress: bool | None) -> Any:
-    if progress is False or (progress is None and total < 2_000):
-        return _SILENT
-    from tqdm.auto import tqdm
-
-    # disable=None: off where the output is no terminal.
-    return tqdm(total=total, desc="gradient check", unit=" coordinates", disable=None if progress is None else False)

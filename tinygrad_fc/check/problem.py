@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -77,13 +78,7 @@ class Problem:
         self._training = [(inner, inner.training) for m in self.modules for _, inner in m.named_modules()]
         self._states = [(g, _state(g)) for g in self.generators]
         for position, t in enumerate(self.tensors):
-            bad = np.argwhere(~np.isfinite(t._array))
-            if len(bad):
-                at = tuple(map(int, bad[0]))
-                raise ValueError(
-                    f"{who}: {self.name(position)} is {t._array[at]} at {list(at)}: a gradient can be taken at finite "
-                    f"points only."
-                )
+            check_finite(who, self.name(position), t._array)
         try:
             out = self.run()
         finally:
@@ -228,6 +223,17 @@ def _set_state(generator: Any, state: Any) -> None:
         generator.bit_generator.state = state
 
 
+@contextmanager
+def generators_kept(*values: Any) -> Iterator[None]:
+    """Put the random generators that the values reach back into their states after a block."""
+    states = [(generator, _state(generator)) for generator in Reached(values, ()).generators]
+    try:
+        yield
+    finally:
+        for generator, state in states:
+            _set_state(generator, state)
+
+
 def _held(function: Any) -> Iterator[Any]:
     """Yield what a function closes over, is bound to, has as defaults, and reads of its module's names."""
     yield getattr(function, "__self__", None)
@@ -255,6 +261,16 @@ def natural(array: np.ndarray) -> float:
         return 1.0
     with np.errstate(under="ignore"):  # squares of what is tiny beside the largest
         return top * float(np.sqrt(np.mean(np.square(array / top))))
+
+
+def check_finite(who: str, name: str, array: np.ndarray) -> None:
+    """Raise ValueError if an input is not finite everywhere."""
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        at = tuple(map(int, bad[0]))
+        raise ValueError(
+            f"{who}: {name} is {array[at]} at {list(at)}: a gradient can be taken at finite points only."
+        )
 
 
 def as_input(who: str, position: int, value: Any) -> Tensor:

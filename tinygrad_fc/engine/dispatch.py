@@ -12,10 +12,6 @@ from ..operators import functions as functions
 
 Record = Callable[..., Any]
 
-
-# Finds the operation of a function that is declared only when it is met: the package puts a finder here.
-functions.late = lambda function: None
-
 UFUNCS: dict[np.ufunc, Record] = {}
 REDUCTIONS: dict[np.ufunc, Record] = {}
 ACCUMULATIONS: dict[np.ufunc, Record] = {}
@@ -50,12 +46,10 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: M
             if key != "out":
                 raise TypeError(f"np.{name}: {key}= is not supported on tensors. {_instead_of(key)}")
         return record(*inputs)
-    if method == "reduce" and ufunc in REDUCTIONS:
+    along = {"reduce": REDUCTIONS, "accumulate": ACCUMULATIONS}.get(method, {})
+    if ufunc in along:
         given = {key: value for key, value in kwargs.items() if key != "out"}
-        return REDUCTIONS[ufunc](*inputs, **{"axis": 0, **given})
-    if method == "accumulate" and ufunc in ACCUMULATIONS:
-        given = {key: value for key, value in kwargs.items() if key != "out"}
-        return ACCUMULATIONS[ufunc](*inputs, **{"axis": 0, **given})
+        return along[ufunc](*inputs, **{"axis": 0, **given})
     cure = _INSTEAD.get(method, "another function").format(name, _AT.get(name, f"set(np.{name}(t[i], v))"))
     raise TypeError(f"np.{name}.{method} has no gradient on tensors: use {cure}.")
 

@@ -142,14 +142,12 @@ class Graph:
 
     def _find_modules(self, tape: list[Node]) -> None:
         """Give each operation the path of modules that were running when it was recorded (see ``Module.__call__``)."""
-        spans = [
-            (start, node.number, label)
-            for node in tape
-            if node.info
-            for scopes in (node.info.get("scopes", ()),)
-            for label, start in zip(scopes[::2], scopes[1::2], strict=True)
-        ]
-        spans.sort(key=lambda span: (span[0], -span[1]))
+        # A module that returns several tensors stands on each of them: the newest that is in the graph ends its span.
+        ends: dict[tuple[int, str], int] = {}
+        for node in tape:
+            scopes = node.info.get("scopes", ()) if node.info else ()
+            ends |= {(start, label): node.number for label, start in zip(scopes[::2], scopes[1::2], strict=True)}
+        spans = sorted([(start, end, label) for (start, label), end in ends.items()], key=lambda s: (s[0], -s[1]))
         position, running = 0, list[tuple[int, int, str]]()
         labels: dict[int, tuple[str, ...]] = {}  # the full paths, which parameters are named after
         for node in (node for node in tape if node.op is not None):

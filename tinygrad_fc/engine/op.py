@@ -38,6 +38,7 @@ def op(
     samples: Any = None,
     cure: str = "",
     branch: Function | None = None,
+    check: bool = False,
     **rules: Rule | None,
 ) -> Operation:
     """Declare an operation and return the function that computes and records it.
@@ -66,6 +67,9 @@ def op(
     branch : function, optional
         For a function with kinks: ``branch(x, out)``, whose parameters name arguments (and the result), returns an
         array that changes when a kink is crossed, ``x > 0`` say. With it, `gradcheck` knows a kink from a fault.
+    check : bool
+        Check the rules against numbers at the samples, and `compose` against the function, before anything is
+        declared: what does not hold raises, with the report of `gradcheck`.
     **rules
         For each differentiable argument ``rule(g, ...)``, which returns the gradient with respect to it; the further
         parameters name what it reads. None for an argument that takes no gradient.
@@ -79,9 +83,9 @@ def op(
     Raises
     ------
     TypeError
-        If a rule is for no argument, or reads what is not there.
+        If a rule is for no argument, or reads what is not there; or `check` has no samples.
     ValueError
-        If another module declared the name, or one of the functions of `numpy`.
+        If another module declared the name, or one of the functions of `numpy`; or what `check` finds does not hold.
 
     Examples
     --------
@@ -97,10 +101,10 @@ def op(
     if not isinstance(name, str) or not name:
         raise TypeError(f"op: name is {name!r}, and {function!r} has none of its own: give name='softsign'.")
     declared = Op(function, name, rules, via, leaves, compose, broadcasts, samples, cure, module, (), branch)
-    return _declare(declared, (numpy,) if callable(numpy) else tuple(numpy))
+    return _declare(declared, (numpy,) if callable(numpy) else tuple(numpy), check)
 
 
-def _declare(declared: Op, numpy: tuple[Function, ...] = ()) -> Operation:
+def _declare(declared: Op, numpy: tuple[Function, ...] = (), check: bool = False) -> Operation:
     """Register `declared` and return its record function."""
     name, function = declared.name, declared.function
     known = REGISTRY.get(name)
@@ -121,19 +125,22 @@ def _declare(declared: Op, numpy: tuple[Function, ...] = ()) -> Operation:
     record: Any = recorder(declared)
     record.__name__ = record.__qualname__ = name
     record.__doc__ = function.__doc__
+    if not isinstance(function, np.ufunc):
+        record.__wrapped__ = declared.compose or function  # whose signature `help` shows, if it is ever asked for
     record.op, declared.record = declared, record  # from the public function to its declaration, and back
+    if check:
+        functions.check_declared(declared)
     REGISTRY[name] = declared
     setattr(functions, name, record)
     for target in (*numpy, *answered):
-        table = UFUNCS if isinstance(target, np.ufunc) else FUNCTIONS
-        table[target] = record
+        (UFUNCS if isinstance(target, np.ufunc) else FUNCTIONS)[target] = record
     return record
 
 
 def fused_op(
     kernel: Callable[..., Any], *, compose: Callable[..., Any], name: str, leaves: tuple[str, ...] = (),
     via: Rule | None = None, samples: Any = None, cure: str = "", beside: tuple[str, ...] = (),
-    branch: Function | None = None, **rules: Rule | None,
+    branch: Function | None = None, check: bool = False, **rules: Rule | None,
 ) -> Operation:  # fmt: skip
     """Declare a fused operation: a kernel, its rules, and `compose`, the same function written with primitives.
 
@@ -164,4 +171,5 @@ def fused_op(
     0.7616
     """
     module = sys._getframe(1).f_globals.get("__name__", "?")
-    return _declare(Op(kernel, name, rules, via, leaves, compose, False, samples, cure, module, beside, branch))
+    declared = Op(kernel, name, rules, via, leaves, compose, False, samples, cure, module, beside, branch)
+    return _declare(declared, check=check)

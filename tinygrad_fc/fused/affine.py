@@ -12,7 +12,7 @@ from ..kernels import kernels
 from ..kernels.numpy_ import ones
 from ..ops.linalg import dense, product
 from ..ops.samples import Samples
-from .activation import relu, relu_rule
+from .activation import floating, relu, relu_rule
 
 CURE = "affine computes x @ w + b with x (N, d1, ..., dk), w (d1 * ... * dk, M) and b (M,)."
 
@@ -46,7 +46,7 @@ def _affine(x: Any, w: Any, b: Any) -> Any:
 
 
 def _affine_relu(x: Any, w: Any, b: Any) -> Any:
-    out = _product(x, w, b)
+    out = floating(_product(x, w, b))
     kernels(out).bias_relu(out, b)
     return out
 
@@ -118,5 +118,5 @@ ValueError
 """
 affine_relu.__doc__ = """Return ``relu(affine(x, w, b))`` without keeping what lies between; see `affine`.
 
-The gradient of relu at 0 is 0, as in the course CS231n.
+The gradient of relu at 0 is 0, as in the course CS231n. Of whole numbers alone the result is float64, as relu's is.
 """

@@ -12,9 +12,7 @@ from ..kernels import kernels
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def check_labels(
-    name: str, x: Any, y: Any, reduction: str = "mean", argument: str = "y"
-) -> tuple[np.ndarray, np.ndarray]:
+def check_labels(name: str, x: Any, y: Any, reduction: str = "mean") -> tuple[np.ndarray, np.ndarray]:
     """Return scores and labels as arrays, or raise what is wrong with them.
 
     Parameters
@@ -27,8 +25,6 @@ def check_labels(
         Labels, in 0..C-1.
     reduction : str
         With "mean" the batch must not be empty.
-    argument : str
-        The labels' argument, for messages.
 
     Raises
     ------
@@ -37,20 +33,82 @@ def check_labels(
     TypeError
         If the labels are no integers.
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = _aligned(name, x, y, reduction, "y")
+    if x.size and kernels(x).outside(y, x.shape[1]):
+        raise _out_of_range(name, "y", y, x.shape[1], np.arange(len(y)))
+    return x, y.astype(np.intp, copy=False)
+
+
+def check_kept_labels(
+    name: str, x: Any, y: Any, reduction: str, argument: str, ignore_index: int
+) -> tuple[np.ndarray, np.ndarray, Any]:
+    """As `check_labels`, where labels may be `ignore_index`; return also the rows of the others, or None for all.
+
+    The labels' `argument` is named in messages. With the reduction "mean" one label must be kept.
+    """
+    x, y = _aligned(name, x, y, reduction, argument)
+    rows = None
+    if x.size and ((outside := kernels(x).outside(y, x.shape[1])) or 0 <= ignore_index < x.shape[1]):
+        rows = kept_rows(y, ignore_index)
+        rest = np.arange(len(y)) if rows is None else rows
+        if outside and rest.size and kernels(x).outside(y[rest], x.shape[1]):
+            raise _out_of_range(name, argument, y, x.shape[1], rest)
+        if not rest.size and reduction == "mean":
+            raise ValueError(
+                f"{name}: {argument} (the labels) is {ignore_index}, the ignore_index, for every row of x: the mean "
+                f"over no label is not defined. The sum is: reduction='sum'."
+            )
+    return x, y.astype(np.intp, copy=False), rows
+
+
+def kept_rows(y: np.ndarray, ignore_index: int) -> Any:
+    """Return the rows whose label is not to be ignored, or None where all are kept."""
+    if ignore_index < 0 and len(y) and y[y.argmin()] >= 0:
+        return None  # the usual case, in half the time
+    ignored = y == ignore_index
+    return np.flatnonzero(~ignored) if np.count_nonzero(ignored) else None
+
+
+def spread(losses: Any, rows: Any, count: int) -> Any:
+    """Return what belongs to some rows among `count` of them, with 0 for the others."""
+    out = np.zeros((count, *losses.shape[1:]), losses.dtype)
+    out[rows] = losses
+    return out
+
+
+def _out_of_range(name: str, argument: str, y: np.ndarray, classes: int, rows: np.ndarray) -> ValueError:
+    """Return the error for labels of which one, in the given rows, is out of range."""
+    among = y[rows]
+    worst = low if (low := among.min()) < 0 else among.max()
+    return ValueError(
+        f"{name}: {argument} (the labels) has {worst} at row {rows[np.argmax(among == worst)]}, expected 0 to "
+        f"{classes - 1} for the {classes} columns of x."
+    )
+
+
+def _aligned(name: str, x: Any, y: Any, reduction: str, argument: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores (N, C) and integers (N,) as arrays, or raise what is wrong; what y holds is not looked at."""
+    x = np.asarray(x)
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"{name}: {argument} (the labels): no rectangular array of integers: {error}") from None
     if x.ndim != 2:
         raise ValueError(f"{name}: x (the scores) has shape {x.shape}, expected (N, C): one row an example.")
     if y.shape != x.shape[:1]:
-        cure = f" Flatten it: {argument}.ravel()." if y.size == x.shape[0] else ""
+        cure = f" Flatten it: np.ravel({argument})." if y.size == x.shape[0] else ""
         if y.shape == x.shape:
-            cure = f" One-hot labels become integers with {argument}.argmax(axis=1)."
+            cure = f" One-hot labels become integers with np.argmax({argument}, axis=1)."
         raise ValueError(
             f"{name}: {argument} (the labels) has shape {y.shape}, expected ({x.shape[0]},): one label a row of x."
             f"{cure}"
         )
     if y.dtype.kind not in "iu":
+        names = y.dtype.kind in "UST" or y.dtype.kind == "O" and all(isinstance(label, str) for label in y)
+        cure = f" Names become integers with np.unique({argument}, return_inverse=True)[1]." if names else ""
+        whole = f": np.asarray({argument}, dtype=int)" if y.dtype.kind in "bf" else ""
         raise TypeError(
-            f"{name}: {argument} (the labels) has dtype {y.dtype}, expected integers: {argument}.astype(np.int64)."
+            f"{name}: {argument} (the labels) has dtype {y.dtype}, expected integers{whole}.{cure}"
         )
     if x.dtype.kind != "f":
         x = reals(name, "x", x)
@@ -58,15 +116,7 @@ def check_labels(
         _check_count(name, x, reduction)
         if len(x):
             raise ValueError(f"{name}: x (the scores) has shape {x.shape}, expected one class (a column) at least.")
-        return x, y.astype(np.intp, copy=False)
-    if kernels(x).outside(y, x.shape[1]):
-        low, high = y.min(), y.max()
-        worst = low if low < 0 else high
-        raise ValueError(
-            f"{name}: {argument} (the labels) has {worst} at row {int(np.argmax(y == worst))}, expected 0 to "
-            f"{x.shape[1] - 1} for the {x.shape[1]} columns of x."
-        )
-    return x, y.astype(np.intp, copy=False)
+    return x, y
 
 
 def samples(generator: np.random.Generator) -> list[Any]:
@@ -99,6 +149,41 @@ def fraction(name: str, value: Any) -> float:
     if (value := finite(name, value)) > 1.0:
         raise ValueError(f"{name}: given {value}, expected a number in [0, 1].")
     return value
+
+
+def whole(name: str, value: Any) -> int:
+    """Return `value` as an int, or raise TypeError naming the argument."""
+    if type(value) is int:
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: given {value!r}, expected an integer.")
+    return int(value)
+
+
+# ---- half precision, in which a sum of a thousand squares is infinite: sums, and what is made of them, are in float32
+
+
+def widened(value: Any) -> Any:
+    """Return an array or a tensor of half precision in float32, and anything else as it is."""
+    return value.astype(np.float32) if getattr(value, "dtype", None) == np.float16 else value
+
+
+def halved(value: Any, dtype: Any = np.float16) -> Any:
+    """Return an array or a tensor in half precision (or `dtype`); what sinks below its smallest number is 0."""
+    with np.errstate(under="ignore"):
+        return value.astype(dtype)
+
+
+def summed(values: Any) -> Any:
+    """Return the sum of an array or a tensor; of half precision in float32."""
+    return np.add.reduce(values, axis=None, dtype=np.float32 if values.dtype.char == "e" else None)
+
+
+def over_batch(g: Any) -> Any:
+    """Return the sum of a gradient over its first axis, in its own precision."""
+    if g.dtype.char == "e":
+        return halved(np.add.reduce(g, axis=0, dtype=np.float32))
+    return np.add.reduce(g, axis=0)
 
 
 # ---- losses
@@ -215,6 +300,8 @@ def reduced(losses: Any, reduction: str, count: Any) -> Any:
     """Return losses, arrays or tensors, as they are, or their sum, or their sum divided by `count`."""
     if reduction == "none":
         return losses
+    if losses.dtype.char == "e":
+        return halved(reduced(widened(losses), reduction, count))
     total = np.add.reduce(losses, axis=None)
     return total if reduction == "sum" else total / count
 

@@ -8,9 +8,35 @@ import numpy as np
 
 from ..engine.op import fused_op
 from ..kernels.numpy_ import ones
-from .arguments import finite
+from .arguments import finite, halved, over_batch, widened
 
 CURE = "batch_norm takes x (N, D), gamma (D,) and beta (D,)."
+
+
+def check_batch(count: int) -> None:
+    """Raise ValueError for a batch that has no spread."""
+    if count < 2:
+        raise ValueError(
+            f"batch_norm: a batch of {count} has no spread to normalize by: give at least 2 examples, or use the "
+            f"running statistics (evaluation mode)."
+        )
+
+
+def check_spread(name: str, x: Any, variance: Any, eps: float, axis: int) -> None:
+    """Raise ValueError where 0 would divide: `eps` is 0, or 0 in this precision, and so is a variance over `axis`."""
+    if eps >= np.finfo(variance.dtype).tiny:
+        return
+    # Of equal values the variance is 0, or what rounding left of it.
+    if not np.zeros((), variance.dtype) + eps and (x == np.take(x, [0], axis=axis)).all(axis=axis).any():
+        what = "a feature is constant over the batch" if axis == 0 else "all features of an example are equal"
+        raise ValueError(f"{name}: {what} and eps is {eps:g}, so 0 would divide: eps=1e-5.")
+    zero = (variance + eps == 0).ravel()
+    if zero.any():
+        where = f"{'feature' if axis == 0 else 'example'} {int(np.argmax(zero))}"
+        raise ValueError(
+            f"{name}: the variance of {where} underflows to 0 in {variance.dtype} and eps is {eps:g}, so 0 would "
+            f"divide: eps=1e-5, or scale the values up."
+        )
 
 
 def _mean(x: Any) -> Any:
@@ -22,6 +48,8 @@ def check_features(x: Any, *vectors: Any) -> Any:
     """Return x as floating point; raise ValueError unless x is (N, D) and the others are (D,)."""
     if x.ndim != 2 or any(np.shape(v) != x.shape[1:] for v in vectors):
         raise ValueError("shapes do not fit")
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"x has dtype {x.dtype}, expected real numbers")
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
@@ -32,16 +60,15 @@ def add(out: Any, beta: Any) -> Any:
 
 def _batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, ...]:
     x, eps = check_features(x, gamma, beta), finite("batch_norm: eps", eps)
-    if len(x) < 2:
-        raise ValueError(
-            f"batch_norm: a batch of {len(x)} has no spread to normalize by: give at least 2 examples, or use the "
-            f"running statistics (evaluation mode)."
-        )
+    check_batch(len(x))
+    if x.dtype.char == "e":
+        dtype = np.result_type(x, gamma, beta)
+        out, normal, *statistics = _batch_norm(widened(x), gamma, beta, eps)
+        return halved(out, dtype), halved(normal, dtype), *statistics
     mean = _mean(x)
     normal = x - mean
     variance = _mean(normal * normal)
-    if (variance + eps == 0).any():
-        raise ValueError("batch_norm: a feature is constant over the batch and eps is 0, so 0 would divide: eps=1e-5.")
+    check_spread("batch_norm", x, variance, eps, axis=0)
     rate = 1.0 / np.sqrt(variance + eps)
     normal *= rate
     out = normal * gamma
@@ -50,12 +77,17 @@ def _batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, 
 
 def _sums(g: Any, normal: Any) -> tuple[Any, Any, Any]:
     """Return g with the sums over the batch that every rule is made of: of g, and of g times the normalized x."""
+    if g.dtype.char == "e":
+        _, total, along = _sums(widened(g), widened(normal))
+        return g, halved(total), halved(along)
     row = ones(len(g), g.dtype)
     return g, row.dot(g), row.dot(g * normal)
 
 
 def _x_rule(sums: Any, gamma: Any, normal: Any, rate: Any) -> Any:
     g, total, along = sums
+    if g.dtype.char == "e":
+        return halved(_x_rule((widened(g), widened(total), widened(along)), gamma, widened(normal), rate))
     d = normal * (along / -len(g))
     d += g
     d -= total / len(g)
@@ -64,6 +96,9 @@ def _x_rule(sums: Any, gamma: Any, normal: Any, rate: Any) -> Any:
 
 
 def _compose(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Any:
+    if x.dtype.char == "e":
+        dtype = np.result_type(x.dtype, gamma.dtype, beta.dtype)
+        return halved(_compose(widened(x), gamma, beta, eps), dtype)
     centred = x - np.mean(x, axis=0)
     return centred / np.sqrt(np.mean(centred * centred, axis=0) + eps) * gamma + beta
 
@@ -101,12 +136,15 @@ Returns
 -------
 out : Tensor, shape (N, D)
 mean, variance : ndarray, shape (D,)
-    Of the batch, for running averages. They take no gradient.
+    Of the batch, for running averages; of half precision in float32. They take no gradient.
 
 Raises
 ------
 ValueError
-    If the shapes do not fit, the batch has less than 2 examples, or a variance is 0 and so is `eps`.
+    If the shapes do not fit, the batch has less than 2 examples, or a variance is 0 (of equal values, or by underflow)
+    and so is `eps`.
+TypeError
+    If `x` is complex or holds objects.
 """
 
 
@@ -123,8 +161,9 @@ def _inference(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, eps: flo
     mean, variance = np.asarray(mean, dtype), np.asarray(variance, dtype)
     if (variance + eps <= 0).any():
         raise ValueError("batch_norm_inference: variance + eps must be above 0: give a variance of at least 0.")
-    scale = _rate(gamma, variance, eps, dtype)
-    return x * scale + (beta - mean * scale)
+    out = x - mean  # first, as where the mean is far larger than the spread, x * scale and mean * scale lose all digits
+    out *= _rate(gamma, variance, eps, dtype)
+    return add(out, beta)
 
 
 def _inference_compose(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, eps: float = 1e-5) -> Any:
@@ -133,14 +172,14 @@ def _inference_compose(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, 
 
 
 def _gamma_rule(g: Any, x: Any, mean: Any, variance: Any, eps: float) -> Any:
-    return np.add.reduce(g * (x - np.asarray(mean, g.dtype)), axis=0) * _rate(1.0, variance, eps, g.dtype)
+    return over_batch(g * (x - np.asarray(mean, g.dtype))) * _rate(1.0, variance, eps, g.dtype)
 
 
 batch_norm_inference = fused_op(
     _inference, name="batch_norm_inference",
     x=lambda g, gamma, variance, eps: g * _rate(gamma, variance, eps, g.dtype),
     gamma=_gamma_rule,
-    beta=lambda g: np.add.reduce(g, axis=0),
+    beta=over_batch,
     compose=_inference_compose, cure=CURE,
     samples=lambda generator: [
         (*args, generator.normal(size=args[1].shape), generator.uniform(0.5, 2.0, args[1].shape), 1e-3)
@@ -150,7 +189,7 @@ batch_norm_inference = fused_op(
 batch_norm_inference.__doc__ = """Normalize each feature by given statistics.
 
 ``(x - mean) / sqrt(variance + eps) * gamma + beta``: Ioffe and Szegedy, Batch Normalization (2015), algorithm 2,
-line 11.
+line 11. The variance there is the mean of the batches' times N / (N - 1) (line 10); here it is what is given.
 
 Parameters
 ----------

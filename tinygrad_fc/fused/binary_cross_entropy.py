@@ -9,7 +9,7 @@ import numpy as np
 from ..engine.op import fused_op
 from ..engine.tensor import Tensor
 from ..ops.elementwise import sigmoid
-from .arguments import check_pair, check_targets, check_weights, divisor, matched, reduced
+from .arguments import check_pair, check_targets, check_weights, divisor, matched, reduced, summed
 
 NAME = "binary_cross_entropy_with_logits"
 
@@ -49,12 +49,11 @@ def _binary_cross_entropy(
             soft *= np.multiply(target, pos_weight, out=part)
             out *= np.subtract(1.0, target, out=part)
             out += soft
-        total = np.add.reduce(out, axis=None)
-        if not np.isfinite(total):
+        if not np.isfinite(summed(out)):
             far = np.isinf(x)
             out[far] = np.where(_against(x, target, pos_weight) == 0, 0.0, np.inf)[far]
             if weight is not None:
-                out[np.broadcast_to(weight == 0, out.shape)] = 0
+                out[np.isinf(out) & (weight == 0)] = 0
         if weight is not None:
             out *= weight
     return reduced(out, reduction, out.size)
@@ -64,6 +63,12 @@ def _against(x: Any, target: Any, pos_weight: Any) -> Any:
     """Return the weight of the answer that speaks against the sign of x."""
     yes = target if pos_weight is None else target * np.asarray(pos_weight, target.dtype)
     return np.where(x > 0, 1.0 - target, yes)
+
+
+def _out_of_play(x: Any, target: Any, weight: Any, pos_weight: Any) -> Any:
+    """Return where a logit is infinite, and its target agrees with it or its weight is 0: there the loss is 0."""
+    none = np.equal(_against(x, target, pos_weight), 0)
+    return np.isinf(x) & (none if weight is None else none | np.equal(weight, 0))
 
 
 def _logistic(x: Any) -> Any:
@@ -95,7 +100,7 @@ def _x_rule(g: Any, x: Any, target: Any, weight: Any, pos_weight: Any, reduction
 def _target_rule(g: Any, x: Any, target: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
     x, target = matched(x, target)
     g = _scale(g, x, weight, reduction)
-    out = np.isinf(x) & np.equal(_against(x, target, pos_weight), 0)
+    out = _out_of_play(x, target, weight, pos_weight)
     x = np.where(out, 0.0, x)
     if pos_weight is None:
         return -x * g
@@ -107,13 +112,12 @@ def _compose(x: Any, target: Any, weight: Any = None, pos_weight: Any = None, re
     x, target = matched(x, target)
     dtype = np.result_type(x.dtype, target.dtype)
     yes = target if pos_weight is None else target * np.asarray(pos_weight, dtype)
-    out = np.isinf(x) & np.equal(_against(x, target, pos_weight), 0)
+    out = _out_of_play(x, target, weight, pos_weight)
     x = np.where(out, 0.0, x)
     losses = yes * np.logaddexp(0.0, -x) + (1.0 - target) * np.logaddexp(0.0, x)
     losses = np.where(out, 0.0, losses)
     if weight is not None:
-        weight = np.broadcast_to(np.asarray(weight, dtype), losses.shape)
-        losses = np.where(weight == 0, 0.0, losses) * weight
+        losses = losses * np.asarray(weight, dtype)
     return reduced(losses, reduction, losses.size)
 
 
@@ -137,8 +141,8 @@ binary_cross_entropy_with_logits.__doc__ = """Return the cross-entropy of the si
 
 ``-weight * (pos_weight * target * log sigmoid(x) + (1 - target) * log(1 - sigmoid(x)))``: Bishop, Pattern Recognition
 and Machine Learning (2006), equation 4.90, whose slope in x is ``sigmoid(x) - target`` (4.91). Nothing overflows or
-loses its digits, however large the logits. A logit of inf or -inf that its target agrees with adds 0, and takes no
-gradient; the loss of any other is infinite.
+loses its digits, however large the logits. A logit of inf or -inf that its target agrees with, or whose weight is 0,
+adds 0, and takes no gradient; the loss of any other is infinite. A NaN shows, whatever its weight.
 
 Parameters
 ----------

@@ -10,15 +10,22 @@ import numpy as np
 from ..engine.op import fused_op
 from ..kernels import kernels
 from ..kernels.numpy_ import ones
+from ..ops.indexing import scatter
 from .arguments import (
     check_class_weights,
+    check_kept_labels,
     check_labels,
     check_reduction,
     check_targets,
     fraction,
+    halved,
+    kept_rows,
     reals,
     reduced,
     row_rule,
+    spread,
+    whole,
+    widened,
 )
 
 # Each example's loss is minus the sum over the classes of share * log softmax(x), where the share of a class is
@@ -26,9 +33,15 @@ from .arguments import (
 # that of the label. So with S the sum of the shares the slope in x is S * softmax(x) - share.
 
 
-def check_cross_entropy(x: Any, target: Any, weight: Any, label_smoothing: Any, reduction: str) -> tuple[Any, ...]:
-    """Return x, target, weight and label_smoothing as the kernel takes them, or raise what is wrong."""
-    name = "cross_entropy"
+def check_cross_entropy(
+    x: Any, target: Any, weight: Any, label_smoothing: Any, reduction: str, ignore_index: Any = -100
+) -> tuple[Any, ...]:
+    """Return x, target, weight, label_smoothing and the rows to keep (None: all) as the kernel takes them.
+
+    Raises what is wrong with them.
+    """
+    name, rows = "cross_entropy", None
+    ignore_index = whole("cross_entropy: ignore_index", ignore_index)
     check_reduction(name, reduction)
     label_smoothing = fraction("cross_entropy: label_smoothing", label_smoothing)
     x, target = np.asarray(x), np.asarray(target)
@@ -45,16 +58,32 @@ def check_cross_entropy(x: Any, target: Any, weight: Any, label_smoothing: Any, 
         x, target = x.astype(dtype, copy=False), target.astype(dtype, copy=False)
         check_targets(name, target, "probabilities, from 0 to 1 (or labels: integers)")
     else:
-        x, target = check_labels(name, x, target, reduction, "target")
-    weight = check_class_weights(name, weight, x, target if reduction == "mean" and target.ndim == 1 else None)
-    return x, target, weight, label_smoothing
+        x, target, rows = check_kept_labels(name, x, target, reduction, "target", ignore_index)
+    averaged = None
+    if reduction == "mean" and target.ndim == 1:
+        averaged = target if rows is None else target[rows]
+    return x, target, check_class_weights(name, weight, x, averaged), label_smoothing, rows
 
 
 def _cross_entropy(
-    x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean"
-) -> tuple[Any, Any]:
+    x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean",
+    ignore_index: int = -100,
+) -> tuple[Any, Any]:  # fmt: skip
     """Return the loss and its slope, which holds one row for each example of the loss."""
-    x, target, weight, label_smoothing = check_cross_entropy(x, target, weight, label_smoothing, reduction)
+    x, target, weight, label_smoothing, rows = check_cross_entropy(
+        x, target, weight, label_smoothing, reduction, ignore_index
+    )
+    if rows is not None:
+        loss, slope = _cross_entropy(x[rows], target[rows], weight, label_smoothing, reduction)
+        return loss if loss.ndim == 0 else spread(loss, rows, len(x)), spread(slope, rows, len(x))
+    if x.dtype.char == "e":
+        loss, slope = _loss(widened(x), widened(target), widened(weight), label_smoothing, reduction)
+        return halved(loss), halved(slope)
+    return _loss(x, target, weight, label_smoothing, reduction)
+
+
+def _loss(x: Any, target: Any, weight: Any, label_smoothing: float, reduction: str) -> tuple[Any, Any]:
+    """As the kernel, of what was checked, in float32 or wider."""
     if weight is None and not label_smoothing and reduction == "mean" and target.ndim == 1:
         return kernels(x).softmax_loss(x, target)
     if not x.size:
@@ -76,7 +105,7 @@ def _against_labels(x: Any, y: Any, weight: Any, smoothing: float, reduction: st
         own *= picked
         divisor = np.add.reduce(picked)
     right = x[rows, y]
-    right[own == 0] = 0  # 0 * -inf is 0 here
+    right[own == 0] = 0  # 0 * -inf is 0 here; a NaN makes the whole row's sum NaN, and shows in it
     dots, total = own * right, own
     if smoothing:
         rest = np.full(classes, smoothing / classes, x.dtype)
@@ -126,7 +155,8 @@ def _dots(x: Any, share: Any) -> Any:
 
 def _target_rule(g: Any, x: Any, target: Any, weight: Any, label_smoothing: float, reduction: str) -> Any:
     """Return minus the weighted logarithms of the softmax; x is looked at again, so that the usual call keeps less."""
-    x = np.asarray(x, np.result_type(x, target))
+    dtype = np.result_type(x, target)
+    g, x, target = widened(g), widened(np.asarray(x, dtype)), widened(target)
     with np.errstate(under="ignore"):
         logs = x - np.maximum.reduce(x, axis=1, keepdims=True, initial=-math.inf)
         logs -= np.log(np.add.reduce(np.exp(logs), axis=1, keepdims=True))
@@ -135,26 +165,41 @@ def _target_rule(g: Any, x: Any, target: Any, weight: Any, label_smoothing: floa
         logs *= np.asarray(weight, logs.dtype)
     g = (g if g.ndim == 0 else g[:, None]) * (label_smoothing - 1.0)
     logs *= g / len(x) if reduction == "mean" else g
-    return logs
+    return logs if dtype.char != "e" else halved(logs)
 
 
-def _compose(x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean") -> Any:
+def _out_of_play(share: Any, logs: Any) -> Any:
+    """Return `logs` with 0 for the -inf of what has no share; a NaN stays, whatever its share."""
+    return np.where(np.equal(logs, -math.inf) & np.equal(share, 0), 0.0, logs)
+
+
+def _compose(
+    x: Any, target: Any, weight: Any = None, label_smoothing: float = 0.0, reduction: str = "mean",
+    ignore_index: int = -100,
+) -> Any:  # fmt: skip
+    target = target if hasattr(target, "dtype") else np.asarray(target)
+    if target.dtype.kind != "f":
+        rows = kept_rows(target, ignore_index)
+        if rows is not None:
+            loss = _compose(x[rows], target[rows], weight, label_smoothing, reduction)
+            return scatter(loss, rows, (len(x),)) if reduction == "none" else loss
+    if x.dtype.char == "e":
+        loss = _compose(widened(x), widened(target), weight, label_smoothing, reduction)
+        return loss if target.dtype.char in "fdg" else halved(loss)
     count, classes = x.shape
     top = np.max(x.detach() if hasattr(x, "detach") else x, axis=1, keepdims=True, initial=-math.inf)
     logs = x - top - np.log(np.sum(np.exp(x - top), axis=1, keepdims=True))
-    target = target if hasattr(target, "dtype") else np.asarray(target)
     weights = np.asarray(1.0 if weight is None else weight, logs.dtype)
     if target.dtype.kind == "f":
         share = (target * (1.0 - label_smoothing) + label_smoothing / classes) * weights
-        logs = np.where(np.equal(logs, -math.inf) & (share == 0), 0.0, logs)
-        return reduced(-np.sum(share * logs, axis=1), reduction, count)
+        return reduced(-np.sum(share * _out_of_play(share, logs), axis=1), reduction, count)
     rows, weights = np.arange(count), np.broadcast_to(weights, (classes,))
     picked = weights[target]
     own = picked * (1.0 - label_smoothing)
-    losses = -own * np.where(own == 0, 0.0, logs[rows, target])
+    losses = -own * _out_of_play(own, logs[rows, target])
     if label_smoothing:
         rest = weights * (label_smoothing / classes)
-        losses = losses - np.sum(np.where(rest == 0, 0.0, logs) * rest, axis=1)
+        losses = losses - np.sum(_out_of_play(rest, logs) * rest, axis=1)
     return reduced(losses, reduction, count if weight is None else np.add.reduce(picked))
 
 
@@ -167,6 +212,10 @@ def _samples(generator: np.random.Generator) -> list[Any]:
         (x, labels, weight, 0.2),
         ((x, labels), {"label_smoothing": 0.3, "reduction": "sum"}),
         (x, labels, weight, 0.1, "none"),
+        (x, [0, -100, 1, 2], weight),
+        ((x, [-1, 0, 2, -1]), {"ignore_index": -1, "reduction": "none"}),
+        ((x, labels), {"ignore_index": 2, "label_smoothing": 0.3}),
+        ((x, [-100] * 4), {"reduction": "sum"}),
         ((x, labels, [0.5, 0.0, 1.0]), {"reduction": "sum"}),
         (positive, target),
         (positive, target, weight, 0.2),
@@ -199,13 +248,17 @@ Parameters
 x : Tensor or array, shape (N, C)
     Logits.
 target : array of integers, shape (N,), or Tensor or array of floats, shape (N, C)
-    Labels, in 0..C-1, which take no gradient; or probabilities, which do. Whether their rows sum to 1 is not checked.
+    Labels, in 0..C-1 or `ignore_index`, which take no gradient; or probabilities, which do. Whether their rows sum to 1
+    is not checked.
 weight : array, shape (C,), optional
     A weight of at least 0 for each class. It takes no gradient.
 label_smoothing : float
     In [0, 1].
 reduction : {"mean", "sum", "none"}
     The mean divides by the sum of the weights of the labels; with probabilities by N.
+ignore_index : int
+    A label whose examples are left out: their loss and their gradient are 0, whatever the logits, and the mean does not
+    count them. Probabilities have none.
 
 Returns
 -------
@@ -216,9 +269,9 @@ Raises
 ------
 ValueError
     If the shapes do not fit; a label, a probability, a weight, the smoothing or the reduction is out of range; or the
-    mean is not defined, over an empty batch or one whose labels all have the weight 0.
+    mean is not defined, over an empty batch or one whose labels are all ignored or all have the weight 0.
 TypeError
-    If labels are no integers, or x or weight are no real numbers.
+    If labels or `ignore_index` are no integers, or x or weight are no real numbers.
 
 See Also
 --------

@@ -9,19 +9,28 @@ import numpy as np
 from ..engine.op import fused_op
 from ..kernels import LARGE
 from ..ops.samples import calls, several
-from .arguments import finite
+from .arguments import finite, halved, widened
 
 
 def _l2_penalty(w: Any, reg: float) -> Any:
+    reg = finite("l2_penalty: reg", reg)
+    if w.dtype.char == "e":
+        return halved(_l2_penalty(widened(w), reg))
     flat = np.ravel(w)
     # A sum in pairs rounds least, and as the course's does; for a large weight its product with itself is quicker.
     square = flat @ flat if flat.size >= LARGE else np.add.reduce(flat * flat)
-    return 0.5 * finite("l2_penalty: reg", reg) * square
+    return 0.5 * reg * square
+
+
+def _compose(w: Any, reg: float) -> Any:
+    if w.dtype.char == "e":
+        return halved(_compose(widened(w), reg))
+    return np.sum(w * w) * (0.5 * float(reg))
 
 
 l2_penalty = fused_op(
     _l2_penalty, name="l2_penalty", w=lambda g, w, reg: g * (float(reg) * w),
-    compose=lambda w, reg: np.sum(w * w) * (0.5 * float(reg)), samples=several(calls((3, 4), 0.7), calls((5,), 0.0)),
+    compose=_compose, samples=several(calls((3, 4), 0.7), calls((5,), 0.0)),
 )  # fmt: skip
 l2_penalty.__doc__ = """Return ``0.5 * reg * sum(w ** 2)``, the regularization term as the course CS231n counts it.
 

@@ -2,55 +2,75 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from ..engine.op import fused_op
 from ..engine.tensor import Tensor
+from ..kernels.numpy_ import starts
 from ..ops.indexing import scatter
 from .arguments import (
     check_class_weights,
-    check_labels,
+    check_kept_labels,
     check_pair,
     check_reduction,
     check_targets,
     divisor,
+    kept_rows,
     matched,
     reduced,
+    spread,
+    summed,
+    whole,
 )  # fmt: skip
 
 # ---- nll_loss
 
 
-def check_nll_loss(x: Any, y: Any, weight: Any, reduction: str) -> tuple[Any, Any, Any]:
-    """Return log-probabilities, labels and class weights as the kernel takes them, or raise what is wrong."""
+def check_nll_loss(x: Any, y: Any, weight: Any, reduction: str, ignore_index: Any = -100) -> tuple[Any, ...]:
+    """Return log-probabilities, rows (None: all), their labels, and class weights as the kernel takes them.
+
+    Raises what is wrong with them.
+    """
     check_reduction("nll_loss", reduction)
-    x, y = check_labels("nll_loss", x, y, reduction)
+    ignore_index = whole("nll_loss: ignore_index", ignore_index)
+    x, y, rows = check_kept_labels("nll_loss", x, y, reduction, "y", ignore_index)
+    y = y if rows is None else y[rows]
     weight = check_class_weights("nll_loss", weight, x, y if reduction == "mean" else None)
-    return x, y, weight
+    return x, rows, y, weight
 
 
-def _nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:
-    x, y, weight = check_nll_loss(x, y, weight, reduction)
-    losses, count = x[np.arange(len(y)), y], len(y)
+def _nll_loss(x: Any, y: Any, weight: Any = None, reduction: str = "mean", ignore_index: int = -100) -> Any:
+    x, rows, y, weight = check_nll_loss(x, y, weight, reduction, ignore_index)
+    losses, count = x[starts(len(y), 1) if rows is None else rows, y], len(y)
     if weight is None:
         np.negative(losses, out=losses)
     else:
         weight = weight[y]
-        count = np.add.reduce(weight)
-        losses[weight == 0] = 0  # 0 * -inf is 0 here
+        count = summed(weight)
+        losses[(weight == 0) & np.isinf(losses)] = 0  # 0 * -inf is 0 here, and 0 * NaN is NaN
         losses *= -weight
+    if rows is not None and reduction == "none":
+        return spread(losses, rows, len(x))
     return reduced(losses, reduction, count)
 
 
-def _nll_rule(g: Any, y: Any, weight: Any, reduction: str, x_shape: tuple[int, ...]) -> Any:
+def _nll_rule(
+    g: Any, y: Any, weight: Any, reduction: str, ignore_index: int, x_shape: tuple[int, ...]
+) -> Any:  # fmt: skip
     y = np.asarray(y)
-    share = -1.0 if weight is None else -np.asarray(weight, g.dtype)[y]
+    rows = kept_rows(y, ignore_index)
+    if rows is None:
+        rows = starts(len(y), 1)
+    else:
+        y, g = y[rows], g[rows] if reduction == "none" else g
+    share: Any = -1.0
+    if weight is not None:
+        share = -np.asarray(weight, g.dtype)[y]
     if reduction == "mean":
-        share = share / len(y) if weight is None else share / -np.add.reduce(share)
-    share, key = g * share, (np.arange(len(y)), y)
+        share = share / len(y) if weight is None else share * (-1.0 / float(summed(share)))
+    share, key = g * share, (rows, y)
     if isinstance(share, Tensor):
         return scatter(np.broadcast_to(share, y.shape), key, x_shape)
     slope = np.zeros(x_shape, g.dtype)
@@ -58,13 +78,18 @@ def _nll_rule(g: Any, y: Any, weight: Any, reduction: str, x_shape: tuple[int, .
     return slope
 
 
-def _nll_compose(x: Any, y: Any, weight: Any = None, reduction: str = "mean") -> Any:
+def _nll_compose(x: Any, y: Any, weight: Any = None, reduction: str = "mean", ignore_index: int = -100) -> Any:
     y = np.asarray(y)
+    rows = kept_rows(y, ignore_index)
+    if rows is not None:
+        loss = _nll_compose(x[rows], y[rows], weight, reduction)
+        return scatter(loss, rows, (len(x),)) if reduction == "none" else loss
     picked = x[np.arange(len(y)), y]
     if weight is None:
         return reduced(-picked, reduction, len(y))
     weight = np.asarray(weight, x.dtype)[y]
-    return reduced(-weight * np.where(weight == 0, 0.0, picked), reduction, np.add.reduce(weight))
+    picked = np.where((weight == 0) & np.isinf(picked), 0.0, picked)
+    return reduced(-weight * picked, reduction, summed(weight))
 
 
 def _nll_samples(generator: np.random.Generator) -> list[Any]:
@@ -72,7 +97,8 @@ def _nll_samples(generator: np.random.Generator) -> list[Any]:
     return [
         (x, y), (x, y, weight), (x, y, weight, "sum"), (x, y, weight, "none"), ((x, y), {"reduction": "none"}),
         (generator.normal(size=(1, 2)), np.array([1])), ((x[:0], y[:0]), {"reduction": "none"}),
-        (x[:0], y[:0], weight, "sum"),
+        (x[:0], y[:0], weight, "sum"), (x, [0, -100, 1, 2], weight), (x, [-1, 1, -1, 2], None, "none", -1),
+        ((x, y), {"ignore_index": 2}), ((x, [-100] * 4), {"reduction": "sum"}),
     ]  # fmt: skip
 
 
@@ -86,11 +112,13 @@ Parameters
 x : Tensor or array, shape (N, C)
     Logarithms of probabilities.
 y : array of integers, shape (N,)
-    Labels, in 0..C-1. They take no gradient.
+    Labels, in 0..C-1 or `ignore_index`. They take no gradient.
 weight : array, shape (C,), optional
     A weight of at least 0 for each class. It takes no gradient.
 reduction : {"mean", "sum", "none"}
     The mean divides by the sum of the weights of the labels.
+ignore_index : int
+    A label whose examples are left out: their loss and their gradient are 0, and the mean does not count them.
 
 Returns
 -------
@@ -100,12 +128,12 @@ Raises
 ------
 ValueError
     If the shapes do not fit; a label, a weight or the reduction is out of range; or the mean is not defined, over an
-    empty batch or one whose labels all have the weight 0.
+    empty batch or one whose labels are all ignored or all have the weight 0.
 TypeError
-    If the labels are no integers.
+    If the labels or `ignore_index` are no integers.
 """
 
-# ---- kl_div. Where the target is 0 the term is 0, also where x is -inf: 0 log 0 = 0.
+# ---- kl_div. Where the target is 0 the term is 0, also where x is infinite: 0 log 0 = 0. A NaN shows.
 
 
 def check_kl_div(x: Any, target: Any, log_target: Any, reduction: str) -> tuple[Any, Any, bool]:
@@ -156,7 +184,7 @@ def _kl_x_rule(g: Any, x: Any, target: Any, log_target: bool, reduction: str) ->
 def _kl_target_rule(g: Any, x: Any, target: Any, log_target: bool, reduction: str) -> Any:
     x, target = matched(x, target)
     g, share = g * (1.0 / divisor(x, reduction)), _share(target, log_target)
-    out = np.equal(share, 0) if log_target else np.equal(share, 0) & np.equal(x, -math.inf)
+    out = np.equal(share, 0) & (~np.isnan(x) if log_target else np.isinf(x))
     logs, x = np.where(out, 0.0 if log_target else 1.0, target), np.where(out, 0.0, x)
     if log_target:
         return share * (logs - x + 1.0) * g
@@ -168,10 +196,11 @@ def _kl_compose(x: Any, target: Any, log_target: bool = False, reduction: str = 
     share = np.exp(target) if log_target else target
     none = np.equal(share, 0)
     if log_target:
-        losses = share * (np.where(none, 0.0, target) - np.where(none, 0.0, x))
+        out = none & ~np.isnan(x)
+        losses = share * (np.where(out, 0.0, target) - np.where(out, 0.0, x))
     else:
         # At 0, where t log t is 0 and falls with an infinite slope, minus the root stands in for it: it does so, too.
-        out = none & np.equal(x, -math.inf)
+        out = none & np.isinf(x)
         root = np.where(none & ~out, target, 1.0)
         entropy = np.where(none, np.where(out, 0.0, -np.sqrt(root)), target * np.log(np.where(none, 1.0, target)))
         losses = entropy - np.where(out, 0.0, target * np.where(out, 0.0, x))
@@ -196,8 +225,8 @@ kl_div = fused_op(
 kl_div.__doc__ = """Return the Kullback-Leibler divergence ``target * (log target - x)`` of log-probabilities x.
 
 Kullback and Leibler, On information and sufficiency (1951), section 2, with PyTorch's order of arguments. Where the
-target is 0 the term is 0, also where x is -inf; there neither takes a gradient. Elsewhere the gradient of a target of
-0 is infinite, as the derivative is.
+target is 0 the term is 0, also where x is infinite; there neither takes a gradient. Elsewhere the gradient of a target
+of 0 is infinite, as the derivative is. A NaN makes its term NaN, whatever the target.
 
 Parameters
 ----------

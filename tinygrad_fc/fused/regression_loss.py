@@ -176,15 +176,16 @@ That of Gauss and Legendre; Bishop, Pattern Recognition and Machine Learning (20
 {_ABOUT.format(more="")}"""
 l1_loss.__doc__ = f"""Return the mean absolute error ``abs(x - target)``, whose gradient is 0 where they are equal.
 
-Bishop, Pattern Recognition and Machine Learning (2006), equation 1.91 with q = 1: the target's median minimizes it.
+At NaN it is NaN. Bishop, Pattern Recognition and Machine Learning (2006), equation 1.91 with q = 1: the target's median
+minimizes it.
 
 {_ABOUT.format(more="")}"""
 huber_loss.__doc__ = f"""Return Huber's loss: half the square of a difference up to `delta`, and a line from there on.
 
 With d = x - target it is ``d ** 2 / 2`` where ``abs(d) <= delta``, and ``delta * (abs(d) - delta / 2)`` elsewhere; the
-pieces meet with one slope, so the gradient is d clipped to [-delta, delta]. Huber, Robust estimation of a location
-parameter (1964).
+pieces meet with one slope, so the gradient is d clipped to [-delta, delta], and there the second derivative is the
+square's, 1. Huber, Robust estimation of a location parameter (1964).
 
 {_ABOUT.format(more='''delta : float
-    Above 0.
+    Above 0, and finite.
 ''')}"""

@@ -37,27 +37,36 @@ def _small_part(z: Any) -> Any:
         return into(out, np.log1p, out)
 
 
+def _times(x: Any, beta: float) -> Any:
+    """Return ``beta * x`` for an exponential of minus its absolute value, which is 0 where the product is infinite."""
+    with np.errstate(over="ignore"):
+        return x * beta
+
+
 def _softplus(x: Any, beta: float = 1.0) -> Any:
     beta = positive("softplus: beta", beta)
-    z = floating(x) * beta if beta != 1.0 else floating(x)
-    out = _small_part(z)
-    out += np.maximum(z, 0.0)
-    if beta != 1.0:
+    x = floating(x)
+    if beta == 1.0:
+        out = _small_part(x)
+    else:
+        out = _small_part(_times(x, beta))
         out /= beta
+    out += np.maximum(x, 0.0)
     return out
 
 
 def _softplus_rule(g: Any, out: Any, beta: float) -> Any:
     # sigmoid(beta * x) = 1 - exp(-beta * out), and expm1 has all its digits where x is far below 0.
-    d = out * -float(beta)
+    d = out * -1.0 if beta == 1.0 else _times(out, -float(beta))
     d = into(d, np.expm1, d)
     d *= g
     return into(d, np.negative, d)
 
 
 def _softplus_compose(x: Any, beta: float = 1.0) -> Any:
-    z = floating(x) * float(beta)
-    return (np.log1p(np.exp(_away(z))) + np.where(z >= 0, z, 0.0)) / float(beta)
+    x = floating(x)
+    z = _times(x, float(beta))
+    return np.log1p(np.exp(_away(z))) / float(beta) + np.where(z >= 0, x, 0.0)
 
 
 softplus = fused_op(
@@ -161,8 +170,9 @@ Tensor
 # ---- gelu
 
 _CUBIC, _ROOT = 0.044715, math.sqrt(2.0 / math.pi)
-# Beyond 10, tanh is 1 to the last digit; no square larger than this one's can overflow in what follows.
-_FAR = 100.0
+# Beyond 10, tanh is 1 to the last digit; no cube of what lies within, and no square, can overflow in what follows.
+_SATURATED = 10.0
+_FAR = _SATURATED**2
 
 
 def _normal_share(x: Any) -> Any:
@@ -179,16 +189,16 @@ def _normal_share(x: Any) -> Any:
 
 
 def _near_square(x: Any) -> Any:
-    with np.errstate(over="ignore"):
-        d = x * x
+    d = x * x
     return into(d, np.minimum, d, _FAR)
 
 
 def _tanh_share(x: Any) -> Any:
-    d = _near_square(x)
-    d *= _CUBIC * _ROOT
-    d += _ROOT
-    d *= x
+    with np.errstate(over="ignore"):
+        d = _near_square(x)
+        d *= _CUBIC * _ROOT
+        d += _ROOT
+        d *= x
     d = into(d, np.tanh, d)
     d += 1.0
     d *= 0.5
@@ -214,7 +224,8 @@ def _gelu(x: Any, approximate: str = "none") -> tuple[Any, Any]:
 
 def _gelu_rule(g: Any, x: Any, share: Any, approximate: str) -> Any:
     if approximate == "tanh":  # with share = (1 + tanh z) / 2, dshare/dx = 2 share (1 - share) dz/dx
-        d = _near_square(x)
+        with np.errstate(over="ignore"):
+            d = _near_square(x)
         d *= 6.0 * _CUBIC * _ROOT
         d += 2.0 * _ROOT
         d *= share
@@ -235,7 +246,10 @@ def _gelu_compose(x: Any, approximate: str = "none") -> Any:
     _check_approximate(approximate)
     x = floating(x)
     if approximate == "tanh":
-        return x * 0.5 * (np.tanh((x + x * x * x * _CUBIC) * _ROOT) + 1.0)
+        near = np.clip(x, -_SATURATED, _SATURATED)
+        with np.errstate(over="ignore"):
+            z = x * (near * near * (_CUBIC * _ROOT) + _ROOT)
+        return x * 0.5 * (np.tanh(z) + 1.0)
     from ..ops.special import erfc  # it needs SciPy
 
     share = erfc(x * -math.sqrt(0.5))

@@ -8,16 +8,21 @@ import numpy as np
 
 from ..engine.op import fused_op
 from ..kernels import kernels
-from .arguments import check_labels, samples
+from .arguments import check_labels, halved, samples, widened
 
 
 def _softmax_loss(x: Any, y: Any) -> tuple[Any, Any]:
     """Return the loss and its slope dloss/dx = (softmax(x) - onehot(y)) / N."""
     x, y = check_labels("softmax_loss", x, y)
+    if x.dtype.char == "e":
+        loss, slope = kernels(x).softmax_loss(widened(x), y)
+        return halved(loss), halved(slope)
     return kernels(x).softmax_loss(x, y)
 
 
 def _compose(x: Any, y: Any) -> Any:
+    if x.dtype.char == "e":
+        return halved(_compose(widened(x), y))
     shifted = x - np.max(x.detach() if hasattr(x, "detach") else x, axis=1, keepdims=True)
     right = shifted[np.arange(len(y)), y]
     return np.mean(np.log(np.sum(np.exp(shifted), axis=1)) - right)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..engine.op import fused_op
+from ..engine.tensor import Tensor
 from ..kernels.numpy_ import starts
-from .arguments import check_labels, check_reduction, finite, reduced, row_rule, samples
+from .arguments import check_labels, check_reduction, finite, halved, reduced, row_rule, samples, widened
 
 
 def check_svm_loss(x: Any, y: Any, delta: Any, squared: Any, reduction: str) -> tuple[Any, Any, float]:
@@ -25,6 +27,9 @@ def _svm_loss(
 ) -> tuple[Any, Any]:
     """Return the loss and its slope: 1/N where a wrong class violates the margin, less their sum at the right one."""
     x, y, delta = check_svm_loss(x, y, delta, squared, reduction)
+    if x.dtype.char == "e":
+        loss, slope = _svm_loss(widened(x), y, delta, squared, reduction)
+        return halved(loss), halved(slope)
     count, classes = x.shape
     x = np.ascontiguousarray(x)
     labelled = starts(count, classes) + y  # places in the flat array: half the time of pairs of indices
@@ -39,19 +44,29 @@ def _svm_loss(
         losses, slope = margins, (margins > 0).astype(x.dtype)
     if reduction == "none":
         losses = np.add.reduce(losses, axis=1)
+    loss = reduced(losses, reduction, count)
     slope.reshape(-1)[labelled] -= np.add.reduce(slope, axis=1)
     if reduction == "mean":
         slope /= count
-    return reduced(losses, reduction, count), slope
+    if np.isnan(loss).any() if reduction == "none" else loss != loss:  # a row of a NaN is NaN as a whole
+        slope[np.isnan(loss if reduction == "none" else np.add.reduce(losses, axis=1))] = math.nan
+    return loss, slope
 
 
 def _compose(x: Any, y: Any, delta: float = 1.0, squared: bool = False, reduction: str = "mean") -> Any:
+    if x.dtype.char == "e":
+        return halved(_compose(widened(x), y, delta, squared, reduction))
     rows = np.arange(len(y))
     right = np.zeros(x.shape, dtype=bool)
     right[rows, y] = True
     margins = x - x[rows, y][:, None] + delta
     margins = np.where(right | (margins <= 0), 0.0, margins)  # NaN stays
-    return reduced(np.sum(margins * margins if squared else margins, axis=1), reduction, len(y))
+    losses = np.sum(margins * margins if squared else margins, axis=1)
+    lost = np.isnan(losses.data if isinstance(losses, Tensor) else losses)
+    if lost.any():  # a row of a NaN is NaN as a whole, in each derivative
+        fault = np.where(lost, math.nan, 0.0).astype(x.dtype)
+        losses = losses + np.sum(np.tanh(np.where(lost[:, None], x, 0.0)), axis=1) * fault
+    return reduced(losses, reduction, len(y))
 
 
 def _violations(x: Any, y: Any, delta: float, squared: bool) -> Any:
@@ -80,7 +95,7 @@ svm_loss.__doc__ = """Return the mean multiclass hinge loss ``sum over j != y of
 
 Weston and Watkins, Multi-class support vector machines (1998), as the course CS231n counts it: summed over the wrong
 classes and averaged over the batch. Squared, each term is its square, with a slope that has no jump. The gradient at a
-margin of exactly 0 is 0.
+margin of exactly 0 is 0. A NaN among an example's scores makes its loss NaN, and the gradient of all its scores.
 
 Parameters
 ----------

@@ -15,9 +15,12 @@ from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
 from ..fused import l2_penalty
 from ..fused.arguments import finite
+from ..nn.inputs import real_array, real_tensor
 from ..nn.layers import BatchNorm1d, Dropout
 from ..nn.losses import LOSSES
-from ..nn.module import Module, Parameter
+from ..nn.module import Module
+from ..nn.parameter import Parameter
+from ..nn.state import Moving
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -61,6 +64,13 @@ class Params(MutableMapping[str, np.ndarray]):
         for name, value in checked.items():
             self.tensors[name].write_(value)
 
+    def update(self, other: Any = (), /, **values: npt.ArrayLike) -> None:
+        """Write the values of some parameters, or, when a name, a shape or a dtype does not fit, of none."""
+        given = dict(other, **values)
+        checked = {name: np.array(self._tensor(name)._checked(value)) for name, value in given.items()}
+        for name, value in checked.items():
+            self.tensors[name].write_(value)
+
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"params: {name!r} cannot be deleted: the parameters are the network's.")
 
@@ -84,7 +94,7 @@ class Classifier(Module):
     reg : float
         Strength of the L2 regularization: 0.5 * reg * sum(W ** 2) over the weights is added to the loss.
     dtype : numpy.dtype
-        Of the parameters; inputs are cast to it.
+        Of the parameters. Arrays are cast to it; a tensor is computed with as it is, by NumPy's promotion.
 
     Parameters
     ----------
@@ -105,7 +115,8 @@ class Classifier(Module):
                 tensors[f"{key}{number}"] = parameter
         self._layers = tuple(layers)
         # Whether training and evaluation differ.
-        self._has_modes = any(isinstance(layer, (BatchNorm1d, Dropout)) for layer in layers.values())
+        modules = [module for layer in layers.values() for _, module in layer.named_modules()]
+        self._has_modes = any(isinstance(module, (BatchNorm1d, Dropout)) for module in modules)
         self.criterion = LOSSES[loss](fused=fused)
         self._fused = fused
         self._params = Params(tensors)
@@ -123,18 +134,19 @@ class Classifier(Module):
     def forward(self, x: Any) -> Tensor:
         """Return the scores, shape (N, num_classes), of a batch (N, d1, ..., dk)."""
         if not isinstance(x, Tensor):
-            x = np.asarray(x)
-            if x.dtype is not self.dtype:
-                if x.dtype.kind not in "biuf":
-                    raise TypeError(f"X: given dtype {x.dtype}, expected real numbers.")
-                x = x.astype(self.dtype)
+            if type(x) is not np.ndarray or x.dtype is not self.dtype:
+                x = real_array("X", x, self.dtype)
             x = constant(x, "X")
+        elif x.dtype is not self.dtype:
+            real_tensor("X", x)
         for name in self._layers:
             x = getattr(self, name)(x)
         return x
 
     def loss_tensor(self, X: Any, y: npt.ArrayLike) -> Tensor:
         """Return the loss with its regularization as a scalar tensor, to differentiate, draw or check.
+
+        When it raises, running statistics and the generators of dropout are as they were before.
 
         Parameters
         ----------
@@ -149,6 +161,16 @@ class Classifier(Module):
             If the labels are no integers.
         """
         finite("reg", self.reg)
+        if not self._has_modes or not self.training:
+            return self._loss(X, y)
+        before = Moving(getattr(self, name) for name in self._layers)
+        try:
+            return self._loss(X, y)
+        except BaseException:
+            before.put_back()
+            raise
+
+    def _loss(self, X: Any, y: npt.ArrayLike) -> Tensor:
         loss = self.criterion(self(X), y)
         if self.reg:
             # The last layer's first, the order in which the course's FullyConnectedNet adds them: sums round by order.
@@ -173,15 +195,21 @@ class Classifier(Module):
         scores : ndarray, shape (N, num_classes)
             Without `y`, in evaluation mode.
         loss, grads : float, dict of str to ndarray
-            With `y`, in training mode; the gradients stand under the names of `params`.
+            With `y`, in training mode; the gradients stand under the names of `params`, without those that are frozen.
         """
         with self._mode(training=y is not None):
             if y is None:
                 with no_grad():
                     return self(X).data
-            loss = self.loss_tensor(X, y)
-            found = gradients(loss, list(self.params.tensors.values()))
-            return loss.item(), {name: d.data for name, d in zip(self.params.tensors, found, strict=True)}
+            loss, tensors = self.loss_tensor(X, y), self._params.tensors
+            try:
+                found = gradients(loss, list(tensors.values()))
+            except TypeError:
+                trained = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
+                if len(trained) == len(tensors):
+                    raise
+                tensors, found = trained, gradients(loss, list(trained.values())) if trained else []
+            return loss.item(), {name: d.data for name, d in zip(tensors, found, strict=True)}
 
     @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:

@@ -52,6 +52,16 @@ class FullyConnectedNet(Classifier):
     activation : str
         What stands in the place of relu: a name of ``nn.ACTIVATIONS``.
 
+    Attributes
+    ----------
+    params, reg, dtype, bn_params
+        As `Classifier` has them.
+    fc1, fc2, ... : Linear
+        The layers. With a normalization ``norm1``, ... (`BatchNorm1d` or `LayerNorm`) and ``relu1``, ... (``act1`` for
+        another activation) stand between them, and with dropout ``dropout1``, ....
+    criterion : Module
+        The loss.
+
     Raises
     ------
     ValueError, TypeError

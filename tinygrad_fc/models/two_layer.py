@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..nn import init
+from ..nn.layers import positive_integer
 from .fully_connected import FullyConnectedNet
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class TwoLayerNet(FullyConnectedNet):
         weight_scale: float | None = 1e-3, reg: float = 0.0, *, dtype: npt.DTypeLike = np.float64,
         seed: init.Seed = None, fused: bool = True, loss: str = "softmax", activation: str = "relu",
     ) -> None:  # fmt: skip
+        positive_integer("hidden_dim", hidden_dim)
         super().__init__(
             [hidden_dim], input_dim, num_classes,
             reg=reg, weight_scale=weight_scale, dtype=dtype, seed=seed, fused=fused, loss=loss,

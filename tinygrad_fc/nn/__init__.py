@@ -31,7 +31,8 @@ from .losses import (
     SoftmaxLoss,
     SVMLoss,
 )
-from .module import Module, Parameter
+from .module import Module
+from .parameter import Parameter
 from .summary import Summary
 
 __all__ = [

@@ -23,6 +23,7 @@ from ..fused import (
     softplus,
 )
 from ..ops.elementwise import sigmoid, tanh
+from .inputs import flag, real_array
 from .module import Module
 
 
@@ -35,10 +36,9 @@ class Activation(Module):
     """Base of the activations: a class names its operation and the attributes that hold the operation's arguments."""
 
     _operation: ClassVar[Any]
-    _options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, fused: bool = True) -> None:
-        self.fused = bool(fused)
+        self.fused = flag("fused", fused)
 
     def _set(self, fused: bool, **options: Any) -> None:
         """Take the arguments; what is wrong with them, or missing for them, is said now and not at the first batch."""
@@ -48,21 +48,18 @@ class Activation(Module):
     def _take(self, fused: bool, **options: Any) -> None:
         for key, value in options.items():
             setattr(self, key, value)
-        self.fused = bool(fused)
+        self.fused = flag("fused", fused)
 
     def forward(self, x: Any) -> Tensor:
         """Return the activation of `x`."""
         operation = self._operation
+        if not isinstance(x, Tensor):
+            x = constant(real_array(f"{type(self).__name__}: x", x))
         if not self.fused:
             operation = operation.op.compose
-            x = x if isinstance(x, Tensor) else constant(np.asarray(x))
         if self._options:
             return operation(x, *[getattr(self, key) for key in self._options])
         return operation(x)
-
-    def __repr__(self) -> str:
-        parts = [f"{key}={getattr(self, key)!r}" for key in self._options] + ["fused=False"] * (not self.fused)
-        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 class ReLU(Activation):

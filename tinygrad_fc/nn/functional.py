@@ -6,8 +6,11 @@ formulas, gradients at kinks, and sources.
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -17,6 +20,10 @@ from ..fused import affine, affine_relu, batch_norm_inference, l2_penalty, softm
 from ..fused.arguments import finite, fraction
 from ..ops import elementwise as _elementwise
 from .init import Seed, generator
+from .inputs import flag
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = [
     "affine", "affine_relu", "batch_norm", "batch_norm_inference", "dropout", "l2_penalty", "layer_norm", "relu",
@@ -26,6 +33,8 @@ __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
     "smooth_l1_loss",
 ]  # fmt: skip
+
+P = ParamSpec("P")
 
 
 # ---- activations
@@ -86,14 +95,22 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     return _fused.hardtanh(input, min_val, max_val)
 
 
-def softmax(input: Any, dim: int | tuple[int, ...] | None = -1) -> Tensor:
-    """Return ``exp(input) / sum(exp(input))`` over the axis `dim`: the last one, where PyTorch wants it named."""
-    return _fused.softmax(input, dim)
+def softmax(input: Any, dim: int | tuple[int, ...] | None = -1, *, dtype: npt.DTypeLike | None = None) -> Tensor:
+    """Return ``exp(input) / sum(exp(input))`` over the axis `dim`, computed in `dtype` where one is given.
+
+    Without `dim` it is over the last axis, and with None over all elements; PyTorch wants the axis named, and its None
+    stands for an axis that depends on the shape.
+    """
+    return _fused.softmax(_as(input, dtype), dim)
 
 
-def log_softmax(input: Any, dim: int | tuple[int, ...] | None = -1) -> Tensor:
-    """Return the logarithm of `softmax`."""
-    return _fused.log_softmax(input, dim)
+def log_softmax(input: Any, dim: int | tuple[int, ...] | None = -1, *, dtype: npt.DTypeLike | None = None) -> Tensor:
+    """Return the logarithm of `softmax`, with the same `dim` and `dtype`."""
+    return _fused.log_softmax(_as(input, dtype), dim)
+
+
+def _as(value: Any, dtype: npt.DTypeLike | None) -> Any:
+    return value if dtype is None else _elementwise.astype(value, dtype)
 
 
 def maxout(input: Any, pieces: int) -> Tensor:
@@ -171,7 +188,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, *, seed: Seed = N
     p = fraction("dropout: p", p)
     draw = generator(seed)
     x = _tensor(input)
-    if not training or p == 0:
+    if not flag("dropout: training", training) or p == 0:
         return x
     if p == 1:
         return _fused.dropout(x, np.zeros(x.shape, bool), 1.0)
@@ -201,7 +218,7 @@ def layer_norm(
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes do not fit, or `normalized_shape` has no elements. An empty batch has an empty result.
     """
     x = _tensor(input)
     inner = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
@@ -247,11 +264,11 @@ def batch_norm(
     ------
     ValueError
         If the shapes do not fit, a running statistic is missing or read-only, or the batch has less than 2 examples in
-        training.
+        training. In evaluation mode an empty batch has an empty result.
     TypeError
         If a running statistic is no array of floats.
     """
-    share = fraction("batch_norm: momentum", momentum)
+    share, training = fraction("batch_norm: momentum", momentum), flag("batch_norm: training", training)
     x = _tensor(input)
     if x.ndim != 2:
         raise ValueError(f"batch_norm: input has shape {x.shape}, expected (N, C).")
@@ -283,20 +300,41 @@ def batch_norm(
 # ---- losses: those of `tinygrad_fc` whose arguments PyTorch has in another order
 
 
+def _pytorch_names(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Let the errors of a loss call its arguments `input` and `target`, as its signature does."""
+
+    @functools.wraps(function)
+    def loss(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            if len(error.args) == 1 and isinstance(error.args[0], str):
+                error.args = (re.sub(r"\bx\b", "input", re.sub(r"\by\b", "target", error.args[0])),)
+            raise
+
+    return loss
+
+
+@_pytorch_names
 def cross_entropy(
-    input: Any, target: Any, weight: Any = None, reduction: str = "mean", label_smoothing: float = 0.0
-) -> Tensor:
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", label_smoothing: float = 0.0, *,
+    ignore_index: int = -100,
+) -> Tensor:  # fmt: skip
     """Return `tinygrad_fc.cross_entropy` of logits (N, C) with labels (N,) or probabilities (N, C)."""
-    loss: Tensor = _fused.cross_entropy(input, target, weight, label_smoothing, reduction)
+    loss: Tensor = _fused.cross_entropy(input, target, weight, label_smoothing, reduction, ignore_index)
     return loss
 
 
-def nll_loss(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
+@_pytorch_names
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", *, ignore_index: int = -100
+) -> Tensor:  # fmt: skip
     """Return `tinygrad_fc.nll_loss` of log-probabilities (N, C) with labels (N,)."""
-    loss: Tensor = _fused.nll_loss(input, target, weight, reduction)
+    loss: Tensor = _fused.nll_loss(input, target, weight, reduction, ignore_index)
     return loss
 
 
+@_pytorch_names
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:
@@ -305,24 +343,28 @@ def binary_cross_entropy_with_logits(
     return loss
 
 
+@_pytorch_names
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Return `tinygrad_fc.mse_loss` of predictions with targets of their shape."""
     loss: Tensor = _fused.mse_loss(input, target, reduction)
     return loss
 
 
+@_pytorch_names
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """Return `tinygrad_fc.l1_loss` of predictions with targets of their shape."""
     loss: Tensor = _fused.l1_loss(input, target, reduction)
     return loss
 
 
+@_pytorch_names
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """Return `tinygrad_fc.huber_loss` of predictions with targets of their shape."""
     loss: Tensor = _fused.huber_loss(input, target, delta, reduction)
     return loss
 
 
+@_pytorch_names
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """Return ``huber_loss(input, target, reduction, beta) / beta``; with a beta of 0 that is `l1_loss`.
 
@@ -333,6 +375,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     return huber_loss(input, target, reduction, beta) / beta
 
 
+@_pytorch_names
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """Return `tinygrad_fc.kl_div` of log-probabilities with targets of their shape."""
     loss: Tensor = _fused.kl_div(input, target, log_target, reduction)

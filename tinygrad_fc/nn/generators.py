@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .walk import walk
+from .walk import walk_state
 
 if TYPE_CHECKING:
     from .module import Module
 
 Generator = np.random.Generator | np.random.RandomState
+KINDS = (np.random.Generator, np.random.RandomState)
 
 
 def named_generators(root: Module) -> Iterator[tuple[str, Generator]]:
@@ -21,7 +22,7 @@ def named_generators(root: Module) -> Iterator[tuple[str, Generator]]:
     seen: set[int] = set()
     for prefix, module in root.named_modules():
         for key, value in vars(module).items():
-            for path, item in walk(key, value, (np.random.Generator, np.random.RandomState)):
+            for path, item in walk_state(key, value, KINDS):
                 if id(item) not in seen:
                     seen.add(id(item))
                     yield (f"{prefix}.{path}" if prefix else path), item

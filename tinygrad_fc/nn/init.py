@@ -52,6 +52,18 @@ def _fans(name: str, shape: Any) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
+def _sizes(name: str, shape: Any) -> tuple[int, ...]:
+    """Return a shape as a tuple, or raise TypeError or ValueError naming the initialiser."""
+    sizes = (shape,) if isinstance(shape, (int, np.integer)) else shape
+    if not isinstance(sizes, (tuple, list)) or not all(
+        isinstance(size, (int, np.integer)) and not isinstance(size, bool) for size in sizes
+    ):
+        raise TypeError(f"{name}: shape: given {shape!r}, expected a tuple of integers.")
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"{name}: shape: given {tuple(sizes)}, expected integers of at least 0.")
+    return tuple(map(int, sizes))
+
+
 def _number(name: str, value: Any) -> float:
     """Return `value` as a float, or raise TypeError or ValueError naming the argument unless it is finite."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
@@ -106,9 +118,11 @@ def normal(shape: tuple[int, ...], std: float = 1.0, seed: Seed = None, *, mean:
     Raises
     ------
     ValueError
-        If `std` is negative, or `std` or `mean` is not finite.
+        If an axis is negative, `std` is, or `std` or `mean` is not finite.
+    TypeError
+        If the shape is none. So for all initialisers.
     """
-    std, mean = finite("std", std), _number("mean", mean)
+    shape, std, mean = _sizes("normal", shape), finite("std", std), _number("mean", mean)
     values: np.ndarray = generator(seed).normal(0.0, 1.0, shape) * std
     return values + mean if mean else values
 
@@ -119,9 +133,9 @@ def uniform(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, seed: S
     Raises
     ------
     ValueError
-        If a bound is not finite, or `low` is above `high`.
+        If an axis is negative, a bound is not finite, or `low` is above `high`.
     """
-    low, high = _number("low", low), _number("high", high)
+    shape, low, high = _sizes("uniform", shape), _number("low", low), _number("high", high)
     if low > high:
         raise ValueError(f"low: given {low}, which is above high, {high}: exchange them.")
     values: np.ndarray = generator(seed).uniform(low, high, shape)
@@ -130,12 +144,12 @@ def uniform(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, seed: S
 
 def zeros(shape: tuple[int, ...], seed: Seed = None) -> np.ndarray:
     """Return zeros, float64 (`seed` is not used: all initialisers have one signature)."""
-    return np.zeros(shape)
+    return np.zeros(_sizes("zeros", shape))
 
 
 def ones(shape: tuple[int, ...], seed: Seed = None) -> np.ndarray:
     """Return ones, float64 (`seed` is not used)."""
-    return np.ones(shape)
+    return np.ones(_sizes("ones", shape))
 
 
 def constant(shape: tuple[int, ...], value: float, seed: Seed = None) -> np.ndarray:
@@ -146,7 +160,7 @@ def constant(shape: tuple[int, ...], value: float, seed: Seed = None) -> np.ndar
     ValueError
         If `value` is not finite.
     """
-    return np.full(shape, _number("value", value))
+    return np.full(_sizes("constant", shape), _number("value", value))
 
 
 def _kaiming_variance(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..engine.tensor import Tensor, constant
 from ..fused import affine, affine_relu, batch_norm, batch_norm_inference, dropout, layer_norm
-from ..fused.arguments import finite
+from ..fused.arguments import finite, fraction, widened
+from ..fused.batch_norm import check_batch, check_spread
 from ..fused.dropout import check_keep_ratio
 from . import init
 from .activations import ACTIVATIONS, check_activation, form
-from .module import Module, Parameter
+from .inputs import flag, real_array, real_tensor
+from .module import Module
+from .parameter import Parameter, float_dtype
+from .show import options
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,21 +45,26 @@ class Linear(Module):
     weight_scale : float, optional
         Standard deviation of the initial weights; Kaiming's sqrt(2 / in_features) by default. Biases start at 0.
     dtype : dtype
-        Of the parameters.
+        Of the parameters. Arrays and lists are cast to it on their way in, tensors are not. What is done with the array
+        outside follows NumPy: ``layer(x) + x`` is float64 where x is.
     seed : int, numpy.random.Generator or None
         For the initial weights.
     fused : bool
         One operation with hand-written rules, or the same composed from primitives.
+    bias : bool
+        False makes a layer without b.
 
     Attributes
     ----------
     W : Parameter, shape (in_features, out_features)
-    b : Parameter, shape (out_features,)
+    b : Parameter, shape (out_features,), or None
     """
+
+    _told = ("W", "b")
 
     def __init__(
         self, in_features: int, out_features: int, activation: str | None = None, *, weight_scale: float | None = None,
-        dtype: npt.DTypeLike = np.float32, seed: init.Seed = None, fused: bool = True,
+        dtype: npt.DTypeLike = np.float32, seed: init.Seed = None, fused: bool = True, bias: bool = True,
     ) -> None:  # fmt: skip
         shape = (positive_integer("in_features", in_features), positive_integer("out_features", out_features))
         if activation is not None:
@@ -62,21 +72,31 @@ class Linear(Module):
             ACTIVATIONS[activation](fused=fused)  # what it needs and is not installed is missed now
         if weight_scale is not None:
             finite("weight_scale", weight_scale)
+        dtype = float_dtype("dtype", dtype)
         values = init.kaiming_normal(shape, seed) if weight_scale is None else init.normal(shape, weight_scale, seed)
         self.W = Parameter(values, dtype)
-        self.b = Parameter(init.zeros(shape[1:]), dtype)
-        self.activation, self.fused, self._features = activation, bool(fused), shape[0]
+        self.b = Parameter(init.zeros(shape[1:]), dtype) if flag("bias", bias) else None
+        self.activation, self.fused, self._features = activation, flag("fused", fused), shape[0]
 
     def forward(self, x: Any) -> Tensor:
         """Return the layer's result, shape (N, out_features), for a batch (N, ...)."""
         if not isinstance(x, Tensor):
-            x = np.asarray(x)
-            if x.dtype is not self.W.dtype and x.dtype.kind in "biuf":
-                x = x.astype(self.W.dtype)  # data that is no tensor follows the layer's dtype, and not the other way
+            x = real_array("Linear: x", x, self.W.dtype)  # data that is no tensor follows the layer's dtype
         shape = x.shape
         if len(shape) != 2 or shape[1] != self._features:
             self._check(shape)
+        if self.b is None:
+            return self._unbiased(x if isinstance(x, Tensor) else constant(x))
         return _OPERATIONS[self.activation, self.fused](x, self.W, self.b)
+
+    def _unbiased(self, x: Tensor) -> Tensor:
+        out: Tensor = (x if x.ndim == 2 else x.reshape((x.shape[0], self._features))) @ self.W
+        return out if self.activation is None else form(ACTIVATIONS[self.activation]._operation, self.fused)(out)
+
+    def _facts(self) -> str:
+        more = [] if self.activation is None else [f"activation={self.activation!r}"]
+        more += ["bias=False"] * (self.b is None)
+        return ", ".join([f"{self._features} -> {self.W.shape[1]}", *more, *options(self)])
 
     def multiply_adds(self, input_shape: Any, output_shape: Any) -> int:
         """Return N * in_features * out_features; bias and activation are not counted."""
@@ -85,7 +105,7 @@ class Linear(Module):
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) < 2 or math.prod(shape[1:]) != self._features:
             raise ValueError(
-                f"{self._label or 'Linear'}: expected (N, {self._features}), got {shape}: the features of an example "
+                f"{type(self).__name__}: expected (N, {self._features}), got {shape}: the features of an example "
                 f"must be as many as the rows of the weight {self.W.shape}."
             )
 
@@ -124,32 +144,40 @@ class Flatten(Module):
         ValueError
             If `x` has no axis.
         """
-        x = x if isinstance(x, Tensor) else constant(np.asarray(x))
+        x = x if isinstance(x, Tensor) else constant(real_array("Flatten: x", x))
         if not x.shape:
-            raise ValueError(f"{self._label or 'Flatten'}: expected (N, ...), got (): there is no batch axis to keep.")
+            raise ValueError(f"{type(self).__name__}: expected (N, ...), got (): there is no batch axis to keep.")
         return x.reshape((x.shape[0], math.prod(x.shape[1:])))
+
+    def multiply_adds(self, input_shape: Any, output_shape: Any) -> int:
+        """Return 0: nothing is computed."""
+        return 0
 
 
 class _Norm(Module):
     """What the normalizing layers share: scale and shift of each feature."""
 
+    _told = ("gamma", "beta")
+
     def __init__(self, num_features: int, *, eps: float, dtype: npt.DTypeLike, fused: bool) -> None:
         self._features = positive_integer("num_features", num_features)
+        dtype = float_dtype("dtype", dtype)
         self.gamma = Parameter(np.ones(self._features), dtype)
         self.beta = Parameter(np.zeros(self._features), dtype)
-        self.eps, self.fused = finite("eps", eps), bool(fused)
+        self.eps, self.fused = finite("eps", eps), flag("fused", fused)
+
+    def _facts(self) -> str:
+        return ", ".join([str(self._features), *options(self)])
 
     def _checked(self, x: Any) -> Any:
-        shape = np.shape(x)
+        x = real_tensor(f"{type(self).__name__}: x", x, self.gamma.dtype)
+        shape = x.shape
         if len(shape) != 2 or shape[1] != self._features:
             raise ValueError(
-                f"{self._label or type(self).__name__}: expected (N, {self._features}), got {shape}: the layer has one "
+                f"{type(self).__name__}: expected (N, {self._features}), got {shape}: the layer has one "
                 f"scale and one shift for each feature."
             )
-        if isinstance(x, Tensor):
-            return x
-        x = np.asarray(x)
-        return constant(x.astype(self.gamma.dtype, copy=False) if x.dtype.kind in "biuf" else x)
+        return x
 
 
 class BatchNorm1d(_Norm):
@@ -157,7 +185,8 @@ class BatchNorm1d(_Norm):
 
     In training mode a batch is normalized by its own statistics, which also move the running ones:
     ``running = momentum * running + (1 - momentum) * batch's``, as in the course CS231n (PyTorch's momentum is 1 minus
-    this one, and it divides the running variance by N - 1). In evaluation mode the running statistics are used.
+    this one, and it divides the running variance by N - 1, as algorithm 2 of Ioffe and Szegedy, Batch Normalization,
+    2015, does). In evaluation mode the running statistics are used.
 
     Parameters
     ----------
@@ -181,20 +210,30 @@ class BatchNorm1d(_Norm):
     """
 
     buffers = ("running_mean", "running_var")
+    _options = ("momentum", "eps")
 
     def __init__(
         self, num_features: int, *, momentum: float = 0.9, eps: float = 1e-5, dtype: npt.DTypeLike = np.float32,
         fused: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(num_features, eps=eps, dtype=dtype, fused=fused)
-        if finite("momentum", momentum) > 1.0:
-            raise ValueError(f"momentum: given {momentum}, expected a number in [0, 1].")
-        self.momentum = float(momentum)
+        self.momentum = fraction("momentum", momentum)
         self.running_mean = np.zeros(self._features, self.gamma.dtype)
         self.running_var = np.ones(self._features, self.gamma.dtype)
 
     def forward(self, x: Any) -> Tensor:
-        """Return the normalized batch, shape (N, num_features)."""
+        """Return the normalized batch, shape (N, num_features).
+
+        Raises
+        ------
+        ValueError
+            As `tinygrad_fc.batch_norm` does, fused or not, and before the running statistics have moved; if the shape
+            does not fit; or if `momentum` was set out of [0, 1].
+        TypeError
+            If `x` holds anything but real numbers.
+        """
+        if not 0.0 <= self.momentum <= 1.0:
+            fraction("BatchNorm1d: momentum", self.momentum)
         x = self._checked(x)
         arguments = (x, self.gamma, self.beta)
         if not self.training:
@@ -202,8 +241,11 @@ class BatchNorm1d(_Norm):
         if self.fused:
             out, mean, variance = batch_norm(*arguments, self.eps)
         else:
+            check_batch(len(x))
+            values = widened(x.data)
+            mean, variance = np.mean(values, axis=0), np.var(values, axis=0)
+            check_spread("batch_norm", values, variance, self.eps, axis=0)
             out = form(batch_norm, False)(*arguments, self.eps)
-            mean, variance = np.mean(x.data, axis=0), np.var(x.data, axis=0)
         for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
             running *= self.momentum
             running += (1.0 - self.momentum) * batch
@@ -226,6 +268,8 @@ class LayerNorm(_Norm):
         Scale, 1 at the start, and shift, 0.
     """
 
+    _options = ("eps",)
+
     def __init__(
         self, num_features: int, *, eps: float = 1e-5, dtype: npt.DTypeLike = np.float32, fused: bool = True
     ) -> None:
@@ -233,7 +277,11 @@ class LayerNorm(_Norm):
 
     def forward(self, x: Any) -> Tensor:
         """Return the normalized examples, shape (N, num_features)."""
-        return form(layer_norm, self.fused)(self._checked(x), self.gamma, self.beta, self.eps)
+        x = self._checked(x)
+        if not self.fused:
+            values = widened(x.data)
+            check_spread("layer_norm", values, np.var(values, axis=1, keepdims=True), self.eps, axis=1)
+        return form(layer_norm, self.fused)(x, self.gamma, self.beta, self.eps)
 
 
 class Dropout(Module):
@@ -251,9 +299,11 @@ class Dropout(Module):
         One operation with hand-written rules, or the same composed from primitives.
     """
 
+    _options = ("keep_ratio",)
+
     def __init__(self, keep_ratio: float, *, seed: init.Seed = None, fused: bool = True) -> None:
         self.keep_ratio = check_keep_ratio("keep_ratio", keep_ratio)
-        self.fused = bool(fused)
+        self.fused = flag("fused", fused)
         self._generator = init.generator(seed)
 
     def draw(self, shape: tuple[int, ...]) -> np.ndarray:
@@ -265,21 +315,72 @@ class Dropout(Module):
         """Return `x` with units dropped, or, in evaluation mode, `x`."""
         if not self.training or self.keep_ratio == 1.0:
             return x
-        return form(dropout, self.fused)(x, self.draw(np.shape(x)), self.keep_ratio)
+        if not isinstance(x, Tensor):
+            x = constant(real_array("Dropout: x", x))
+        return form(dropout, self.fused)(x, self.draw(x.shape), self.keep_ratio)
 
 
 class Sequential(Module):
-    """Modules in a row: each gets the result of the one before."""
+    """Modules in a row: each gets the result of the one before.
+
+    ``net[i]`` is the module at a place, ``net[i:j]`` a new Sequential of the same modules, ``len(net)`` their number;
+    iterating yields them in order. A module at a place can be exchanged, ``setattr(net, "1", nn.Tanh())``; there are no
+    further places.
+
+    Parameters
+    ----------
+    *modules : Module
+        In the order in which they run; their names are "0", "1", ....
+
+    Raises
+    ------
+    TypeError
+        If an argument is no module.
+    """
+
+    _order: tuple[str, ...] = ()
 
     def __init__(self, *modules: Module) -> None:
         for n, module in enumerate(modules):
             if not isinstance(module, Module):
                 raise TypeError(f"Sequential: argument {n} is {type(module).__name__}, expected a Module.")
-            setattr(self, str(n), module)
-        self._order = [str(n) for n in range(len(modules))]
+        self._order = tuple(map(str, range(len(modules))))
+        for name, module in zip(self._order, modules, strict=True):
+            setattr(self, name, module)
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key.isdecimal():
+            if key not in self._order:
+                raise ValueError(
+                    f"Sequential: {key!r} is no place among {len(self)} modules, and would not run: make a new one, "
+                    f"Sequential(*net, module)."
+                )
+            if not isinstance(value, Module):
+                raise TypeError(f"Sequential: given {type(value).__name__} for place {key}, expected a Module.")
+        super().__setattr__(key, value)
 
     def forward(self, x: Any) -> Any:
         """Return what the last module makes of it."""
         for name in self._order:
             x = getattr(self, name)(x)
         return x
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[Module]:
+        return (getattr(self, name) for name in self._order)
+
+    def __getitem__(self, index: Any) -> Any:
+        modules = list(self)
+        if not isinstance(index, slice):
+            try:
+                return modules[index]
+            except TypeError:
+                raise TypeError(f"Sequential: index {index!r}, expected an integer or a slice.") from None
+            except IndexError:
+                raise IndexError(f"Sequential: index {index} is out of range for {len(modules)} modules.") from None
+        part = Sequential()
+        part._order = tuple(map(str, range(len(modules[index]))))
+        vars(part).update(zip(part._order, modules[index], strict=True), _label="")  # they keep their names in this one
+        return part

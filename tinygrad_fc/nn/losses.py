@@ -21,12 +21,13 @@ from ..fused import (
     softmax_loss,
     svm_loss,
 )
-from ..fused.arguments import check_labels, check_reduction, check_weights, finite, fraction, positive
+from ..fused.arguments import check_labels, check_reduction, check_weights, finite, fraction, positive, whole
 from ..fused.binary_cross_entropy import check_binary_cross_entropy
 from ..fused.cross_entropy import check_cross_entropy
 from ..fused.likelihood import check_kl_div, check_nll_loss
 from ..fused.regression_loss import check_huber_loss, check_l1_loss, check_mse_loss
 from ..fused.svm_loss import check_svm_loss
+from .inputs import flag
 from .module import Module
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class SoftmaxLoss(Module):
     """Mean cross-entropy of the softmax of scores (N, C) against labels (N,); see `tinygrad_fc.softmax_loss`."""
 
     def __init__(self, *, fused: bool = True) -> None:
-        self.fused = fused
+        self.fused = flag("fused", fused)
 
     def forward(self, x: Any, y: Any) -> Tensor:
         """Return the loss, a scalar."""
@@ -58,12 +59,14 @@ class SVMLoss(Module):
         Whether the loss is one operation, or composed from primitives, for a look at the parts.
     """
 
+    _options = ("delta", "squared", "reduction")
+
     def __init__(
         self, delta: float = 1.0, squared: bool = False, reduction: str = "mean", *, fused: bool = True
     ) -> None:
         check_reduction("SVMLoss", reduction)
-        self.delta, self.squared = finite("SVMLoss: delta", delta), _flag("SVMLoss: squared", squared)
-        self.reduction, self.fused = reduction, fused
+        self.delta, self.squared = finite("SVMLoss: delta", delta), flag("SVMLoss: squared", squared)
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, y: Any) -> Tensor:
         """Return the loss, a scalar (with reduction "none": of each example)."""
@@ -80,22 +83,27 @@ class CrossEntropyLoss(Module):
     reduction : {"mean", "sum", "none"}
     label_smoothing : float
         In [0, 1].
+    ignore_index : int
+        A label whose examples are left out.
     fused : bool
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("weight", "reduction", "label_smoothing", "ignore_index")
+
     def __init__(
         self, weight: npt.ArrayLike | None = None, reduction: str = "mean", label_smoothing: float = 0.0, *,
-        fused: bool = True,
+        ignore_index: int = -100, fused: bool = True,
     ) -> None:  # fmt: skip
         check_reduction("CrossEntropyLoss", reduction)
         self.weight = _class_weights("CrossEntropyLoss", weight)
         self.label_smoothing = fraction("CrossEntropyLoss: label_smoothing", label_smoothing)
-        self.reduction, self.fused = reduction, fused
+        self.ignore_index = whole("CrossEntropyLoss: ignore_index", ignore_index)
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss of logits (N, C) against labels (N,) or probabilities (N, C)."""
-        options = self.weight, self.label_smoothing, self.reduction
+        options = self.weight, self.label_smoothing, self.reduction, self.ignore_index
         return _run(cross_entropy, check_cross_entropy, self.fused, x, target, *options)
 
 
@@ -107,20 +115,26 @@ class NLLLoss(Module):
     weight : array, shape (C,), optional
         A weight of at least 0 for each class; copied. It follows the dtype of the log-probabilities.
     reduction : {"mean", "sum", "none"}
+    ignore_index : int
+        A label whose examples are left out.
     fused : bool
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("weight", "reduction", "ignore_index")
+
     def __init__(
-        self, weight: npt.ArrayLike | None = None, reduction: str = "mean", *, fused: bool = True
-    ) -> None:
+        self, weight: npt.ArrayLike | None = None, reduction: str = "mean", *, ignore_index: int = -100,
+        fused: bool = True,
+    ) -> None:  # fmt: skip
         check_reduction("NLLLoss", reduction)
+        self.ignore_index = whole("NLLLoss: ignore_index", ignore_index)
         self.weight = _class_weights("NLLLoss", weight)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, y: Any) -> Tensor:
         """Return the loss of log-probabilities (N, C) against labels (N,)."""
-        return _run(nll_loss, check_nll_loss, self.fused, x, y, self.weight, self.reduction)
+        return _run(nll_loss, check_nll_loss, self.fused, x, y, self.weight, self.reduction, self.ignore_index)
 
 
 class BCEWithLogitsLoss(Module):
@@ -137,6 +151,8 @@ class BCEWithLogitsLoss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("weight", "reduction", "pos_weight")
+
     def __init__(
         self, weight: npt.ArrayLike | None = None, reduction: str = "mean", pos_weight: npt.ArrayLike | None = None, *,
         fused: bool = True,
@@ -144,7 +160,7 @@ class BCEWithLogitsLoss(Module):
         check_reduction("BCEWithLogitsLoss", reduction)
         self.weight = _weights("BCEWithLogitsLoss", "weight", weight)
         self.pos_weight = _weights("BCEWithLogitsLoss", "pos_weight", pos_weight)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss of logits against targets of their shape."""
@@ -162,9 +178,11 @@ class MSELoss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("reduction",)
+
     def __init__(self, reduction: str = "mean", *, fused: bool = True) -> None:
         check_reduction("MSELoss", reduction)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss."""
@@ -181,9 +199,11 @@ class L1Loss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("reduction",)
+
     def __init__(self, reduction: str = "mean", *, fused: bool = True) -> None:
         check_reduction("L1Loss", reduction)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss."""
@@ -202,10 +222,12 @@ class HuberLoss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("reduction", "delta")
+
     def __init__(self, reduction: str = "mean", delta: float = 1.0, *, fused: bool = True) -> None:
         check_reduction("HuberLoss", reduction)
         self.delta = positive("HuberLoss: delta", delta)
-        self.reduction, self.fused = reduction, fused
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss."""
@@ -224,10 +246,12 @@ class KLDivLoss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
+    _options = ("reduction", "log_target")
+
     def __init__(self, reduction: str = "mean", log_target: bool = False, *, fused: bool = True) -> None:
         check_reduction("KLDivLoss", reduction, "batchmean")
-        self.log_target = _flag("KLDivLoss: log_target", log_target)
-        self.reduction, self.fused = reduction, fused
+        self.log_target = flag("KLDivLoss: log_target", log_target)
+        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss of log-probabilities against targets of their shape."""
@@ -238,7 +262,7 @@ def _run(operation: Any, check: Callable[..., Any], fused: bool, x: Any, target:
     """Run a loss as one operation, or composed from primitives after the same checks."""
     if fused:
         return operation(x, target, *options)
-    check(_plain(x), _plain(target), *options)
+    check(_plain(x), target.data if isinstance(target, Tensor) else target, *options)
     declared: Op = operation.op
     x = x if isinstance(x, Tensor) else constant(np.asarray(x))
     target = target if isinstance(target, Tensor) and type(target.node) is Node else _plain(target)
@@ -274,12 +298,6 @@ def _class_weights(name: str, weight: Any) -> np.ndarray | None:
     if weight is not None and weight.ndim != 1:
         raise ValueError(f"{name}: weight has shape {weight.shape}, expected (C,): one weight for each class.")
     return weight
-
-
-def _flag(name: str, value: Any) -> bool:
-    if value is not True and value is not False:
-        raise TypeError(f"{name}: given {value!r}, expected True or False.")
-    return value
 
 
 LOSSES = {"softmax": SoftmaxLoss, "svm": SVMLoss}

@@ -1,17 +1,21 @@
-"""Module and Parameter: networks as plain classes whose attributes are walked."""
+"""Module: networks as plain classes whose attributes are walked."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ..engine.node import Node, leaf, tick
+from ..engine.node import Node, tick
 from ..engine.tensor import Tensor
 from . import generators
-from .walk import walk
+from .inputs import flag
+from .parameter import Parameter
+from .show import module_text, options
+from .state import load, named_buffers
+from .walk import all_inside, contents, place, walk, walk_state
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,76 +23,13 @@ if TYPE_CHECKING:
     from .summary import Summary
 
 
-class Parameter(Tensor):
-    """A leaf tensor that a module owns and an optimizer writes.
-
-    It keeps its storage: assigning ``p.data`` copies into the same array, so that views of it (an optimizer's flat
-    buffer, ``model.params``) stay true.
-
-    Parameters
-    ----------
-    data : array_like
-        Initial values; copied.
-    dtype : dtype, optional
-        Floating-point element type; that of `data` by default.
-
-    Raises
-    ------
-    TypeError
-        If the dtype is not floating point.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> None:
-        array = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
-        if array.dtype.kind != "f":
-            raise TypeError(
-                f"Parameter: dtype {array.dtype} is not floating point: give dtype=np.float32 or np.float64."
-            )
-        self._array = array
-        self.node = leaf(array)
-
-    @property
-    def data(self) -> np.ndarray:
-        """The values, an ndarray, without a copy."""
-        return self._array
-
-    @data.setter
-    def data(self, value: npt.ArrayLike) -> None:
-        self.write_(value)
-
-    def write_(self, value: npt.ArrayLike) -> None:
-        """Copy `value`, of the same shape, into the storage; graphs that used the old values turn stale."""
-        array = self._checked(value)
-        if array is not self._array:
-            np.copyto(self._array, array)
-        self.touch_()
-
-    def move_(self, storage: np.ndarray) -> None:
-        """Make `storage` (an array of the same shape and dtype, e.g. a view of a flat buffer) the values' home."""
-        if storage.shape != self.shape or storage.dtype != self.dtype:
-            raise ValueError(
-                f"move_: storage is {storage.shape} {storage.dtype}, "
-                f"expected {self.shape} {self.dtype} as {self._label()}."
-            )
-        np.copyto(storage, self._array)
-        self._array = storage
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._array, self.name)
-
-
-def _rebuild(data: np.ndarray, name: str | None) -> Parameter:
-    parameter = Parameter(data)
-    parameter.name = name
-    return parameter
-
-
 class Module:
     """Base of layers and networks. Assign parameters and modules to attributes, and write ``forward``.
 
-    Lists, tuples and dicts of them are walked too. Names are the attribute paths: ``fc1.W``.
+    Lists, tuples and dicts of them are walked too. Names are the attribute paths: ``fc1.W``. They are given when an
+    attribute is assigned, when the outermost module is called for the first time, and whenever it is asked for its
+    modules or parameters: then what was appended to a list has its name too, and what two networks share is named by
+    the one that was asked last. An error in ``forward`` has the module's path before its message.
 
     Attributes
     ----------
@@ -102,6 +43,9 @@ class Module:
     training: bool = True
     buffers: tuple[str, ...] = ()
     _label: str | None = None
+    # Of a class: the attributes that its text shows, and the parameters whose shapes its text tells.
+    _options: ClassVar[tuple[str, ...]] = ()
+    _told: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result; subclasses write this."""
@@ -109,73 +53,93 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what `forward` returns, and note on the tape that it was computed in this module."""
+        label = self._label
+        if label is None:
+            list(self._contents())
         start = tick()
-        # One argument is what most modules get: passing it by itself saves a quarter of what entering a module costs.
-        out = self.forward(args[0]) if len(args) == 1 and not kwargs else self.forward(*args, **kwargs)
+        try:
+            # One argument is what most modules get: passing it by itself saves a quarter of what entering costs.
+            out = self.forward(args[0]) if len(args) == 1 and not kwargs else self.forward(*args, **kwargs)
+        except Exception as error:
+            place(error, self, Module)
+            raise
         # What was recorded between `start` and the result was recorded in here: two readings of the clock are all that
         # the graph needs to know the module of every node, and no operation pays for it.
         if isinstance(out, Tensor):
             node = out.node
             if type(node) is Node and node.number > start:
-                label = self._label or type(self).__name__
                 if node.info is None:
-                    node.info = {"scopes": (label, start)}
+                    node.info = {"scopes": (label or type(self).__name__, start)}
                 else:
-                    node.info["scopes"] = (*node.info.get("scopes", ()), label, start)
+                    node.info["scopes"] = (*node.info.get("scopes", ()), label or type(self).__name__, start)
+        elif isinstance(out, (tuple, list, dict)):
+            for _, tensor in walk("", out, Tensor):
+                node = tensor.node
+                if type(node) is Node and node.number > start:
+                    scopes = node.info.get("scopes", ()) if node.info else ()
+                    node.note("scopes", (*scopes, label or type(self).__name__, start))
         return out
 
     def __setattr__(self, key: str, value: Any) -> None:
         if "." in key:
             raise ValueError(f"attribute {key!r}: a dot separates the names of a path, so none may hold one.")
-        if value is not None and any(_walk(key, self.__dict__.get(key))) and not any(_walk(key, value)):
+        found = list(walk_state(key, value, _KINDS))
+        if value is not None and not found and any(walk(key, self.__dict__.get(key), _KINDS)):
             raise TypeError(
                 f"{key} holds what is trained, which {type(value).__name__} cannot replace: it would train no more. "
                 f"Write a parameter's values, {key}.write_(value), or give a new one, nn.Parameter(value)."
             )
-        items = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else (value,)
-        if any(isinstance(t, Tensor) and not isinstance(t, Parameter) and t.requires_grad and t.is_leaf for t in items):
+        if any(not isinstance(t, Parameter) and t.requires_grad and t.is_leaf for t in all_inside(value, Tensor)):
             raise TypeError(f"{key}: a plain tensor in a module is not trained: make it nn.Parameter(data).")
+        base = f"{self._label}." if self._label else ""
+        names = [named for path, item in found for named in _inside(base + path, item)]
         object.__setattr__(self, key, value)
-        for path, item in _walk(key, value):
-            if isinstance(item, Parameter):
-                item.name = path
-            else:
-                for inner, module in item.named_modules():
-                    object.__setattr__(module, "_label", f"{path}.{inner}" if inner else path)
-                for inner, parameter in item.named_parameters():
-                    parameter.name = f"{path}.{inner}"
+        for path, item in names:
+            _name(path, item)
 
-    def named_modules(self, prefix: str = "", _seen: set[Module] | None = None) -> Iterator[tuple[str, Module]]:
-        """Yield this module (path "") and every module inside, each once, with its path."""
-        seen = set() if _seen is None else _seen
-        if self in seen:
-            return
-        seen.add(self)
-        yield prefix, self
-        for key, value in vars(self).items():
-            for path, item in _walk(key, value):
-                if isinstance(item, Module):
-                    yield from item.named_modules(f"{prefix}.{path}" if prefix else path, seen)
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield this module (path "") and every module inside, each once, with its path.
+
+        Raises
+        ------
+        ValueError
+            If two would have one path: keys of a dict hold a dot, or are written alike.
+        TypeError
+            If a module or parameter lies in a container without paths, such as a set.
+        """
+        return ((path, item) for path, item in self._contents(prefix) if isinstance(item, Module))
+
+    def _contents(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """Yield this module and all modules and parameters inside; an outermost module names them on the way."""
+        naming = not self._label and not prefix
+        for path, item in contents(prefix, self, _KINDS, set()):
+            if naming:
+                _name(path, item)
+            yield path, item
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield every parameter with its path, in the order of assignment; a shared one once."""
-        seen: set[Parameter] = set()
-        for prefix, module in self.named_modules():
-            for key, value in vars(module).items():
-                for path, item in _walk(key, value):
-                    if isinstance(item, Parameter) and item not in seen:
-                        seen.add(item)
-                        yield (f"{prefix}.{path}" if prefix else path), item
+        """Yield every parameter with its path, in the order of assignment; a shared one once.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `named_modules` does.
+        """
+        return ((path, item) for path, item in self._contents() if isinstance(item, Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
         """Yield every parameter."""
         return (parameter for _, parameter in self.named_parameters())
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield every array of `buffers` with its path."""
-        for prefix, module in self.named_modules():
-            for key in module.buffers:
-                yield (f"{prefix}.{key}" if prefix else key), getattr(module, key)
+        """Yield every array of `buffers` with its path.
+
+        Raises
+        ------
+        TypeError
+            If one is missing, or no array of numbers or booleans.
+        """
+        return named_buffers(self)
 
     def named_generators(self) -> Iterator[tuple[str, generators.Generator]]:
         """Yield every NumPy generator inside with its path (``dropout1._generator``); a shared one once."""
@@ -202,12 +166,14 @@ class Module:
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
         for parameter in self.parameters():
-            parameter.grad = None
+            if parameter.requires_grad:
+                parameter.grad = None
 
     def train(self, mode: bool = True) -> Self:
         """Put this module and all inside into training mode (or, with False, out of it); return it."""
+        mode = flag("train: mode", mode)
         for _, module in self.named_modules():
-            module.training = bool(mode)
+            object.__setattr__(module, "training", mode)  # a bool: nothing to be named or refused
         return self
 
     def eval(self) -> Self:
@@ -227,7 +193,8 @@ class Module:
         Parameters
         ----------
         state : mapping of str to array_like
-            As `state_dict` returns it.
+            As `state_dict` returns it. Values of another dtype are cast where NumPy casts within a kind of numbers
+            (float64 to float32, int64 to int32) or to a wider kind (whole numbers to floats).
         strict : bool
             With False, what is missing keeps its values and what is unexpected is passed over.
 
@@ -239,31 +206,14 @@ class Module:
         Raises
         ------
         ValueError
-            Listing what is of another shape or dtype and, when `strict`, what is missing or unexpected.
+            Listing, by path, what is of another shape or of a dtype of another kind (complex for floats, floats for
+            whole numbers), is no rectangular array, or holds a number that the dtype here does not (1e300 for float32),
+            and, when `strict`, what is missing or unexpected.
         TypeError
             If `state` is no mapping.
         """
-        if not isinstance(state, Mapping):
-            raise TypeError(f"load_state_dict: given {type(state).__name__}, expected a mapping of paths to arrays.")
-        own: dict[str, Any] = dict(self.named_parameters())
-        for path, buffer in self.named_buffers():
-            own[path] = Parameter(buffer)  # it knows how to check a value
-            own[path].name, own[path]._array = path, buffer
-        missing, unexpected = [path for path in own if path not in state], [path for path in state if path not in own]
-        faults = []
-        if strict:
-            faults += [f"missing {path} {own[path].shape}" for path in missing]
-            faults += [f"unexpected {path} {np.shape(state[path])}" for path in unexpected]
-        values = {}
-        for path in own:
-            if path in state:
-                try:
-                    values[path] = own[path]._checked(np.array(state[path]))
-                except (TypeError, ValueError) as error:
-                    faults.append(str(error).rstrip("."))
+        missing, unexpected, faults = load(self, state, flag("load_state_dict: strict", strict))
         self._refuse("load_state_dict", faults)
-        for path, value in values.items():
-            own[path].write_(value)
         return missing, unexpected
 
     def generator_state(self) -> dict[str, Any]:
@@ -306,15 +256,16 @@ class Module:
             return 0
         return math.prod(output_shape)
 
-    def summary(self, input_shape: int | tuple[int, ...], dtype: npt.DTypeLike | None = None) -> Summary:
+    def summary(self, *input_shapes: int | tuple[int, ...], dtype: npt.DTypeLike | None = None) -> Summary:
         """Return a table of what happens to a batch of this shape: layers, shapes, parameters, multiply-adds, bytes.
 
         The module runs once on zeros, in evaluation mode and without recording, and is left as it was; see `Summary`.
 
         Parameters
         ----------
-        input_shape : int or tuple of int
+        *input_shapes : int or tuple of int
             With the batch axis, ``(100, 3072)``, or, when the module does not take that, of one example, ``(3072,)``.
+            One for each array that `forward` takes.
         dtype : dtype, optional
             Of the zeros; that of the first parameter by default (float32 without any).
 
@@ -341,11 +292,30 @@ class Module:
         """
         from .summary import summarize
 
-        return summarize(self, input_shape, dtype)
+        return summarize(self, input_shapes, dtype)
+
+    def _facts(self) -> str:
+        """Return what stands in brackets behind the class in the module's text."""
+        return ", ".join(options(self))
 
     def __repr__(self) -> str:
-        lines = [f"  {path}: {type(p).__name__}{p.shape}" for path, p in self.named_parameters()]
-        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+        """Return the tree of modules inside, with their options and the shapes of their parameters."""
+        return module_text(self, _KINDS)
+
+
+_KINDS = (Parameter, Module)
+
+
+def _inside(path: str, item: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a parameter, or a module and all modules and parameters inside, with their paths."""
+    return contents(path, item, _KINDS, set()) if isinstance(item, Module) else iter([(path, item)])
+
+
+def _name(path: str, item: Any) -> None:
+    if isinstance(item, Module):
+        vars(item)["_label"] = path
+    elif item.name != path:
+        item.name = path
 
 
 def _innermost_first(module: Module, seen: set[Module]) -> Iterator[Module]:
@@ -354,12 +324,7 @@ def _innermost_first(module: Module, seen: set[Module]) -> Iterator[Module]:
         return
     seen.add(module)
     for key, value in vars(module).items():
-        for _, item in _walk(key, value):
+        for _, item in walk_state(key, value, _KINDS):
             if isinstance(item, Module):
                 yield from _innermost_first(item, seen)
     yield module
-
-
-def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the parameters and modules in an attribute's value, with their paths."""
-    return walk(path, value, (Parameter, Module))

@@ -13,7 +13,8 @@ import numpy as np
 from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
 from . import generators
-from .module import Module, Parameter
+from .module import Module
+from .parameter import Parameter
 from .walk import walk
 
 if TYPE_CHECKING:
@@ -77,13 +78,13 @@ class Summary:
     ----------
     kind : str
         Class of the module.
-    input_shape : tuple of int
-        Of the zeros that went through, batch axis included.
+    input_shape : tuple of int, or tuple of them
+        Of the zeros that went through, batch axis included; a tuple of shapes where `forward` took several arrays.
     dtype : str
         Of the zeros.
     rows : tuple of Call
     parameters, trainable : int
-        Numbers in all parameters, a shared one counted once, and how many of them take gradients.
+        Numbers in all parameters, a shared one counted once, and how many of them are trained: all but the frozen ones.
     buffers : int
         Numbers that belong to the state and are not trained.
     multiply_adds, bytes : int
@@ -93,7 +94,7 @@ class Summary:
     """
 
     kind: str
-    input_shape: tuple[int, ...]
+    input_shape: tuple[Any, ...]
     dtype: str
     rows: tuple[Call, ...]
     parameters: int
@@ -150,7 +151,7 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Return all of it in JSON types: shapes as lists, rows as dicts."""
         rows = [{**vars(row), "output_shape": _plain(row.output_shape)} for row in self.rows]
-        whole = {**vars(self), "input_shape": list(self.input_shape), "not_called": list(self.not_called)}
+        whole = {**vars(self), "input_shape": _plain(self.input_shape), "not_called": list(self.not_called)}
         return {**whole, "rows": rows}
 
 
@@ -183,22 +184,28 @@ def _own_parameters(module: Module) -> list[Parameter]:
     return [item for item in dict.fromkeys(found) if isinstance(item, Parameter)]
 
 
+def _owner(array: np.ndarray) -> np.ndarray:
+    """Return the array whose memory another one shows."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
 class _Trace:
     """Rows of the calls that run while the `forward` of every module is wrapped."""
 
-    def __init__(self, root: Module, given: np.ndarray) -> None:
+    def __init__(self, root: Module, given: Sequence[np.ndarray]) -> None:
         self.rows: list[Any] = []
         self.called: set[Module] = set()
         self._depth = 0
         self.seen: set[Parameter] = set()
         # Memory that is counted already. It is held here, so that no identity is used twice.
         self._held: dict[int, np.ndarray] = {}
-        for array in (given, *[parameter.data for parameter in root.parameters()]):
+        for array in (*given, *[parameter.data for parameter in root.parameters()]):
             self._is_new(array)
 
     def _is_new(self, array: np.ndarray) -> bool:
-        while isinstance(array.base, np.ndarray):
-            array = array.base
+        array = _owner(array)
         known = id(array) in self._held
         self._held[id(array)] = array
         return not known
@@ -219,7 +226,9 @@ class _Trace:
             finally:
                 self._depth -= 1
             first = next(iter((*args, *kwargs.values())), None)
-            handed_on = _array(first) is not None and _array(out) is _array(first)
+            given, result = _array(first), _array(out)
+            # What lies in the memory of the input, as a reshaped one does, was not computed.
+            handed_on = given is not None and result is not None and _owner(result) is _owner(given)
             output = _shape(out)
             total, new = (sum(parameter.size for parameter in some) for some in (own, fresh))
             self.rows[place] = Call(
@@ -256,18 +265,20 @@ def _left_as_it_was(root: Module) -> Iterator[None]:
             generators.write(generator, state)
 
 
-def _run(root: Module, zeros: np.ndarray) -> _Trace:
+def _run(root: Module, shapes: Sequence[tuple[int, ...]], dtype: Any) -> _Trace:
+    zeros = [np.zeros(shape, dtype) for shape in shapes]
     trace = _Trace(root, zeros)
     with _left_as_it_was(root), no_grad(), np.errstate(all="ignore"):
         root.eval()
         for path, module in list(root.named_modules()):
             vars(module)["forward"] = trace.wrap(path, module)
-        root(constant(zeros))
+        root(*map(constant, zeros))
     return trace
 
 
 def _checked(shape: Any) -> tuple[int, ...]:
     shape = (shape,) if isinstance(shape, (int, np.integer)) else shape
+    shape = tuple(shape.tolist()) if isinstance(shape, np.ndarray) and shape.ndim == 1 else shape
     if not isinstance(shape, (tuple, list)) or not all(
         isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in shape
     ):
@@ -277,29 +288,32 @@ def _checked(shape: Any) -> tuple[int, ...]:
     return tuple(map(int, shape))
 
 
-def summarize(root: Module, input_shape: Any, dtype: npt.DTypeLike | None = None) -> Summary:
+def summarize(root: Module, input_shapes: Sequence[Any], dtype: npt.DTypeLike | None = None) -> Summary:
     """Run a module once on zeros and return what happened; `Module.summary` documents it."""
-    shape = _checked(input_shape)
+    if not input_shapes:
+        raise TypeError("summary: given no shape, expected that of a batch, e.g. (100, 3072).")
+    shapes = [_checked(shape) for shape in input_shapes]
+    given = str(shapes[0]) if len(shapes) == 1 else ", ".join(map(str, shapes))
     parameters = list(root.parameters())
     if dtype is None:
         dtype = parameters[0].dtype if parameters else np.float32
     try:
-        trace = _run(root, np.zeros(shape, dtype))
+        trace = _run(root, shapes, dtype)
     except (ValueError, IndexError) as refused:
         try:  # one example, without its batch axis
-            trace = _run(root, np.zeros((1, *shape), dtype))
+            trace = _run(root, [(1, *shape) for shape in shapes], dtype)
         except (ValueError, IndexError):
             raise ValueError(
-                f"summary: input_shape: given {shape}, which {type(root).__name__} takes neither as a batch nor as one "
+                f"summary: input_shape: given {given}, which {type(root).__name__} takes neither as a batch nor as one "
                 f"example. As a batch: {refused}"
             ) from refused
-        shape = (1, *shape)
+        shapes = [(1, *shape) for shape in shapes]
     idle = [(path, module) for path, module in root.named_modules() if module not in trace.called]
     unused = [p for p in parameters if p not in trace.seen]
     rows = tuple(trace.rows)
     return Summary(
         kind=type(root).__name__,
-        input_shape=shape,
+        input_shape=shapes[0] if len(shapes) == 1 else tuple(shapes),
         dtype=str(np.dtype(dtype)),
         rows=rows,
         parameters=sum(p.size for p in parameters),

@@ -100,7 +100,11 @@ class Optimizer:
         """
         tensors, views = self._tensors, self._views
         if gradients is None:
-            arrays = [tensor.node.grad for tensor in tensors]
+            try:
+                arrays = [tensor.node.grad for tensor in tensors]
+            except AttributeError:
+                self._refuse_frozen()
+                raise
         else:
             arrays = self._by_name(gradients)
         moved = False
@@ -113,6 +117,12 @@ class Optimizer:
                 if tensor._array is not views[index]:
                     self._adopt(index)
 
+        try:
+            for tensor in tensors:
+                tensor.node.number = tick()  # what `touch_` does
+        except AttributeError:
+            self._refuse_frozen()
+            raise
         config = self._config
         if self.rule.counted:
             config["t"] += 1
@@ -126,13 +136,12 @@ class Optimizer:
                     part[...] = arrays[index]
             for block, w, state, scratch in blocks:
                 update(w, gradient[block], state, config, scratch)
-        for tensor in tensors:
-            tensor.node.number = tick()  # what `touch_` does
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter (set it to None)."""
         for tensor in self._tensors:
-            tensor.node.grad = None
+            if tensor.requires_grad:
+                tensor.node.grad = None
 
     @property
     def learning_rate(self) -> float:
@@ -256,11 +265,21 @@ class Optimizer:
                 raise ValueError(f"step: gradient {name!r} has no parameter; there are {', '.join(self._names)}")
         return [gradients.get(name) for name in self._names]
 
+    def _refuse_frozen(self) -> None:
+        """Raise ValueError if a parameter needs no gradient any more."""
+        frozen = [name for name, tensor in zip(self._names, self._tensors, strict=True) if not tensor.requires_grad]
+        if frozen:
+            raise ValueError(
+                f"step: {', '.join(frozen)} was frozen (requires_grad=False) after this optimizer was made, and no "
+                f"parameter was changed; make a new optimizer, which leaves it out"
+            )
+
     def _refuse_gradient(self, gradient: Any, view: np.ndarray) -> None:
         """Raise the error that says what is wrong with a gradient; return when it only is of a subclass of ndarray."""
         name = next(name for name, own in zip(self._names, self._views, strict=True) if own is view)
         shape, dtype = view.shape, view.dtype
         if gradient is None:
+            self._refuse_frozen()
             raise ValueError(
                 f"step: parameter {name} has no gradient, and no parameter was changed; call backward() on a loss that "
                 f"depends on it, or leave it out of the optimizer"

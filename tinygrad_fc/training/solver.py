@@ -149,7 +149,11 @@ class Solver:
         self.epoch = 0
         # Last, because it moves the parameters: until here nothing has been touched.
         tensors = getattr(model.params, "tensors", None)
-        self.optimizer = _PerArray(model, rule, config) if tensors is None else Optimizer(tensors, rule, **config)
+        if tensors is None:
+            self.optimizer: Any = _PerArray(model, rule, config)
+        else:
+            trained = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
+            self.optimizer = Optimizer(trained, rule, **config)
 
     def train(self) -> None:
         """Train for `num_epochs` epochs, then put the best parameters into the model.
