@@ -16,7 +16,7 @@ from ..engine.tensor import tensor
 from ..profile.observe import users_line
 from .difference import MARGIN, Estimate, Point, derivative, noise
 from .problem import Problem, branch_of, natural
-from .report import Culprit
+from .report import Culprit, GradcheckReport
 
 TOLERANCE = 1e-6
 MANY, FEW = 200, 40  # coordinates that are moved to see where a gradient is wrong, or only to name one where it is
@@ -58,15 +58,17 @@ def find_culprits(problem: Problem, generator: np.random.Generator) -> tuple[Cul
     return tuple(found)
 
 
-def left_to_say(order: int, culprits: tuple[Culprit, ...]) -> str:
+def left_to_say(report: GradcheckReport, order: int) -> str:
     """Return what is to be said of wrong gradients for which no operation was found to be at fault."""
+    if all(check.verdict != "wrong" or check.note.startswith("in its own dtype") for check in report.inputs):
+        return ""
     if order == 2:
         return (
             "The operations at fault are looked for in first derivatives only. Where gradcheck with order=1 finds "
             "nothing, a rule cannot be recorded as it stands: it computes outside of tensors, or reads what it closes "
             "over."
         )
-    if not culprits:
+    if not report.culprits:
         return (
             "Each operation's own rule is right at its arguments, so the gradient is lost between operations: a part "
             "of f leaves the tape, by detach(), no_grad(), .data or a copy of an input's array."

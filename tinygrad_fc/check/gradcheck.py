@@ -95,18 +95,19 @@ def gradcheck(
     problem = Problem("gradcheck", f if order == 1 else twice(f, tensors, generator), tensors, arguments, generator)
     if not problem.working_out.requires_grad:
         raise TypeError("gradcheck: the result of f does not depend on an input that needs a gradient.")
-    first = None if order == 1 else lambda: Problem("gradcheck", f, tensors, arguments, generator)
-    return report_on(problem, generator, tolerance, samples, exhaustive, progress, first)
+    report = report_on(problem, generator, tolerance, samples, exhaustive, progress, order)
+    if order == 2:
+        with Problem("gradcheck", f, tensors, arguments, generator) as first:
+            judge_recorded(first, report.inputs)
+    report.note = report.note or left_to_say(report, order)
+    return report
 
 
 def report_on(
     problem: Problem, generator: np.random.Generator, tolerance: float, samples: int | None, exhaustive: bool,
-    progress: bool | None, first: Callable[[], Problem] | None = None,
+    progress: bool | None, order: int = 1,
 ) -> GradcheckReport:  # fmt: skip
-    """Return the report on a problem: what `gradcheck` and the checks of plain functions do alike.
-
-    At second order, `first` makes the problem of first order below it.
-    """
+    """Return the report on a problem: what `gradcheck` and the checks of plain functions do alike."""
     try:
         working = [d.data for d in problem.slopes(problem.working_out)]
         jitter = jitter_of(problem, working, generator)
@@ -115,14 +116,11 @@ def report_on(
             check = _Check(problem, [d.data for d in problem.slopes(out)], tolerance, generator)
             checks = check.all(samples, exhaustive, progress)
             judge_rounding(problem, checks, working, jitter, check.slopes, out, generator)
-            if first is not None:
-                judge_recorded(first(), checks)
             wrong = any(c.verdict == "wrong" and not c.note.startswith("in its own dtype") for c in checks)
-            culprits = find_culprits(problem, generator) if wrong and first is None else ()
+            culprits = find_culprits(problem, generator) if wrong and order == 1 else ()
     finally:
         problem.restore()
-    note = check.note or left_to_say(1 if first is None else 2, culprits) if wrong else check.note
-    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, note)
+    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note)
 
 
 class _Check:

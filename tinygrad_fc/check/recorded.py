@@ -8,7 +8,7 @@ from .problem import Problem, natural
 from .report import InputCheck
 
 
-def judge_recorded(problem: Problem, checks: list[InputCheck]) -> None:
+def judge_recorded(problem: Problem, checks: tuple[InputCheck, ...]) -> None:
     """Compare the gradients as higher orders compute them, recorded, with those of backward, and note a difference."""
     plain = [d.data for d in problem.slopes(problem.run())]
     recorded = [d.data for d in problem.slopes(problem.run(), create_graph=True)]
