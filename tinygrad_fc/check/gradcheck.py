@@ -296,7 +296,7 @@ class _Check:
             now = (verdict, error, bound, estimate, scale)
             if best is None or estimate.error / scale < best[3].error / best[4] or best[3].error == math.inf:
                 best = now
-            if best[0] in ("correct", "kink") or best[2] <= RESOLVED:
+            if best[0] in ("correct", "kink") or (best[0] == "wrong" and best[2] <= RESOLVED):
                 break
         assert best is not None
         return best
@@ -317,8 +317,9 @@ class _Check:
         scale = max(abs(a), abs(n) if math.isfinite(n) else 0.0, floor, 1e-9 * size, 1e-300)
         gap, allowed = abs(a - n), self.tolerance * scale + MARGIN * estimate.error
         trusted = MARGIN * estimate.error <= RESOLVED * scale
-        # What is rounding beside the value itself, as the slope of a bias before a normalization, is as good as 0.
-        nothing = abs(a) <= 100.0 * EPS * size and abs(n) <= MARGIN**2 * estimate.error
+        # What is rounding beside the value itself, as the slope of a bias before a normalization, or beside the input's
+        # other slopes, is as good as 0.
+        nothing = abs(a) <= max(100.0 * EPS * size, 10.0 * floor)
         trusted = trusted or nothing and MARGIN * estimate.error <= RESOLVED * 1e-7 * size
         scale = max(scale, 1e-7 * size)
         error, bound = gap / scale, min(MARGIN * estimate.error / scale, 1.0)
