@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import tinygrad_fc as tg
 from tinygrad_fc.check.difference import EPS, MARGIN, Estimate, Line, Point, derivative, noise
 
 Function = Callable[[float], float]
@@ -241,3 +242,33 @@ def test_the_order_tells_right_from_wrong(name: str) -> None:
 
 def test_there_is_no_order_of_a_line() -> None:
     assert estimate(Counted(lambda t: 3.0 * t), 3.0)[0].order is None
+
+
+# ---- the complex step
+
+
+def test_the_complex_step_is_taken_where_every_operation_is_analytic() -> None:
+    x = np.linspace(-2.0, 2.0, 30)
+    exact = tg.gradcheck(lambda x: np.exp(np.sin(x)) / (x * x + 1.0), x)
+    kinked = tg.gradcheck(lambda x: np.exp(np.sin(x)) / (x * x + 1.0) + 0.0 * np.maximum(x, -9.0), x)
+    assert exact
+    assert kinked
+    assert exact.evaluations < 0.8 * kinked.evaluations
+    assert exact.inputs[0].error < 1e-12
+    assert exact.inputs[0].steps  # one coordinate is differenced for the curve
+
+
+def test_the_complex_step_sees_through_cancellation() -> None:
+    """Its imaginary part adds up nothing large: a difference would be off by 1e-4."""
+    report = tg.gradcheck(lambda x: (1e9 + x) - 1e9, np.array([0.5, 1.5]))
+    assert report.verdict == "correct"
+    assert not tg.gradcheck(lambda x: (1e9 + x * x.detach()) - 1e9, np.array([0.5, 1.5]))
+
+
+def test_a_function_that_drops_imaginary_parts_is_differenced() -> None:
+    """What leaves the tape is not seen by the operations on it: a difference beside each complex step sees it."""
+    late = np.array([1.0, 1.0, 0.0])  # only the last element is at fault
+    report = tg.gradcheck(lambda x: x * np.where(late, 1.0, np.abs(x.data)), np.array([0.5, -1.5, 0.7]))
+    assert report.verdict == "wrong"
+    assert report.inputs[0].worst == (2,)
+    assert report.inputs[0].numerical == pytest.approx(2.0 * report.inputs[0].analytic, rel=1e-6)

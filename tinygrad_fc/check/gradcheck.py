@@ -21,6 +21,7 @@ from .rounding import jitter_of, judge_rounding
 
 FEW = 128  # so many coordinates of an input are moved one by one; larger inputs in directions, unless asked
 RESOLVED = 9e-5  # relative: a difference that cannot tell a factor of 1.0001 says nothing
+LOOK = 1e-3  # the step of the difference beside a complex step
 AT_ONCE = 2_000  # coordinates of all inputs from which on these are moved together first
 FEWER = 8  # what FEW is then
 ROUGH = (1e-3, 3)  # first step and number of steps of a difference that only has to say which half is worse
@@ -38,11 +39,11 @@ def gradcheck(
 ) -> GradcheckReport:
     """Compare the gradients of a function with differences of its values, and give a verdict on each input.
 
-    All numbers are taken in float64, whatever the dtype of an input, by central differences of shrinking steps, which
-    are extrapolated; how far they may be off is estimated from how they agree, and from the rounding errors of the
-    function's values, which are measured. Between two points of different branches (a relu that turns on, a maximum
-    that changes hands) no difference is taken. Where a verdict is "wrong", the rule of each operation is checked by
-    itself, and those at fault are named.
+    All numbers are taken in float64, whatever the dtype of an input: by the complex step, where every operation is
+    analytic, else by central differences of shrinking steps, which are extrapolated. How far those may be off is
+    estimated from how they agree, and from the rounding errors of the function's values, which are measured. Between
+    two points of different branches (a relu that turns on, a maximum that changes hands) no difference is taken. Where
+    a verdict is "wrong", the rule of each operation is checked by itself, and those at fault are named.
 
     Small inputs are moved one coordinate at a time. In larger ones all coordinates are moved at once, in directions
     drawn so that no coordinate is left out and none outweighs the others; when one fails, halves of it are tried until
@@ -133,6 +134,7 @@ class _Check:
         self.order: float | None = None
         self.note = ""
         self.base = problem.value()
+        self.analytic = problem.analytic
         again = problem.value()
         self.random = again.value != self.base.value
         if self.random:
@@ -274,6 +276,13 @@ class _Check:
             bar.update()
         assert graver is not None
         _, error, verdict, bound, at, a, estimate, scale = graver
+        if not estimate.steps:  # the curve of error against step needs differences
+            direction = np.zeros(t.shape)
+            direction[at] = scale
+            line = self.problem.line({position: direction})
+            curve = derivative(line, self.base, a * scale, self.tolerance, self.rounding)
+            estimate.steps, estimate.differences, estimate.step = curve.steps, curve.differences, curve.step
+            self.order = self.order or curve.order
         return self._made(
             position, verdict, len(indices), error, bound, at, a, estimate, scale=scale, kinks=tuple(kinks)
         )
@@ -307,7 +316,19 @@ class _Check:
         self, directions: dict[int, np.ndarray], expected: float, first: float = 1e-2, count: int = 15
     ) -> Estimate:
         line = self.problem.line(directions)
-        return derivative(line, self.base, expected, self.tolerance, self.rounding, first, count)
+        exact = self.problem.imaginary(directions) if self.analytic else math.nan
+        error = math.inf
+        if math.isfinite(exact):
+            # Beside it, at a distance that rounds to nothing: how far rounding moves it.
+            error = abs(exact - self.problem.imaginary(directions, 1e-13)) + 50.0 * EPS * abs(exact)
+            # What leaves the tape may drop an imaginary part: a difference must not contradict.
+            rough = (line(LOOK).value - line(-LOOK).value) / (2.0 * LOOK)
+            if abs(rough - exact) <= 1e-5 * max(abs(rough), abs(exact)) + MARGIN * self.rounding / LOOK:
+                return Estimate(exact, error, 0.0)
+        estimate = derivative(line, self.base, expected, self.tolerance, self.rounding, first, count)
+        if error < estimate.error and abs(exact - estimate.value) <= MARGIN * estimate.error:
+            estimate.value, estimate.error = exact, error
+        return estimate
 
     def _judged(self, a: float, estimate: Estimate, floor: float) -> tuple[str, float, float]:
         """Return the verdict on a derivative `a`, its relative error, and the relative bound of the number."""

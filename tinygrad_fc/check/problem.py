@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.node import Node, Observer, recording, watch
+from ..engine.node import Node, Observer, no_grad, recording, watch
 from ..engine.operation import Op
 from ..engine.tensor import Tensor, tensor
 from ..nn.module import Module
@@ -18,15 +19,26 @@ from .difference import Line, Point
 
 Branches = list[tuple[str, int]]
 
+# Operations that are analytic, and whose functions on arrays compute with complex numbers.
+ANALYTIC = frozenset("""
+add subtract multiply divide negative positive square reciprocal power sqrt exp expm1 exp2 log log1p log2 log10 sin cos
+tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh matmul einsum sum mean prod cumsum cumprod affine
+reshape transpose squeeze expand_dims swapaxes broadcast_to concatenate stack flip roll getitem copy same index_add
+index_set
+""".split())
+TINY = 1e-30  # its square is nothing beside the rounding of any other number
+
 
 class Branching(Observer):
     """Notes which branch each operation took: what its declaration calls its branch, and results that are whole."""
 
     def __init__(self) -> None:
         self.taken: Branches = []
+        self.names: set[str] = set()
 
     def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
         """Note the branch of one operation."""
+        self.names.add(op.name)
         mark = branch_of(op, data, out)
         if mark is not None:
             self.taken.append((op.name, mark))
@@ -72,6 +84,7 @@ class Problem:
         self.who, self.f, self.tensors, self.arguments = who, f, list(tensors), list(arguments)
         self.homes = [t._array for t in self.tensors]
         self.evaluations = 0
+        self.analytic = False
         found = Reached(f, self.arguments)
         self.modules, self.generators = found.modules, found.generators
         self._buffers = [(b, b.copy()) for m in self.modules for _, b in m.named_buffers()]
@@ -152,7 +165,30 @@ class Problem:
         with watch(branching), np.errstate(all="ignore"):  # a step may leave the domain; then a smaller one is tried
             out = self.f(*self.arguments)
         terms = out.data.astype(np.float64) * self.weights
+        self.analytic = branching.names <= ANALYTIC
         return Point(float(np.sum(terms)), branching.taken, float(np.sum(np.abs(terms))))
+
+    def imaginary(self, directions: dict[int, np.ndarray], shift: float = 0.0) -> float:
+        """Return the derivative along directions by the complex step: Im f(x + i h v) / h, in which nothing cancels.
+
+        Squire and Trapp, "Using complex variables to estimate derivatives of real functions" (1998), equation 6. The
+        point itself may be shifted along the directions. NaN where complex numbers cannot be computed with.
+        """
+        starts = {position: self.tensors[position]._array for position in directions}
+        try:
+            for position, direction in directions.items():
+                self.tensors[position]._array = starts[position] + (shift + 1j * TINY) * direction
+            self.restore()
+            self.evaluations += 1
+            with no_grad(), np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                out = self.f(*self.arguments).data
+            return float(np.sum(out.imag * self.weights)) / TINY if out.dtype.kind == "c" else math.nan
+        except Exception:  # whatever cannot be done with complex numbers is done by differences
+            return math.nan
+        finally:
+            for position, start in starts.items():
+                self.tensors[position]._array = start
 
     def line(self, directions: dict[int, np.ndarray]) -> Line:
         """Return the function along a line: each tensor by its position moves along its direction."""
