@@ -174,19 +174,21 @@ class _Check:
     def _together(self) -> dict[int, InputCheck]:
         """Return the verdicts by position if all hold when the inputs move at once, each with a like share; else none.
 
-        Inputs whose share would be lost beside the others' are left out, and looked at by themselves.
+        Inputs whose share would be lost beside the others' are left out, and looked at by themselves. Those without any,
+        as biases before a normalization, come along: a slope that they have all the same would show.
         """
         checks = []
         shares = [float(np.sum(np.abs(d * self._direction(n, True)))) for n, d in enumerate(self.slopes)]
         top = max(shares)
         if not math.isfinite(top) or not top:
             return {}
-        moved = [n for n, share in enumerate(shares) if share >= 1e-4 * top]
+        moved = [n for n, share in enumerate(shares) if share >= 1e-4 * top or share <= 1e-12 * top]
         for trial in range(2):
             a, size, directions = 0.0, 0.0, {}
             for n in moved:
                 d, direction = self.slopes[n], self._direction(n, aligned=trial == 0)
-                directions[n] = direction * min(top / float(np.sum(np.abs(d * direction))), 100.0)
+                share = float(np.sum(np.abs(d * direction)))
+                directions[n] = direction * (min(top / share, 100.0) if share > 1e-12 * top else 10.0)
                 a += float(np.sum(d * directions[n]))
                 size += float(np.sum(np.abs(d * directions[n])))
             estimate = self._estimate(directions, a)
