@@ -174,8 +174,8 @@ class _Check:
     def _together(self) -> dict[int, InputCheck]:
         """Return the verdicts by position if all hold when the inputs move at once, each with a like share; else none.
 
-        Inputs whose share would be lost beside the others' are left out, and looked at by themselves. Those without any,
-        as biases before a normalization, come along: a slope that they have all the same would show.
+        Inputs whose share would be lost beside the others' are left out, and looked at by themselves. Those without
+        any, as biases before a normalization, come along: a slope that they have all the same would show.
         """
         checks = []
         shares = [float(np.sum(np.abs(d * self._direction(n, True)))) for n, d in enumerate(self.slopes)]
