@@ -61,6 +61,13 @@ class Estimate:
     kink: tuple[float, float] | None = None
 
 
+# Neighbouring points at irregular distances, so that not all values fall on the grid that they are rounded to; and the
+# projection of their values on what no parabola through the points accounts for.
+_NEAR = (1.0, 1.83, 3.17, 4.09, 5.41, 6.77)
+_powers = np.vander([0.0, *_NEAR], 3)
+_REST = np.eye(7) - _powers @ np.linalg.pinv(_powers)
+
+
 def noise(line: Line, base: Point, spread: float = 1.3e-11) -> float:
     """Return the size of the rounding errors in the function's values.
 
@@ -75,14 +82,18 @@ def noise(line: Line, base: Point, spread: float = 1.3e-11) -> float:
         rounds to float32 inside, they are spread further.
     """
     found = EPS * max(abs(base.value), base.size)
+    there = line(1e-2)
+    if there.branch == base.branch and 10.0 * base.size < there.size < math.inf:
+        found = max(found, EPS * there.size)  # where values grow from nothing, so do their rounding errors
     for _ in range(7):
-        points = [base, *[line(spread * k) for k in range(1, 7)]]
+        points = [base, *[line(spread * far) for far in _NEAR]]
         values = [point.value for point in points]
         if not all(map(math.isfinite, values)) or any(point.branch != base.branch for point in points):
             break
-        # Of a smooth function the fourth differences vanish; of independent errors of size s they are s * sqrt(70).
-        fourth = np.diff(values, 4).tolist()
-        found = max(found, math.hypot(*fourth) / math.sqrt(len(fourth) * 70.0))
+        # Of a smooth function a parabola leaves nothing so close; of independent errors four sevenths of the squares.
+        with np.errstate(all="ignore"):
+            rest = (_REST @ (np.array(values) - base.value)).tolist()
+        found = max(found, math.hypot(*rest) / 2.0)
         if len(set(values)) > 5 or spread > 1e-2:
             break
         spread *= 71.3  # no power of two: multiples of one could fall on the grid that values are rounded to
@@ -114,7 +125,7 @@ class _Sequence:
         """Return error, value and step of the best entry that no difference of a smaller step contradicts."""
         for error, value, step in sorted(self.entries):
             if all(
-                abs(near - value) <= MARGIN * (error + MARGIN * blur) + abs(near - before)
+                abs(near - value) <= MARGIN * (error + MARGIN * blur) + 0.5 * abs(near - before)
                 for (_, before, _), (smaller, near, blur) in zip(self.raw, self.raw[1:], strict=False)
                 if smaller < step
             ):
@@ -181,7 +192,8 @@ def derivative(
                 break
             looked = near >= step / RATIO**2  # so close that the next step is the look
         elif error < math.inf and rounding / step > 8.0 * error and at > 8.0 * step:
-            break  # smaller steps are rounding alone
+            if not abs(value - expected) > 10.0 * rounding / step:
+                break  # smaller steps are rounding alone
         step /= RATIO if useful else RATIO**2
     if not central.raw and not right.raw and not left.raw:
         # The point is a branch of its own, where two pieces meet: if they meet smoothly, they are one function.
@@ -229,7 +241,7 @@ def _kink(line: Line, base: Point, rounding: float) -> tuple[float, float] | Non
     at which rounding lets them be told.
     """
     found: tuple[float, float] | None = None
-    first = 0.0
+    first = last = 0.0
     for step in (1e-4, 1e-6, 1e-8, 1e-10, 1e-12):
         up, down, blur = line(step), line(-step), 4.0 * rounding / step
         if not (math.isfinite(up.value) and math.isfinite(down.value)):
@@ -238,7 +250,9 @@ def _kink(line: Line, base: Point, rounding: float) -> tuple[float, float] | Non
         size = max(abs(low), abs(high))
         if found is not None and blur > 0.1 * first:
             break  # rounding hides what is closer
-        if high - low <= max(10.0 * blur, 1e-3 * size, 0.5 * first):
+        if high - low <= max(10.0 * blur, 1e-3 * size, 0.5 * first) or found is not None and size > 2.0 * last:
             return None
-        found, first = (low, high), first or high - low
+        if found is None or blur <= 1e-4 * first:
+            found, last = (low, high), size
+        first = first or high - low
     return found

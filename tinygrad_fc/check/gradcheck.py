@@ -18,9 +18,9 @@ from .progress import bar as _bar
 from .recorded import judge_recorded
 from .report import GradcheckReport, InputCheck
 from .rounding import jitter_of, judge_rounding
+from .verdict import RESOLVED, judged
 
 FEW = 128  # so many coordinates of an input are moved one by one; larger inputs in directions, unless asked
-RESOLVED = 9e-5  # relative: a difference that cannot tell a factor of 1.0001 says nothing
 LOOK = 1e-3  # the step of the difference beside a complex step
 AT_ONCE = 2_000  # coordinates of all inputs from which on these are moved together first
 FEWER = 8  # what FEW is then
@@ -133,6 +133,9 @@ class _Check:
         self.problem, self.slopes, self.tolerance, self.generator = problem, slopes, tolerance, generator
         self.order: float | None = None
         self.note = ""
+        pairs = zip(slopes, problem.tensors, strict=True)
+        tops = [float(np.max(np.abs(d), initial=0.0)) * natural(t._array) for d, t in pairs]
+        self.top = max(filter(math.isfinite, tops), default=0.0)  # the largest slope of all
         self.base = problem.value()
         self.analytic = problem.analytic
         again = problem.value()
@@ -142,8 +145,11 @@ class _Check:
                 "f is not deterministic: two evaluations at one point differ. Pass it the generators that it draws "
                 "from, or fix what it draws."
             )
-        line = problem.line({n: natural(t._array) * generator.choice([-1.0, 1.0], t.shape)
-                             for n, t in enumerate(problem.tensors)})  # fmt: skip
+        # Each coordinate by its own size: what is tiny beside the others is not to be moved by more than it is.
+        line = problem.line({
+            n: np.where(t._array == 0, natural(t._array), t._array) * generator.choice([-1.0, 1.0], t.shape)
+            for n, t in enumerate(problem.tensors)
+        })  # fmt: skip
         self.rounding = noise(line, self.base)
 
     def all(self, samples: int | None, exhaustive: bool, progress: bool | None) -> list[InputCheck]:
@@ -295,8 +301,9 @@ class _Check:
         """Return verdict, error, bound, estimate and the unit of its step, for one coordinate."""
         x = abs(float(self.problem.tensors[position]._array[at]))
         scales = [max(x, rms)]
-        scales += [s for s in (x, 1.0) if s and not 0.03 < s / scales[0] < 30.0]
-        best: tuple[str, float, float, Estimate, float] | None = None
+        scales += sorted([s for s in (x, 1.0) if s and not 0.03 < s / scales[0] < 30.0], reverse=True)
+        scales = [s for s in scales if math.isfinite(s * a)] or scales
+        found = []
         for scale in scales:
             direction = np.zeros(self.problem.tensors[position].shape)
             direction[at] = scale
@@ -304,13 +311,14 @@ class _Check:
             if not math.isfinite(a):
                 return "wrong", math.inf, 0.0, estimate, scale
             verdict, error, bound = self._judged(a * scale, estimate, 1e-5 * largest * scale)
-            now = (verdict, error, bound, estimate, scale)
-            if best is None or estimate.error / scale < best[3].error / best[4] or best[3].error == math.inf:
-                best = now
-            if best[0] in ("correct", "kink") or (best[0] == "wrong" and best[2] <= RESOLVED):
-                break
-        assert best is not None
-        return best
+            found.append((verdict, error, bound, estimate, scale))
+            if verdict == "correct":
+                return found[-1]
+        # The smallest scale that lets a difference be trusted sees what larger ones pass over.
+        clear = [one for one in found if one[0] == "kink" or one[2] <= RESOLVED]
+        if clear:
+            return min(clear, key=lambda one: one[4])
+        return min(found, key=lambda one: (one[0] == "wrong", one[3].error / one[4]))
 
     # ---- what they share
 
@@ -334,31 +342,8 @@ class _Check:
 
     def _judged(self, a: float, estimate: Estimate, floor: float) -> tuple[str, float, float]:
         """Return the verdict on a derivative `a`, its relative error, and the relative bound of the number."""
-        n, size = estimate.value, self.base.size
-        if a == 0.0 and estimate.differences and not any(estimate.differences):
-            return "correct", 0.0, 0.0  # flat, and said to be: no rounding, of whatever size, is in the way
-        scale = max(abs(a), abs(n) if math.isfinite(n) else 0.0, floor, 1e-9 * size, 1e-300)
-        gap, allowed = abs(a - n), self.tolerance * scale + MARGIN * estimate.error
-        trusted = MARGIN * estimate.error <= RESOLVED * scale
-        # What is rounding beside the value itself, as the slope of a bias before a normalization, or beside the input's
-        # other slopes, is as good as 0.
-        nothing = abs(a) <= max(100.0 * EPS * size, 10.0 * floor)
-        trusted = trusted or nothing and MARGIN * estimate.error <= RESOLVED * 1e-7 * size
-        scale = max(scale, 1e-7 * size)
-        error, bound = gap / scale, min(MARGIN * estimate.error / scale, 1.0)
-        if trusted and gap <= allowed:
-            return "correct", error, bound
-        if estimate.kink is not None:
-            low, high = estimate.kink
-            slack = 1e-3 * max(abs(low), abs(high)) + MARGIN * 4.0 * self.rounding / 1e-6
-            if low - slack <= a <= high + slack:
-                return "kink", 0.0, bound
-            return "wrong", min(abs(a - low), abs(a - high)) / scale, bound
-        if not math.isfinite(gap) or not math.isfinite(estimate.error):
-            return "inconclusive", error if math.isfinite(error) else 1.0, 1.0
-        if gap > allowed:
-            return "wrong", error, bound
-        return "inconclusive", error, bound
+        nothing = max(10.0 * floor, 1e-10 * self.top)
+        return judged(a, estimate, floor, self.tolerance, self.base.size, nothing, self.rounding)
 
     def _made(
         self, position: int, verdict: str, checked: int, error: float = 0.0, bound: float = 0.0,

@@ -55,7 +55,7 @@ def judge_rounding(
         gap = float(np.max(np.abs(working[n].astype(np.float64) - exact[n]), initial=0.0)) / largest
         eps = float(np.finfo(problem.homes[n].dtype).eps)
         noisy = max(100.0 * value, 50.0 * moved[n] / largest, 5.0 * jitter[n] / largest)
-        allowed = min(max(5_000.0 * eps, noisy), 0.5)
+        allowed = min(max(min(5_000.0 * eps, 0.02), noisy), 0.5)
         check = checks[n]
         check.rounding = gap
         if not gap <= allowed and check.holds:
