@@ -98,6 +98,8 @@ class Problem:
             self.restore()
         if not isinstance(out, Tensor):
             raise TypeError(f"{who}: f returned {type(out).__name__}, expected a Tensor.")
+        if not out.size:
+            raise ValueError(f"{who}: f returned an empty result: there is nothing to differentiate.")
         if not np.isfinite(out.data).all():
             raise ValueError(f"{who}: f is not finite at the inputs, so no difference can be taken.")
         self.weights = np.ones(()) if out.size == 1 else generator.uniform(0.5, 1.5, out.shape)
