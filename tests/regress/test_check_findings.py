@@ -92,3 +92,87 @@ def test_an_empty_result_has_nothing_to_differentiate() -> None:
     report = tg.gradcheck(lambda x, y: x.sum() + np.exp(y).sum(), np.empty((0, 3)), M)
     assert report, report
     assert [check.checked for check in report.inputs] == [0, 12]
+
+
+# ---- operations that are checked when they are declared
+
+
+def test_check_uses_the_dtype_of_the_samples() -> None:
+    def rule(g: Any, x: Any) -> Any:
+        return g * 2.0 * x * (1.0 + 0.25 * (g.dtype == np.float32))
+
+    def declared(dtype: Any) -> Any:
+        return tg.op(
+            lambda x: x * x, name="single", check=True, x=rule, samples=lambda rng: [(rng.normal(size=4).astype(dtype),)]
+        )
+
+    with pytest.raises(ValueError, match=r"(?s)op single: check=True: at sample 0 of 1 the gradients do not hold.*dtype"):
+        declared(np.float32)
+    assert declared(np.float64).op.name == "single"
+
+
+def test_a_composition_is_compared_in_the_samples_dtype() -> None:
+    def declared(fault: float) -> Any:
+        def kernel(x: Any) -> Any:
+            return np.tanh(x) * (1.0 + fault * (x.dtype == np.float32))
+
+        return tg.fused_op(
+            kernel, compose=lambda x: tg.tanh(x), name="single_tanh", check=True,
+            x=lambda g, out: g * (1.0 - out * out),
+            samples=lambda rng: [(rng.normal(size=(4, 5)).astype(np.float32),)],
+        )  # fmt: skip
+
+    with pytest.raises(ValueError, match="op single_tanh: check=True: at sample 0 of 1 the values of kernel and compose"):
+        declared(1e-4)
+    assert declared(0.0).op.name == "single_tanh"
+
+
+def test_samples_without_an_element_are_left_out() -> None:
+    declared = tg.op(
+        lambda x: x * 2.0, name="doubled", check=True, x=lambda g: g * 2.0,
+        samples=lambda rng: [(np.empty((0, 3)),), (rng.normal(size=3),)],
+    )  # fmt: skip
+    assert declared.op.name == "doubled"
+    with pytest.raises(TypeError, match="none of its samples has a finite array"):
+        tg.op(lambda x: x * 2.0, name="doubled", check=True, x=lambda g: g * 2.0, samples=lambda rng: [(np.empty(0),)])
+
+
+@pytest.mark.parametrize("sample", [[np.ones(3)], np.ones(3)])
+def test_samples_must_be_tuples(sample: Any) -> None:
+    with pytest.raises(TypeError, match=r"at sample 0 of 1 is (list|ndarray): samples must be tuples of arguments"):
+        tg.op(lambda x: x * 2.0, name="listed", check=True, x=lambda g: g * 2.0, samples=lambda rng: [sample])
+
+
+def test_a_rule_that_writes_into_g_is_named() -> None:
+    def rule(g: Any) -> Any:
+        g *= 2.0
+        return g
+
+    words = r"a rule writes into the gradient g.*g \* 2, not g \*= 2\. writes: .* for 'x'"
+    with pytest.raises(ValueError, match=rf"op writes: check=True: at sample 0 of 1: {words}"):
+        tg.op(lambda x: x * 2.0, name="writes", check=True, x=rule, samples=lambda rng: [(rng.normal(size=3),)])
+    writes = tg.op(lambda x: x * 2.0, name="writes", x=rule)
+    with pytest.raises(ValueError, match=rf"gradcheck: {words}"):
+        tg.gradcheck(lambda x: writes(x).sum(), M)
+
+
+# ---- inputs and options
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("mean", "input 0 is str, expected a tensor or an array of floats. What takes no gradient is bound first"),
+        (None, "input 0 is NoneType, expected a tensor or an array of floats"),
+        ({"a": 1.0}, "input 0 is dict, expected a tensor or an array of floats"),
+        ([[1.0, 2.0], [3.0]], "input 0 is list of which no array can be made.*rows have one length"),
+        (np.array([None]), "input 0 is an array of dtype object, expected"),
+        (np.array([1]), "input 0 has dtype int64, expected floats: 1.0 instead of 1"),
+        (np.array([1j]), "input 0 has dtype complex128, expected floats: its real part"),
+    ],
+)
+def test_inputs_that_are_none(value: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"gradcheck: {message}"):
+        tg.gradcheck(lambda x: x, value)
+    with pytest.raises(TypeError, match=f"check_gradient: {message}"):
+        tg.check_gradient(lambda x: x, lambda x: x, value)

@@ -92,6 +92,7 @@ class Local:
     def __init__(self, op: Op, data: list[Any], generator: np.random.Generator) -> None:
         self.op, self.data, self.generator = op, data, generator
         self.arrays: list[np.ndarray] = []
+        self.dtypes: list[np.dtype[Any]] = []  # which the arrays had; here they are float64
         self.slots: list[tuple[int, int | None]] = []
         for n, (key, value) in enumerate(zip(op.arguments, data, strict=True)):
             if key in op.differentiable:
@@ -99,6 +100,7 @@ class Local:
                     if isinstance(item, np.ndarray) and item.dtype.kind == "f":
                         self.slots.append((n, k))
                         self.arrays.append(item.astype(np.float64))
+                        self.dtypes.append(item.dtype)
         self.places = [n for n, array in enumerate(self.arrays) if array.size]
         self.g: np.ndarray = np.empty(())
         self.slopes: list[np.ndarray] = []

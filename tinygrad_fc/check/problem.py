@@ -157,7 +157,8 @@ class Problem:
     def slopes(self, out: Tensor, create_graph: bool = False) -> list[Tensor]:
         """Return the gradients of the weighted result with respect to the tensors."""
         g = np.broadcast_to(self.weights, out.shape).astype(out.dtype)
-        return gradients([out], self.tensors, [g], create_graph=create_graph)
+        with writes_named(self.who):
+            return gradients([out], self.tensors, [g], create_graph=create_graph)
 
     def value(self) -> Point:
         """Return the weighted result, and the branches that were taken."""
@@ -272,6 +273,21 @@ def generators_kept(*values: Any) -> Iterator[None]:
             _set_state(generator, state)
 
 
+@contextmanager
+def writes_named(who: str) -> Iterator[None]:
+    """Say of a rule that writes into what it is given that it must not; the gradient it gets is read-only."""
+    try:
+        yield
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        where = " ".join(getattr(error, "__notes__", ()))
+        raise ValueError(
+            f"{who}: a rule writes into the gradient g, or into an array that it reads: others read them too. It has "
+            f"to return a new array: g * 2, not g *= 2. {where}"
+        ) from error
+
+
 def _held(function: Any) -> Iterator[Any]:
     """Yield what a function closes over, is bound to, has as defaults, and reads of its module's names."""
     yield getattr(function, "__self__", None)
@@ -320,7 +336,20 @@ def as_input(who: str, position: int, value: Any) -> Tensor:
                 f"{'a computed tensor' if value.requires_grad else 'a tensor that needs no gradient'}."
             )
         return value
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # NumPy's words for rows of different lengths name no input
+        raise TypeError(
+            f"{who}: input {position} is {type(value).__name__} of which no array can be made, expected an array of "
+            f"floats, or nested lists whose rows have one length."
+        ) from None
+    if array.dtype.kind in "biuc":
+        cure = "its real part, x.real" if array.dtype.kind == "c" else "1.0 instead of 1"
+        raise TypeError(f"{who}: input {position} has dtype {array.dtype}, expected floats: {cure}.")
     if array.dtype.kind != "f":
-        raise TypeError(f"{who}: input {position} has dtype {array.dtype}, expected floats: 1.0 instead of 1.")
+        given = f"an array of dtype {array.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(
+            f"{who}: input {position} is {given}, expected a tensor or an array of floats. What takes no gradient is "
+            f"bound first: lambda x: f(x, option)."
+        )
     return tensor(array, requires_grad=True)
