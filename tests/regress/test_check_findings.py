@@ -176,3 +176,66 @@ def test_inputs_that_are_none(value: Any, message: str) -> None:
         tg.gradcheck(lambda x: x, value)
     with pytest.raises(TypeError, match=f"check_gradient: {message}"):
         tg.check_gradient(lambda x: x, lambda x: x, value)
+
+
+# ---- culprits
+
+
+def spoilt(name: str, shape: tuple[int, ...], at: tuple[int, ...], factor: float) -> Any:
+    """Declare a square whose gradient is wrong at one place."""
+    factors = np.ones(shape)
+    factors[at] = factor
+    return tg.op(lambda x: x * x, name=name, x=lambda g, x: g * (2.0 * x) * factors)
+
+
+@pytest.mark.parametrize("at", [(0, 0), (17, 23), (29, 39)])
+@pytest.mark.parametrize("factor", [np.nan, np.inf, 1.001, 1.5])
+def test_one_wrong_element_is_named_at_its_place(at: tuple[int, int], factor: float) -> None:
+    wrong = spoilt("square_spoilt", (30, 40), at, factor)
+    x = np.random.default_rng(3).normal(size=(30, 40))
+    x[at] = 1.25
+    with np.errstate(invalid="ignore"):
+        report = tg.gradcheck(lambda x: np.sin(wrong(x)).sum(), x, exhaustive=np.isfinite(factor))
+    (culprit,) = report.culprits
+    assert culprit.worst == at
+    finite = np.isfinite(factor)
+    assert culprit.looks_like.startswith("wrong at 1 of 1" if finite else "a gradient that is not finite")
+    assert np.isfinite(culprit.analytic) == finite
+    assert culprit.analytic == pytest.approx(factor * culprit.numerical, rel=1e-6, nan_ok=True)
+
+
+def test_a_factor_is_printed_so_that_it_is_none_of_one() -> None:
+    wrong = tg.op(lambda x: x * x, name="square_nearly", x=lambda g, x: g * (2.0 * x) * 1.000008)
+    (culprit,) = tg.gradcheck(lambda x: wrong(x).sum(), M).culprits
+    assert culprit.looks_like == "a factor: 1.000008 times the gradient"
+
+
+def test_a_mean_is_spoken_of_where_something_is_summed() -> None:
+    same = tg.op(lambda x: x * x, name="square_half", x=lambda g, x: g * x)  # 1/2 is no mean, though x has 2 columns
+    x = np.random.default_rng(4).normal(size=(3, 2))
+    assert tg.gradcheck(lambda x: same(x).sum(), x).culprits[0].looks_like == "a factor: 0.5 times the gradient"
+    summed = tg.op(
+        lambda x: x.sum(axis=1), name="sum_mean", x=lambda g, x_shape: np.broadcast_to(g[:, None] / 2.0, x_shape)
+    )
+    assert tg.gradcheck(lambda x: np.sin(summed(x)).sum(), x).culprits[0].looks_like == (
+        "a factor of 1/2: a mean stands where a sum over 2 elements belongs"
+    )
+
+
+def test_a_slope_without_bound_is_no_rules_fault() -> None:
+    x = np.array([0.0, 1.0, 4.0])
+    for f in (lambda x: np.sqrt(x).sum(), lambda x: -np.sqrt(x).sum(), lambda x: np.cbrt(x).sum()):
+        with np.errstate(all="ignore"):
+            assert tg.gradcheck(f, x).culprits == ()
+    wrong = tg.op(lambda x: np.sqrt(x), name="sqrt_wrong", x=lambda g, out: g / out)
+    with np.errstate(all="ignore"):
+        (culprit,) = tg.gradcheck(lambda x: wrong(x).sum(), x).culprits
+    assert culprit.looks_like == "a factor: 2 times the gradient"  # at the others
+
+
+def test_what_is_left_to_say_is_a_possibility() -> None:
+    note = tg.gradcheck(lambda x: (np.tanh(x).detach() * x).sum(), M).note
+    assert note == (
+        "Each operation's own rule is right at its arguments. Either a part of f leaves the tape (detach(), no_grad(), "
+        ".data, a copy of an input's array), or the difference is worth less than its bound says."
+    )
