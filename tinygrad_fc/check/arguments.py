@@ -11,7 +11,8 @@ from ..engine.backward import gradients
 from ..engine.tensor import Tensor
 from ..nn.module import Module
 from .difference import EPS
-from .problem import Reached, as_input
+from .problem import as_input
+from .reach import Reached
 
 
 def resolved(f: Any, inputs: tuple[Any, ...]) -> tuple[Callable[..., Any], list[Tensor], list[Any]]:
@@ -51,13 +52,21 @@ def twice(f: Callable[..., Any], tensors: list[Tensor], generator: np.random.Gen
     return slope
 
 
-def check_options(who: str, f: Any, order: Any, samples: Any, tolerance: Any) -> None:
+def check_options(
+    who: str, f: Any, order: Any, samples: Any, tolerance: Any, seed: Any = 0, progress: Any = None
+) -> None:  # fmt: skip
     """Raise unless a function can be called, and the options are in range."""
     if not callable(f):
         raise TypeError(f"{who}: f is {type(f).__name__}, expected a function or a Module.")
-    if order not in (1, 2):
+    if isinstance(f, type):
+        raise TypeError(f"{who}: f is the class {f.__name__}, expected a function or an instance: {f.__name__}(...).")
+    if isinstance(order, bool) or order not in (1, 2):
         raise ValueError(f"{who}: order={order!r}, expected 1 or 2.")
     if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1):
         raise ValueError(f"{who}: samples={samples!r}, expected a positive integer or None.")
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float | np.number) or not EPS < tolerance < 1:
         raise ValueError(f"{who}: tolerance={tolerance!r}, expected a number between {EPS:.0e} and 1.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"{who}: seed={seed!r}, expected an integer of at least 0.")
+    if progress is not None and not isinstance(progress, bool):
+        raise TypeError(f"{who}: progress={progress!r}, expected True, False or None.")

@@ -98,10 +98,10 @@ def main(arguments: argparse.Namespace) -> int:
         inputs = _drawn(f, arguments)
         try:
             report = gradcheck(f, *inputs, order=arguments.order, exhaustive=arguments.exhaustive, seed=arguments.seed)
-        except Exception as error:
-            shapes = ", ".join(str(array.shape) for array in inputs) or "none"
-            cure = f"Inputs of shapes: {shapes}. Choose them with --shape 3,4 ..."
-            raise _UsageError(f"{_told(error)}\n{cure}") from error
+        except (Exception, SystemExit) as error:
+            raise _UsageError(f"{_told(error)}{_cure(error, inputs)}") from error
+        if not any(math.prod(check.shape) for check in report.inputs):
+            raise _UsageError("nothing was checked: the inputs have no element. Choose others with --shape 3,4")
     except _UsageError as error:
         print(f"check: {error}", file=sys.stderr)
         return 2
@@ -120,7 +120,7 @@ def _found(target: str) -> Any:
         found: Any = _module(place)
     except _UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _UsageError(f"importing {place} failed. {_told(error)}") from error
     for name in path.split("."):
         if not hasattr(found, name):
@@ -128,6 +128,11 @@ def _found(target: str) -> Any:
             listed = f" It has {', '.join(known[:12])}." if known else ""
             raise _UsageError(f"{place} has no {name!r}.{nearest(name, known) or listed}")
         found = getattr(found, name)
+    if isinstance(found, type):
+        raise _UsageError(
+            f"{target} is a class, expected a function of tensors or a model: make one in the module, "
+            f"{path.lower().replace('.', '_')} = {path}(...), and name that"
+        )
     if not callable(found):
         raise _UsageError(f"{target} is {type(found).__name__}, expected a function of tensors or a model")
     return found
@@ -177,11 +182,23 @@ def _needs(f: Any) -> int:
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in parameters)
 
 
-def _told(error: Exception) -> str:
+def _cure(error: BaseException, inputs: list[np.ndarray]) -> str:
+    """Return where inputs are chosen, for errors that can come from their shapes or values."""
+    said = str(error)
+    if not isinstance(error, (ValueError, TypeError, IndexError)) or not inputs:
+        return ""
+    if said.startswith("gradcheck:") and "finite" not in said and "empty" not in said:
+        return ""  # of the function, whatever its inputs
+    shapes = ", ".join(str(array.shape) for array in inputs)
+    return f"\nThe inputs are normal numbers of shape {shapes}: choose others with --shape, --scale."
+
+
+def _told(error: BaseException) -> str:
     """Return what an exception says, and the user's line that it came from."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)
               if not frame.filename.startswith((_PACKAGE, "<"))]  # fmt: skip
-    said = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    text = f"the code asks to exit ({error})" if isinstance(error, SystemExit) else str(error)
+    said = "\n".join([text, *getattr(error, "__notes__", ())])
     if isinstance(error, SyntaxError) or not frames:
         return f"{type(error).__name__}: {said}"
     return f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}: {said}"

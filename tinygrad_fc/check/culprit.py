@@ -14,7 +14,7 @@ from ..engine.node import Node, Observer, recording, watch
 from ..engine.operation import Op
 from ..engine.tensor import tensor
 from ..profile.observe import users_line
-from .difference import MARGIN, Estimate, Point, derivative, noise
+from .difference import EPS, MARGIN, Estimate, Point, derivative, noise
 from .problem import Problem, branch_of, natural
 from .report import Culprit, GradcheckReport
 
@@ -70,8 +70,8 @@ def left_to_say(report: GradcheckReport, order: int) -> str:
         )
     if not report.culprits:
         return (
-            "Each operation's own rule is right at its arguments, so the gradient is lost between operations: a part "
-            "of f leaves the tape, by detach(), no_grad(), .data or a copy of an input's array."
+            "Each operation's own rule is right at its arguments. Either a part of f leaves the tape (detach(), "
+            "no_grad(), .data, a copy of an input's array), or the difference is worth less than its bound says."
         )
     return ""
 
@@ -92,6 +92,7 @@ class Local:
     def __init__(self, op: Op, data: list[Any], generator: np.random.Generator) -> None:
         self.op, self.data, self.generator = op, data, generator
         self.arrays: list[np.ndarray] = []
+        self.dtypes: list[np.dtype[Any]] = []  # which the arrays had; here they are float64
         self.slots: list[tuple[int, int | None]] = []
         for n, (key, value) in enumerate(zip(op.arguments, data, strict=True)):
             if key in op.differentiable:
@@ -99,9 +100,11 @@ class Local:
                     if isinstance(item, np.ndarray) and item.dtype.kind == "f":
                         self.slots.append((n, k))
                         self.arrays.append(item.astype(np.float64))
+                        self.dtypes.append(item.dtype)
         self.places = [n for n, array in enumerate(self.arrays) if array.size]
         self.g: np.ndarray = np.empty(())
-        self.slopes: list[np.ndarray] = []
+        self.slopes: list[np.ndarray] = []  # 0 where they are not finite
+        self.endless: list[np.ndarray] = []  # where that is
         self._base: Point | None = None
         self._roundings: dict[int, float] = {}  # of the values, by place
         if self.places:
@@ -121,7 +124,10 @@ class Local:
             out = self.op.record(*args, **kwargs)
             out = out[0] if self.op.beside else out
             self.g, self._base, self._roundings = g, None, {}
-            self.slopes = [d.data for d in gradients([out], leaves, [g.astype(out.dtype)])]
+            found = [d.data for d in gradients([out], leaves, [g.astype(out.dtype)])]
+            self.endless = [~np.isfinite(d) for d in found]
+            self.slopes = [np.where(none, 0.0, d) for none, d in zip(self.endless, found, strict=True)]
+            self._raw = found
 
     def _values(self, arrays: list[Any]) -> list[Any]:
         known = zip(self.op.arguments, self.data, strict=True)
@@ -186,6 +192,7 @@ class Local:
     def _direction(self, place: int) -> np.ndarray:
         array = self.arrays[place]
         amounts = self.generator.uniform(0.5, 1.5, array.shape) * self.generator.choice([-1.0, 1.0], array.shape)
+        amounts = amounts * ~self.endless[place]
         return np.asarray(amounts * (natural(array) / math.sqrt(array.size)))
 
     def _trials(self, place: int, count: int) -> Iterator[tuple[np.ndarray, Estimate]]:
@@ -197,6 +204,13 @@ class Local:
         """Return what is wrong with the gradient of one argument: words, a coordinate, gradient and number; or None."""
         for _ in range(2):  # the gradient that arrives is of both signs, the second time where the first was not
             d = self.slopes[place]
+            for at in map(tuple, np.argwhere(self.endless[place])[:FEW]):
+                if not self._steep(place, at):
+                    number = self._at(place, at)[1]
+                    where = tuple(map(int, at))
+                    return "a gradient that is not finite", where, float(self._raw[place][at]), number
+            if self.endless[place].all():
+                continue
             for direction, estimate in self._trials(place, 2):
                 a, size = float(np.sum(d * direction)), float(np.sum(np.abs(d * direction)))
                 if not self._agrees(a, estimate, size):
@@ -216,6 +230,23 @@ class Local:
             looks = self._lost_sum(place)
         looks = looks or (f"wrong {where}" if where else "no factor, sign, transpose, shift or lost sum")
         return looks, at, ours, theirs
+
+    def _steep(self, place: int, at: tuple[int, ...]) -> bool:
+        """Whether the function has no finite slope at a coordinate: one grows as its step shrinks, or there is none."""
+        array = self.arrays[place]
+        direction = np.zeros(array.shape)
+        direction[at] = natural(array)
+        line, start = self._line(place, direction), self._line(place, direction)(0.0)
+        for sign in (1.0, -1.0):
+            points = [(h, line(sign * h)) for h in (1e-3, 1e-6, 1e-9)]
+            gaps = [abs(point.value - start.value) for _, point in points]
+            if not any(map(math.isfinite, gaps)):
+                return True
+            slopes = [gap / h for gap, (h, _) in zip(gaps, points, strict=True)]
+            told = gaps[-1] > 1e3 * EPS * start.size  # by more than rounding
+            if told and slopes[0] * 1.5 < slopes[1] and slopes[1] * 1.5 < slopes[2]:
+                return True
+        return False
 
     def _at(self, place: int, at: tuple[int, ...]) -> tuple[float, float, bool]:
         """Return gradient and number at a coordinate, and whether they agree."""
@@ -264,7 +295,8 @@ class Local:
             part = part.reshape(d.shape)
             a = float(np.sum(d * part))
             estimate = self.number(place, part, a)
-            return abs(a - estimate.value), self._agrees(a, estimate, float(np.sum(np.abs(d * part))))
+            off = abs(a - estimate.value)
+            return off if math.isfinite(off) else 0.0, self._agrees(a, estimate, float(np.sum(np.abs(d * part))))
 
         while left.size > 1:
             halves = np.array_split(left, 2)
@@ -277,17 +309,16 @@ class Local:
     def _words(self, place: int, trials: list[tuple[np.ndarray, Estimate]]) -> tuple[str, np.ndarray | None]:
         """Return what an error looks like, and what the gradient should be, as far as one look at all of it tells."""
         d = self.slopes[place]
-        if not np.isfinite(d).all():
-            return "a gradient that is not finite", None
         if not d.any():
             return "zeros", None
+        off = max(abs(float(np.sum(d * v)) - e.value) for v, e in trials)
 
         def fits(other: np.ndarray) -> float | None:
-            return _factor([(float(np.sum(other * v)), e.value) for v, e in trials])
+            return _factor([(float(np.sum(other * v)), e.value, e.error) for v, e in trials], off)
 
         factor = fits(d)
         if factor is not None:
-            return self._factor_words(factor), d * factor
+            return self._factor_words(place, factor), d * factor
         others = [("a transpose: the gradient of the transposed matrix", np.swapaxes(d, -1, -2))] if (
             d.ndim >= 2 and d.shape[-1] == d.shape[-2]
         ) else []  # fmt: skip
@@ -300,16 +331,23 @@ class Local:
                 return words, other * factor
         return "", None
 
-    def _factor_words(self, factor: float) -> str:
+    def _factor_words(self, place: int, factor: float) -> str:
         if abs(factor + 1.0) < 1e-3:
             return "a sign: the opposite of the gradient"
-        lengths = {n for array in (*self.arrays, self.g) for n in (*array.shape, array.size) if n > 1}
+        lengths: set[int] = set()
+        if self.g.size != self.arrays[place].size:  # only then is there anything to sum, or to take the mean of
+            lengths = {n for array in (*self.arrays, self.g) for n in (*array.shape, array.size) if n > 1}
         for n in sorted(lengths):
             if abs(factor * n - 1.0) < 1e-3:
                 return f"a factor of {n}: a division by {n}, a number of elements, is missing"
             if abs(factor / n - 1.0) < 1e-3:
                 return f"a factor of 1/{n}: a mean stands where a sum over {n} elements belongs"
-        return f"a factor: {1.0 / factor:.6g} times the gradient" if factor else "a factor"
+        if not factor:
+            return "a factor"
+        times = 1.0 / factor
+        texts = [f"{times:.{digits}g}" for digits in range(6, 17)]  # as many as tell it from 1
+        text = next((text for text in texts if abs(float(text) - times) <= 0.05 * abs(times - 1.0)), texts[-1])
+        return f"a factor: {text} times the gradient"
 
     def _lost_sum(self, place: int) -> str:
         """Return words for a gradient that is that of one element where those of a broadcast axis belong summed."""
@@ -328,7 +366,8 @@ class Local:
                 alone = np.zeros(out)
                 alone[here] = before[here]
                 self._take(alone)
-                factor = _factor([(float(np.sum(self.slopes[place] * v)), e.value) for v, e in self._trials(place, 3)])
+                d, trials = self.slopes[place], list(self._trials(place, 3))
+                factor = _factor([(float(np.sum(d * v)), e.value, e.error) for v, e in trials], math.inf)
                 if factor is not None and abs(factor - 1.0) < 1e-3:
                     return f"a lost sum: over the {count} elements that the argument is broadcast to"
         finally:
@@ -336,11 +375,17 @@ class Local:
         return ""
 
 
-def _factor(pairs: list[tuple[float, float]]) -> float | None:
-    """Return the one factor that makes each first number the second, or None."""
-    square = sum(a * a for a, _ in pairs)
-    if not square or not all(math.isfinite(a) and math.isfinite(n) for a, n in pairs):
+def _factor(trials: list[tuple[float, float, float]], off: float) -> float | None:
+    """Return the one factor that makes each first number the second, which may be off by the third; or None.
+
+    What then is left has to be little beside `off`, what there was without: one element of many that is wrong changes
+    their sum so little that a factor close to 1 would nearly do.
+    """
+    square = sum(a * a for a, _, _ in trials)
+    if not square or not all(math.isfinite(a) and math.isfinite(n) for a, n, _ in trials):
         return None
-    factor = sum(a * n for a, n in pairs) / square
-    top = max(max(abs(factor * a), abs(n)) for a, n in pairs)
-    return factor if all(abs(factor * a - n) <= 1e-5 * top for a, n in pairs) else None
+    factor = sum(a * n for a, n, _ in trials) / square
+    top = max(max(abs(factor * a), abs(n)) for a, n, _ in trials)
+    near = min(1e-5 * top, 0.02 * off)
+    slack = min(0.1 * off, 1e-5 * top)
+    return factor if all(abs(factor * a - n) <= near + min(MARGIN * e, slack) for a, n, e in trials) else None

@@ -19,7 +19,8 @@ from ..engine.record import recorder
 from ..engine.tensor import Tensor, tensor
 from .arguments import check_options
 from .gradcheck import report_on
-from .problem import Problem, as_input, check_finite, generators_kept
+from .problem import Problem, as_input, check_finite
+from .reach import generators_kept, rewinder
 from .report import GradcheckReport
 
 Forward = Callable[[Sequence[np.ndarray]], tuple[Any, Any]]  # the result, and what is left over for the gradient
@@ -68,7 +69,8 @@ def check_gradient(
 
     Notes
     -----
-    Random numbers from NumPy's global generator are the same in each evaluation, and it is afterwards as it was.
+    Random numbers from NumPy's global generator, and from those that `f` and `grad_f` hold, are the same in each
+    evaluation of `f` and of `grad_f`, and the generators are afterwards as they were.
 
     Examples
     --------
@@ -80,10 +82,12 @@ def check_gradient(
     wrong
     """
     who = "check_gradient"
-    check_options(who, f, 1, samples, tolerance)
+    check_options(who, f, 1, samples, tolerance, seed, progress)
     if not callable(grad_f):
         raise TypeError(f"{who}: grad_f is {type(grad_f).__name__}, expected a function.")
     values = x if isinstance(x, tuple) else (x,)
+    if not values:
+        raise ValueError(f"{who}: x is an empty tuple: there is nothing to differentiate by. Give f's arguments.")
     if any(isinstance(value, Tensor) for value in values):
         raise TypeError(f"{who}: x is a tensor, expected arrays; tg.gradcheck(f, x) checks functions of tensors.")
     arrays = [as_input(who, n, value)._array for n, value in enumerate(values)]
@@ -163,7 +167,7 @@ def check_layer(
     ['x', 'w', 'b']
     """
     who = "check_layer"
-    check_options(who, forward, 1, samples, tolerance)
+    check_options(who, forward, 1, samples, tolerance, seed, progress)
     if not callable(backward):
         raise TypeError(f"{who}: backward is {type(backward).__name__}, expected a function of dout and cache.")
     places = [n for n, value in enumerate(args) if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
@@ -200,6 +204,7 @@ def _problem(
 ) -> tuple[Problem, np.random.Generator]:  # fmt: skip
     """Return the problem of a function and its gradient, after one evaluation that refuses what cannot be checked."""
     start = np.random.get_state()  # noqa: NPY002  # layers of the course draw from the global generator
+    again = rewinder(*reaches)
 
     def computed(*xs: np.ndarray) -> tuple[np.ndarray, Any]:
         np.random.set_state(start)  # noqa: NPY002
@@ -207,6 +212,9 @@ def _problem(
         return _result(who, label, out), left_over
 
     def pulled(g: Any, left_over: Any) -> list[np.ndarray]:
+        if label == "f":  # grad_f computes f's value anew: it has to draw what f drew
+            np.random.set_state(start)  # noqa: NPY002
+            again()
         found = backward(np.array(g), left_over)  # a copy: `dx = dout; dx[x <= 0] = 0` is fine
         _check_gradients(who, back, found, names, arrays)
         return [np.array(d, dtype=g.dtype) for d in found]

@@ -14,8 +14,8 @@ from ..engine.backward import gradients
 from ..engine.node import Node, Observer, no_grad, recording, watch
 from ..engine.operation import Op
 from ..engine.tensor import Tensor, tensor
-from ..nn.module import Module
 from .difference import Line, Point
+from .reach import Reached, rewinder
 
 Branches = list[tuple[str, int]]
 
@@ -63,6 +63,10 @@ class Problem:
     While the problem is entered, the tensors hold float64 copies of their arrays. On leaving it, they hold their own
     arrays again, and the modules and generators that the function reaches are as they were.
 
+    Restored before each evaluation, and afterwards: the random generators that `Reached` finds, and of the modules that
+    it finds, with those inside, every attribute that is a NumPy array (a buffer or not) and the mode, training or
+    evaluation. Not restored is what else code may change: numbers and lists in attributes, files, global names.
+
     Parameters
     ----------
     who : str
@@ -87,9 +91,14 @@ class Problem:
         self.analytic = False
         found = Reached(f, self.arguments)
         self.modules, self.generators = found.modules, found.generators
-        self._buffers = [(b, b.copy()) for m in self.modules for _, b in m.named_buffers()]
-        self._training = [(inner, inner.training) for m in self.modules for _, inner in m.named_modules()]
-        self._states = [(g, _state(g)) for g in self.generators]
+        inside = list(dict.fromkeys(inner for m in self.modules for _, inner in m.named_modules()))
+        self._training = [(inner, inner.training) for inner in inside]
+        self._attributes = [
+            (inner, key, value, value.copy())
+            for inner in inside for key, value in vars(inner).items() if isinstance(value, np.ndarray)
+        ]  # fmt: skip
+        self._buffers = [(b, b.copy()) for m in self.modules for _, b in m.named_buffers()]  # in lists, too
+        self._rewind = rewinder(*self.generators)
         for position, t in enumerate(self.tensors):
             check_finite(who, self.name(position), t._array)
         try:
@@ -98,6 +107,8 @@ class Problem:
             self.restore()
         if not isinstance(out, Tensor):
             raise TypeError(f"{who}: f returned {type(out).__name__}, expected a Tensor.")
+        if not out.size:
+            raise ValueError(f"{who}: f returned an empty result: there is nothing to differentiate.")
         if not np.isfinite(out.data).all():
             raise ValueError(f"{who}: f is not finite at the inputs, so no difference can be taken.")
         self.weights = np.ones(()) if out.size == 1 else generator.uniform(0.5, 1.5, out.shape)
@@ -127,13 +138,17 @@ class Problem:
 
     def restore(self) -> None:
         """Put modules and generators back into the state that they had."""
+        for module, key, array, before in self._attributes:
+            if vars(module).get(key) is not array:
+                object.__setattr__(module, key, array)
+            if array.flags.writeable:
+                np.copyto(array, before)
         for buffer, before in self._buffers:
             np.copyto(buffer, before)
         for module, training in self._training:
             if module.training is not training:
                 module.training = training
-        for generator, state in self._states:
-            _set_state(generator, state)
+        self._rewind()
 
     # ---- evaluations
 
@@ -155,7 +170,8 @@ class Problem:
     def slopes(self, out: Tensor, create_graph: bool = False) -> list[Tensor]:
         """Return the gradients of the weighted result with respect to the tensors."""
         g = np.broadcast_to(self.weights, out.shape).astype(out.dtype)
-        return gradients([out], self.tensors, [g], create_graph=create_graph)
+        with writes_named(self.who):
+            return gradients([out], self.tensors, [g], create_graph=create_graph)
 
     def value(self) -> Point:
         """Return the weighted result, and the branches that were taken."""
@@ -207,87 +223,19 @@ class Problem:
         return at
 
 
-class Reached:
-    """What a function is, holds or is called with: modules, random generators, and leaf tensors that need a gradient.
-
-    Parameters
-    ----------
-    f : object
-        The function.
-    arguments : sequence
-        What it is called with.
-    """
-
-    def __init__(self, f: Any, arguments: Sequence[Any]) -> None:
-        self.modules: list[Module] = []
-        self.generators: list[Any] = []
-        self.tensors: list[Tensor] = []
-        self._seen: set[int] = set()
-        for value in (f, *arguments):
-            self._look(value, 0)
-
-    def _look(self, value: Any, depth: int) -> None:
-        if id(value) in self._seen or depth > 4:
-            return
-        self._seen.add(id(value))
-        if isinstance(value, Module):
-            self.modules.append(value)
-            for _, generator in value.named_generators():
-                self._look(generator, depth)
-        elif isinstance(value, (np.random.Generator, np.random.RandomState)):
-            self.generators.append(value)
-        elif isinstance(value, Tensor):
-            if value.requires_grad and value.is_leaf:
-                self.tensors.append(value)
-        elif isinstance(value, (list, tuple, dict)):
-            for item in list(value.values() if isinstance(value, dict) else value)[:100]:
-                self._look(item, depth + 1)
-        elif callable(value):
-            for item in _held(value):
-                self._look(item, depth + 1)
-
-
-def _state(generator: Any) -> Any:
-    legacy = isinstance(generator, np.random.RandomState)
-    return generator.get_state() if legacy else generator.bit_generator.state
-
-
-def _set_state(generator: Any, state: Any) -> None:
-    if isinstance(generator, np.random.RandomState):
-        generator.set_state(state)
-    else:
-        generator.bit_generator.state = state
-
-
 @contextmanager
-def generators_kept(*values: Any) -> Iterator[None]:
-    """Put the random generators that the values reach back into their states after a block."""
-    states = [(generator, _state(generator)) for generator in Reached(values, ()).generators]
+def writes_named(who: str) -> Iterator[None]:
+    """Say of a rule that writes into what it is given that it must not; the gradient it gets is read-only."""
     try:
         yield
-    finally:
-        for generator, state in states:
-            _set_state(generator, state)
-
-
-def _held(function: Any) -> Iterator[Any]:
-    """Yield what a function closes over, is bound to, has as defaults, and reads of its module's names."""
-    yield getattr(function, "__self__", None)
-    yield getattr(function, "__wrapped__", None)
-    yield from getattr(function, "args", ())  # of a functools.partial
-    yield getattr(function, "func", None)
-    function = getattr(function, "__func__", function)
-    yield from function.__defaults__ or () if hasattr(function, "__defaults__") else ()
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # a name that is not bound yet
-            continue
-    code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-    for name in code.co_names if code is not None else ():
-        value = names.get(name)
-        if isinstance(value, (Module, Tensor, np.random.Generator, np.random.RandomState)):
-            yield value
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        where = " ".join(getattr(error, "__notes__", ()))
+        raise ValueError(
+            f"{who}: a rule writes into the gradient g, or into an array that it reads: others read them too. It has "
+            f"to return a new array: g * 2, not g *= 2. {where}"
+        ) from error
 
 
 def natural(array: np.ndarray) -> float:
@@ -318,7 +266,20 @@ def as_input(who: str, position: int, value: Any) -> Tensor:
                 f"{'a computed tensor' if value.requires_grad else 'a tensor that needs no gradient'}."
             )
         return value
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # NumPy's words for rows of different lengths name no input
+        raise TypeError(
+            f"{who}: input {position} is {type(value).__name__} of which no array can be made, expected an array of "
+            f"floats, or nested lists whose rows have one length."
+        ) from None
+    if array.dtype.kind in "biuc":
+        cure = "its real part, x.real" if array.dtype.kind == "c" else "1.0 instead of 1"
+        raise TypeError(f"{who}: input {position} has dtype {array.dtype}, expected floats: {cure}.")
     if array.dtype.kind != "f":
-        raise TypeError(f"{who}: input {position} has dtype {array.dtype}, expected floats: 1.0 instead of 1.")
+        given = f"an array of dtype {array.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(
+            f"{who}: input {position} is {given}, expected a tensor or an array of floats. What takes no gradient is "
+            f"bound first: lambda x: f(x, option)."
+        )
     return tensor(array, requires_grad=True)

@@ -68,8 +68,8 @@ def op(
         For a function with kinks: ``branch(x, out)``, whose parameters name arguments (and the result), returns an
         array that changes when a kink is crossed, ``x > 0`` say. With it, `gradcheck` knows a kink from a fault.
     check : bool
-        Check the rules against numbers at the samples, and `compose` against the function, before anything is
-        declared: what does not hold raises, with the report of `gradcheck`.
+        Check the rules against numbers at the samples (first derivatives, in the samples' dtypes), and `compose`
+        against the function, before anything is declared: what does not hold raises, with the report of `gradcheck`.
     **rules
         For each differentiable argument ``rule(g, ...)``, which returns the gradient with respect to it; the further
         parameters name what it reads. None for an argument that takes no gradient.
