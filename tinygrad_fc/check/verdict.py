@@ -32,9 +32,9 @@ def judged(
         Size of the rounding errors in the function's values.
     """
     n = estimate.value
-    if a == 0.0 and estimate.differences and not any(estimate.differences):
+    if estimate.kink is None and a == 0.0 and estimate.differences and not any(estimate.differences):
         return "correct", 0.0, 0.0  # flat, and said to be: no rounding, of whatever size, is in the way
-    if abs(a) <= 1e-30 * size and abs(n) <= 1e-30 * size:
+    if estimate.kink is None and abs(a) <= 1e-30 * size and abs(n) <= 1e-30 * size:
         return "correct", 0.0, 0.0  # as good as 0: one of the two has only sunk below the smallest number
     slopes = max(map(abs, estimate.differences), default=0.0)  # of the neighbourhood
     scale = max(abs(a), abs(n) if math.isfinite(n) else 0.0, floor, 1e-5 * slopes, 1e-300)
