@@ -231,6 +231,13 @@ def test_a_slope_without_bound_is_no_rules_fault() -> None:
     with np.errstate(all="ignore"):
         (culprit,) = tg.gradcheck(lambda x: wrong(x).sum(), x).culprits
     assert culprit.looks_like == "a factor: 2 times the gradient"  # at the others
+    only = spoilt("root_spoilt", (3,), (2,), 1.5)
+    both = tg.op(lambda x: np.sqrt(x), name="sqrt_spoilt", x=lambda g, out: g * 0.5 / out * np.array([1.0, 1.0, 1.5]))
+    assert tg.gradcheck(lambda x: only(x).sum(), x).culprits[0].worst == (2,)
+    with np.errstate(all="ignore"):
+        (culprit,) = tg.gradcheck(lambda x: both(x).sum(), x).culprits
+    assert culprit.worst == (2,)
+    assert culprit.looks_like == "wrong at 1 of 2 coordinates that were moved"
 
 
 def test_what_is_left_to_say_is_a_possibility() -> None:

@@ -261,10 +261,11 @@ class Local:
     def _coordinates(self, place: int, most: int) -> tuple[tuple[int, ...], float, float, str]:
         """Return the worst of some coordinates, gradient and number there, and where the others are wrong."""
         array, d = self.arrays[place], self.slopes[place]
-        flat = list(range(array.size))
+        flat = np.flatnonzero(~self.endless[place]).tolist()
         if array.size > most:  # where the gradient is large, and at random
             flat = np.argsort(-np.abs(d.ravel()), kind="stable")[: most // 4].tolist()
             flat = list(dict.fromkeys([*flat, *self.generator.choice(array.size, most - most // 4, replace=False)]))
+            flat = [k for k in flat if not self.endless[place].flat[k]]
         worst, gravest, bad, good = (0,) * d.ndim, -1.0, list[float](), list[float]()
         ours = theirs = 0.0
         for k in flat:
