@@ -52,9 +52,9 @@ def gradcheck(
     Parameters
     ----------
     f : callable or Module
-        Returns a tensor; a result that is no scalar is weighted with random numbers. Modules and generators that it
-        reaches (as a module, in a closure, as an argument) are put back into their state before each evaluation and
-        afterwards, so dropout drops the same units each time. A module is called with `inputs`
+        Returns a tensor; a result that is no scalar is weighted with random numbers. Generators, and the arrays and
+        modes of modules, that it reaches (as a module, in a closure, as an argument) are put back before each evaluation
+        and afterwards, so dropout drops the same units each time. A module is called with `inputs`
         (``model.loss_tensor(X, y)`` where it has that), and its parameters are checked.
     *inputs : Tensor or array_like
         Floating point. Tensors that need a gradient are checked where they stand; arrays are made tensors. Without any,
@@ -90,7 +90,7 @@ def gradcheck(
     >>> bool(tg.gradcheck(lambda x: np.exp(x).sum(), np.array([0.0, 1.0])))
     True
     """
-    check_options("gradcheck", f, order, samples, tolerance)
+    check_options("gradcheck", f, order, samples, tolerance, seed, progress)
     generator = np.random.default_rng(seed)
     f, tensors, arguments = resolved(f, inputs)
     problem = Problem("gradcheck", f if order == 1 else twice(f, tensors, generator), tensors, arguments, generator)
