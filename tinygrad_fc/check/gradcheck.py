@@ -53,8 +53,8 @@ def gradcheck(
     ----------
     f : callable or Module
         Returns a tensor; a result that is no scalar is weighted with random numbers. Generators, and the arrays and
-        modes of modules, that it reaches (as a module, in a closure, as an argument) are put back before each evaluation
-        and afterwards, so dropout drops the same units each time. A module is called with `inputs`
+        modes of modules, that it reaches (as a module, in a closure, as an argument) are put back before each
+        evaluation and afterwards, so dropout drops the same units each time. A module is called with `inputs`
         (``model.loss_tensor(X, y)`` where it has that), and its parameters are checked.
     *inputs : Tensor or array_like
         Floating point. Tensors that need a gradient are checked where they stand; arrays are made tensors. Without any,
