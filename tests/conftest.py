@@ -12,6 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+import tinygrad_fc.fused  # noqa: F401  # before the fixture `registry` notes what is declared
 from tinygrad_fc import kernels
 from tinygrad_fc.engine import dispatch, node
 from tinygrad_fc.engine.op import REGISTRY

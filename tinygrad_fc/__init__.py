@@ -26,20 +26,8 @@ from .engine.dispatch import functions as _functions
 from .engine.node import no_grad
 from .engine.op import fused_op, op
 from .engine.tensor import Tensor, tensor
-
-# Kept together by hand: sorted, each name would have a line.
-# isort: off
-from .fused import (
-    affine, affine_relu, batch_norm, batch_norm_inference, dropout, l2_penalty, layer_norm, relu, softmax_loss,
-    svm_loss,
-    elu, gelu, hardtanh, leaky_relu, log_sigmoid, log_softmax, maxout, selu, silu, softmax, softplus,
-)
-from .fused import (
-    binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div, l1_loss, mse_loss, nll_loss,
-)
 from .kernels import use_kernels
 from .ops.creation import arange, asarray, empty, eye, from_dlpack, full, identity, ones, tri, zeros
-# isort: on
 
 __version__ = "0.1.0"
 
@@ -53,6 +41,13 @@ _LATE = {"Graph": "engine.graph", "draw": "viz.dot", "gradcheck": "check.gradche
 _LATE |= {"check_gradient": "check.plain", "check_layer": "check.plain"}
 _TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _LATE |= dict.fromkeys(_TRANSFORMS, "transforms")
+_FUSED = (
+    "affine", "affine_relu", "batch_norm", "batch_norm_inference", "binary_cross_entropy_with_logits", "cross_entropy",
+    "dropout", "elu", "gelu", "hardtanh", "huber_loss", "kl_div", "l1_loss", "l2_penalty", "layer_norm", "leaky_relu",
+    "log_sigmoid", "log_softmax", "maxout", "mse_loss", "nll_loss", "relu", "selu", "silu", "softmax", "softmax_loss",
+    "softplus", "svm_loss",
+)  # fmt: skip
+_LATE |= dict.fromkeys(_FUSED, "fused")
 _OTHER_NAMES = {name: name for name in ("cummax", "cummin", "logcumsumexp", "logsumexp", "sigmoid", "getitem")}
 _OTHER_NAMES |= {"abs": "absolute", "amax": "max", "amin": "min", "concat": "concatenate", "permute_dims": "transpose"}
 
@@ -61,12 +56,8 @@ _HOOKS = ("at", "check_declared", "graph_text", "late", "notebook_svg")
 _NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS)
 
 __all__ = [
-    "Tensor", "affine", "affine_relu", "arange", "asarray", "batch_norm", "batch_norm_inference", "dropout", "empty",
-    "eye", "from_dlpack", "full", "fused_op", "gradients", "identity", "l2_penalty", "layer_norm", "no_grad", "ones",
-    "op", "relu", "softmax_loss", "svm_loss", "tensor", "tri", "use_kernels", "zeros",
-    "elu", "gelu", "hardtanh", "leaky_relu", "log_sigmoid", "log_softmax", "maxout", "selu", "silu", "softmax",
-    "softplus",
-    "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss", "nll_loss",
+    "Tensor", "arange", "asarray", "empty", "eye", "from_dlpack", "full", "fused_op", "gradients", "identity",
+    "no_grad", "ones", "op", "tensor", "tri", "use_kernels", "zeros",
 ]  # fmt: skip
 __all__ += sorted({*_ROOMS, *_LATE, *_OTHER_NAMES, *_NUMPYS} - {*__all__})
 
@@ -98,7 +89,12 @@ def _graph_text(graph: Any) -> str:
 
 
 def _late(function: Any) -> Any:
-    """Import what declares the operation of a function of SciPy's or np.linalg's, and return it."""
+    """Import what declares the operation of a function of SciPy's or np.linalg's, and return it.
+
+    Given a name, which someone is about to declare: the fused operations, whose names are taken.
+    """
+    if isinstance(function, str):
+        return importlib.import_module(f"{__name__}.fused") and None
     if isinstance(function, _np.ufunc):
         scipys: Any = vars(sys.modules.get("scipy.special", sys)).get(function.__name__)
         if scipys is function:

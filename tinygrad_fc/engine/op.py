@@ -107,7 +107,7 @@ def op(
 def _declare(declared: Op, numpy: tuple[Function, ...] = (), check: bool = False) -> Operation:
     """Register `declared` and return its record function."""
     name, function = declared.name, declared.function
-    known = REGISTRY.get(name)
+    known = REGISTRY.get(name) or (None if declared.proved else functions.late(name) or REGISTRY.get(name))
     if known is not None and known.module != declared.module or known is None and hasattr(functions, name):
         where = known.module if known is not None else "this package"
         raise ValueError(f"op {name!r} is already declared in {where}: give another name=.")
