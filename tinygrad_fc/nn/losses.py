@@ -168,7 +168,17 @@ class BCEWithLogitsLoss(Module):
         return _run(operation, check_binary_cross_entropy, self.fused, x, target, *options)
 
 
-class MSELoss(Module):
+class _Reduced(Module):
+    """A loss that has no option but its reduction."""
+
+    _options = ("reduction",)
+
+    def __init__(self, reduction: str = "mean", *, fused: bool = True) -> None:
+        check_reduction(type(self).__name__, reduction)
+        self.reduction, self.fused = reduction, flag("fused", fused)
+
+
+class MSELoss(_Reduced):
     """Squared error of predictions against targets of their shape; see `tinygrad_fc.mse_loss`.
 
     Parameters
@@ -178,18 +188,12 @@ class MSELoss(Module):
         Whether the loss is one operation, or composed from primitives.
     """
 
-    _options = ("reduction",)
-
-    def __init__(self, reduction: str = "mean", *, fused: bool = True) -> None:
-        check_reduction("MSELoss", reduction)
-        self.reduction, self.fused = reduction, flag("fused", fused)
-
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss."""
         return _run(mse_loss, check_mse_loss, self.fused, x, target, self.reduction)
 
 
-class L1Loss(Module):
+class L1Loss(_Reduced):
     """Absolute error of predictions against targets of their shape; see `tinygrad_fc.l1_loss`.
 
     Parameters
@@ -198,12 +202,6 @@ class L1Loss(Module):
     fused : bool
         Whether the loss is one operation, or composed from primitives.
     """
-
-    _options = ("reduction",)
-
-    def __init__(self, reduction: str = "mean", *, fused: bool = True) -> None:
-        check_reduction("L1Loss", reduction)
-        self.reduction, self.fused = reduction, flag("fused", fused)
 
     def forward(self, x: Any, target: Any) -> Tensor:
         """Return the loss."""
