@@ -20,5 +20,5 @@ def run(f: Callable[..., Any], a: Any, g: Any = None) -> tuple[np.ndarray, np.nd
     return out.data, x.grad
 
 
-def same(found: Any, expected: Any, tolerance: float = 1e-14) -> None:
-    np.testing.assert_allclose(found, np.array(expected, dtype=float), rtol=tolerance, atol=1e-300, strict=True)
+def assert_same(found: Any, expected: Any, tolerance: float = 1e-14) -> None:
+    np.testing.assert_allclose(found, np.array(expected, dtype=float), rtol=tolerance, atol=0.0, strict=True)

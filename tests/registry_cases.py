@@ -107,7 +107,7 @@ def pulled(case: Case, arrays: Arrays, g: Any, create_graph: bool = False) -> li
     return found
 
 
-def close(found: Any, expected: Any, tolerance: float, what: str) -> None:
+def assert_close(found: Any, expected: Any, tolerance: float, what: str) -> None:
     """Raise AssertionError unless the arrays agree, relative to the largest expected value (or to 1)."""
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.shape == expected.shape, f"{what}: shape {found.shape}, expected {expected.shape}"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from registry_cases import Arrays, Case, close, complex_step, differences, is_analytic, leaves, pulled, upstream
+from registry_cases import Arrays, Case, assert_close, complex_step, differences, is_analytic, leaves, pulled, upstream
 
 import tinygrad_fc as tg
 from tinygrad_fc.engine.dispatch import FUNCTIONS, UFUNCS
@@ -43,7 +43,7 @@ def check_values(case: Case, generator: np.random.Generator) -> None:
                 theirs = np.asarray(function(*args, **kwargs))
                 assert theirs.dtype == expected.dtype, f"np.{function.__name__} gives {theirs.dtype}"
                 if theirs.dtype.kind == "f":
-                    close(expected, theirs, 1e-14, f"{case} against np.{function.__name__}")
+                    assert_close(expected, theirs, 1e-14, f"{case} against np.{function.__name__}")
                 else:
                     np.testing.assert_array_equal(expected, theirs)
                 if any(isinstance(a, np.ndarray) for a in args):
@@ -61,7 +61,7 @@ def check_first_order(case: Case, generator: np.random.Generator) -> None:
     numeric, tolerance = (complex_step, 1e-12) if analytic else (differences, 2e-8)
     for n, d in enumerate(pulled(case, case.arrays, g)):
         expected = numeric(lambda arrays: np.sum(g * case.raw(arrays)), case.arrays, n)
-        close(d.data, expected, tolerance, f"{case}: gradient with respect to {case.names()[n]}")
+        assert_close(d.data, expected, tolerance, f"{case}: gradient with respect to {case.names()[n]}")
 
 
 def check_second_order(case: Case, generator: np.random.Generator) -> None:
@@ -73,7 +73,7 @@ def check_second_order(case: Case, generator: np.random.Generator) -> None:
     first = tg.gradients(case.run(inputs[:-1]), inputs[:-1], inputs[-1], create_graph=True)
     for d, plain, name in zip(first, pulled(case, case.arrays, g), case.names(), strict=True):
         assert d.dtype == plain.dtype
-        close(d.data, plain.data, 1e-12, f"{case}: create_graph=True, gradient with respect to {name}")
+        assert_close(d.data, plain.data, 1e-12, f"{case}: create_graph=True, gradient with respect to {name}")
 
     def total(arrays: Arrays) -> float:
         found = pulled(case, arrays[:-1], arrays[-1])
@@ -83,7 +83,7 @@ def check_second_order(case: Case, generator: np.random.Generator) -> None:
     second = tg.gradients(terms, inputs) if terms else [tg.tensor(np.zeros(a.shape)) for a in everything]
     for n, (d, name) in enumerate(zip(second, [*case.names(), "the upstream gradient"], strict=True)):
         expected = differences(total, everything, n)
-        close(d.data, expected, 2e-7, f"{case}: second order, with respect to {name}")
+        assert_close(d.data, expected, 2e-7, f"{case}: second order, with respect to {name}")
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def check_dtypes(case: Case, generator: np.random.Generator) -> None:
                 for d, expected, name in zip(found, wide, case.names(), strict=True):
                     assert d.dtype == dtype, f"{case}: the gradient of {name} is {d.dtype}"
                     if dtype is np.float32:
-                        close(d.data, expected, 2e-5, f"{case}: float32 gradient of {name}")
+                        assert_close(d.data, expected, 2e-5, f"{case}: float32 gradient of {name}")
                     assert np.isfinite(d.data).all()
 
 
@@ -148,7 +148,7 @@ def check_mixed_dtypes(case: Case, generator: np.random.Generator) -> None:
             for k, (d, a) in enumerate(zip(found, arrays, strict=True)):
                 what = f"{case}: {case.names()[k]} is {a.dtype}"
                 assert d.dtype == a.dtype, f"{what}, its gradient {d.dtype}"
-                close(d.data, wide[k], 2e-5, what)
+                assert_close(d.data, wide[k], 2e-5, what)
 
 
 def layouts(a: np.ndarray) -> Iterator[np.ndarray]:
@@ -169,12 +169,12 @@ def check_layouts(case: Case, generator: np.random.Generator) -> None:
     out, wide = case.raw(case.arrays), [d.data for d in pulled(case, case.arrays, g)]
     for arrays in zip(*[list(layouts(a)) for a in case.arrays], strict=False):
         for gradient in layouts(g):
-            close(case.run(leaves(list(arrays))).data, out, 1e-14, f"{case}: other strides")
+            assert_close(case.run(leaves(list(arrays))).data, out, 1e-14, f"{case}: other strides")
             for d, expected in zip(pulled(case, list(arrays), gradient), wide, strict=True):
-                close(d.data, expected, 1e-13, f"{case}: gradient, other strides")
+                assert_close(d.data, expected, 1e-13, f"{case}: gradient, other strides")
     even = np.broadcast_to(np.array(0.75), g.shape)  # what a sum sends back: one number with strides of 0
     for d, expected in zip(pulled(case, case.arrays, even), pulled(case, case.arrays, even.copy()), strict=True):
-        close(d.data, expected.data, 1e-13, f"{case}: upstream gradient with strides of 0")
+        assert_close(d.data, expected.data, 1e-13, f"{case}: upstream gradient with strides of 0")
 
 
 def _arrays_in(value: Any) -> Iterator[np.ndarray]:
@@ -229,7 +229,7 @@ def check_subsets(case: Case, generator: np.random.Generator) -> None:
             assert want == (type(inputs[k].node) is Node)
             if want:
                 (d,) = tg.gradients(out, inputs[k], g, retain_graph=True)
-                close(d.data, whole[k], 1e-13, f"{case}: {case.names()[k]}, needed {needed}")
+                assert_close(d.data, whole[k], 1e-13, f"{case}: {case.names()[k]}, needed {needed}")
 
 
 def check_no_grad(case: Case, generator: np.random.Generator) -> None:
@@ -264,8 +264,8 @@ def check_scalars(case: Case, generator: np.random.Generator) -> None:
             assert value.dtype == a.dtype, f"{case}: the rule of {label} returned {value.dtype} beside a Python float"
         full = leaves([a, np.full(a.shape, number, kind)][:: 1 if which == 0 else -1])
         expected = tg.gradients(case.op.record(*full), full[which], g)[0].data
-        close(d.data, expected, 1e-6, f"{case}: beside the number {number}")
-        close(recorded.data, expected, 1e-6, f"{case}: beside the number {number}, create_graph=True")
+        assert_close(d.data, expected, 1e-6, f"{case}: beside the number {number}")
+        assert_close(recorded.data, expected, 1e-6, f"{case}: beside the number {number}, create_graph=True")
 
 
 def check_aliasing(case: Case, generator: np.random.Generator) -> None:
@@ -332,7 +332,7 @@ def check_compose(case: Case, generator: np.random.Generator) -> None:
         results.append([t.data for t in (out, *first, *plain, *second)])
     for ours, theirs in zip(*results, strict=True):
         assert ours.dtype == theirs.dtype
-        close(ours, theirs, 1e-11, f"{case}: against compose")
+        assert_close(ours, theirs, 1e-11, f"{case}: against compose")
     assert peak_memory(case.run, case.arrays) <= peak_memory(case.composed, case.arrays) + SLACK
 
 

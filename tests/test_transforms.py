@@ -17,7 +17,7 @@ import tinygrad_fc as tg
 from tinygrad_fc.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 
-def close(found: Any, expected: Any, tolerance: float = 1e-12) -> None:
+def assert_close(found: Any, expected: Any, tolerance: float = 1e-12) -> None:
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
@@ -82,15 +82,16 @@ def test_mixed_orders_and_transforms_compose() -> None:
     v = np.array([1.0, 2.0, -1.0])
     a = np.array([0.3, 0.1, -0.5])
     cubes = lambda x: np.sum(x**4)  # noqa: E731  # a formula
-    close(jvp(grad(cubes), (a,), (v,))[1], 12 * a**2 * v)
-    close(hvp(cubes, (a,), (v,))[0], 12 * a**2 * v)
-    close(grad(lambda x: jvp(cubes, (x,), (v,))[1])(a), 12 * a**2 * v)
-    close(jacobian(lambda x: hvp(cubes, (x,), (v,))[0])(a), np.diag(24 * a * v))
-    close(jacobian(lambda v: hvp(cubes, (a,), (v,))[0])(v), np.diag(12 * a**2))
-    close(jacobian(jacobian(lambda x: x**3))(a), np.einsum("ij,ik->ijk", np.eye(3), np.eye(3)) * (6 * a)[:, None, None])
+    assert_close(jvp(grad(cubes), (a,), (v,))[1], 12 * a**2 * v)
+    assert_close(hvp(cubes, (a,), (v,))[0], 12 * a**2 * v)
+    assert_close(grad(lambda x: jvp(cubes, (x,), (v,))[1])(a), 12 * a**2 * v)
+    assert_close(jacobian(lambda x: hvp(cubes, (x,), (v,))[0])(a), np.diag(24 * a * v))
+    assert_close(jacobian(lambda v: hvp(cubes, (a,), (v,))[0])(v), np.diag(12 * a**2))
+    diagonal = np.einsum("ij,ik->ijk", np.eye(3), np.eye(3))
+    assert_close(jacobian(jacobian(lambda x: x**3))(a), diagonal * (6 * a)[:, None, None])
     pull = lambda x, g: vjp(np.sin, x)[1](g)[0]  # noqa: E731  # a formula
-    close(jacobian(pull, argnums=1)(a, v), np.diag(np.cos(a)))
-    close(jacobian(pull)(a, v), np.diag(-np.sin(a) * v))
+    assert_close(jacobian(pull, argnums=1)(a, v), np.diag(np.cos(a)))
+    assert_close(jacobian(pull)(a, v), np.diag(-np.sin(a) * v))
 
 
 def test_through_unrolled_steps_of_descent() -> None:
@@ -122,11 +123,11 @@ def test_hessian_of_softmax_regression(rng: np.random.Generator, dtype: Any) -> 
     expected = np.einsum("nd,ne,nkl->dkel", x, x, curvature) / 7
     found = hessian(lambda w: tg.softmax_loss(x @ w, y))(w)
     assert found.dtype == dtype
-    close(found, expected, 1e-12 if dtype is np.float64 else 2e-6)
+    assert_close(found, expected, 1e-12 if dtype is np.float64 else 2e-6)
     v = rng.normal(size=(4, 3)).astype(dtype)
     (product,) = hvp(lambda w: tg.softmax_loss(x @ w, y), (w,), (v,))
     assert product.dtype == dtype
-    close(product, np.einsum("dkel,el->dk", expected, v), 1e-12 if dtype is np.float64 else 5e-6)
+    assert_close(product, np.einsum("dkel,el->dk", expected, v), 1e-12 if dtype is np.float64 else 5e-6)
 
 
 def test_newton_steps_reach_the_minimum(rng: np.random.Generator) -> None:
@@ -149,8 +150,8 @@ def test_jacobian_of_solve(rng: np.random.Generator) -> None:
     a, b = rng.normal(size=(3, 3)) + 3 * np.eye(3), rng.normal(size=3)
     inverse, x = np.linalg.inv(a), np.linalg.solve(a, b)
     of_a, of_b = jacobian(np.linalg.solve, argnums=(0, 1))(a, b)
-    close(of_a, -np.einsum("ij,k->ijk", inverse, x))
-    close(of_b, inverse)
+    assert_close(of_a, -np.einsum("ij,k->ijk", inverse, x))
+    assert_close(of_b, inverse)
 
 
 def test_gradient_norm_penalty_through_a_fused_network(rng: np.random.Generator) -> None:
@@ -172,7 +173,7 @@ def test_gradient_norm_penalty_through_a_fused_network(rng: np.random.Generator)
     assert value == pytest.approx(loss(params).item())
     for key, slope in found.items():
         expected = slopes_by_numbers(lambda a, key=key: loss({**params, key: a}).item(), params[key])
-        close(slope, expected, 1e-8)
+        assert_close(slope, expected, 1e-8)
     # The same through a model's own parameters, which the network reads as it runs.
     network = lambda x: model.loss_tensor(x, y)  # noqa: E731  # a formula
     penalty = np.sum(grad(network)(x) ** 2)
@@ -186,7 +187,7 @@ def test_gradient_norm_penalty_through_a_fused_network(rng: np.random.Generator)
         return float(np.sum(np.square(slopes_by_numbers(lambda x: model.loss_tensor(x, y).item(), x, 1e-4))))
 
     expected = slopes_by_numbers(at, kept, 1e-3)
-    close(model.params.tensors["W2"].grad, expected, 1e-5)
+    assert_close(model.params.tensors["W2"].grad, expected, 1e-5)
 
 
 # ---- threads
@@ -245,7 +246,7 @@ def test_vjp_and_jvp_are_adjoint_and_hessians_symmetric(program: list[Any], seed
     right = dx @ pulled["x"] + dy @ pulled["y"] + ds[0] * of_scale
     assert left == pytest.approx(right, rel=1e-10, abs=1e-10)
     rows = jacobian(f, argnums=0)(*args)
-    close(du @ rows["last"]["x"] + dv[0] * rows["sum"]["x"], pulled["x"], 1e-10)
+    assert_close(du @ rows["last"]["x"] + dv[0] * rows["sum"]["x"], pulled["x"], 1e-10)
     scalar = lambda p: f(p, 0.8)["sum"]  # noqa: E731  # a formula
     one = hvp(scalar, (args[0],), ({"x": dx, "y": dy},))[0]
     other = hvp(scalar, (args[0],), ({"x": du, "y": dv},))[0]

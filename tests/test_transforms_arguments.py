@@ -15,7 +15,7 @@ from tinygrad_fc.engine.node import Observer, watch
 from tinygrad_fc.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 
-def close(found: Any, expected: Any, tolerance: float = 1e-12) -> None:
+def assert_close(found: Any, expected: Any, tolerance: float = 1e-12) -> None:
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
@@ -87,23 +87,23 @@ def test_structures_of_every_kind(rng: np.random.Generator) -> None:
     net, (pair, ordered, *empty) = found["net"], found["more"]
     assert (type(net), type(pair), type(ordered), empty) == (Net, Pair, collections.OrderedDict, [{}, []])
     assert empty[1] is not params["more"][3]
-    close(net.layers[0].weight, np.broadcast_to(2.0 * b, (2, 3)))
+    assert_close(net.layers[0].weight, np.broadcast_to(2.0 * b, (2, 3)))
     assert net.layers[0].bias is None
     assert isinstance(net.layers[1], Layer)
     assert net.layers[1].kind == "other"
     assert isinstance(net.layers[1].weight, tg.Tensor)
-    close(net.layers[1].weight.data, 2.0 * a.sum(axis=0))
-    close(net.layers[1].bias, c)
-    close(net.scale, (a @ b).sum())
-    close(pair.weight, np.full(3, 1.5))
-    close(pair.bias[0], c)
-    close(ordered["z"], b.sum())
+    assert_close(net.layers[1].weight.data, 2.0 * a.sum(axis=0))
+    assert_close(net.layers[1].bias, c)
+    assert_close(net.scale, (a @ b).sum())
+    assert_close(pair.weight, np.full(3, 1.5))
+    assert_close(pair.bias[0], c)
+    assert_close(ordered["z"], b.sum())
     assert ordered["y"] is None
     assert params["net"].scale == 2.0
     blocks = hessian(f)(params)
-    close(blocks["net"].layers[0].weight["net"].scale, np.broadcast_to(b, (2, 3)))
-    close(blocks["more"][0].weight["more"][1]["z"], np.ones(3))
-    close(blocks["more"][1]["z"]["more"][0].weight, np.ones(3))
+    assert_close(blocks["net"].layers[0].weight["net"].scale, np.broadcast_to(b, (2, 3)))
+    assert_close(blocks["more"][0].weight["more"][1]["z"], np.ones(3))
+    assert_close(blocks["more"][1]["z"]["more"][0].weight, np.ones(3))
     assert blocks["net"].scale["net"].scale == 0.0
 
 
@@ -188,7 +188,7 @@ def test_results_stay_on_the_tape_where_they_depend_on_tensors_outside() -> None
     assert tg.gradients(rows.sum(), w)[0].data.tolist() == [1.0, 1.0]
     computed = np.tanh(w)
     inner = grad(lambda x: np.sum(computed * x))(x)
-    close(tg.gradients(inner.sum(), w)[0].data, 1 - np.tanh([1.0, 2.0]) ** 2)
+    assert_close(tg.gradients(inner.sum(), w)[0].data, 1 - np.tanh([1.0, 2.0]) ** 2)
     made_inside = grad(lambda x: np.sum(x * tg.tensor([2.0, 3.0])))(x)
     assert type(made_inside) is np.ndarray
 

@@ -106,10 +106,10 @@ def test_what_is_empty() -> None:
 
 
 def test_nothing_is_left_behind() -> None:
-    before, registered, state = X.copy(), dict(REGISTRY), np.random.get_state()[1].copy()  # noqa: NPY002
+    before, registered, state = X.copy(), dict(REGISTRY), np.random.get_state()[1].copy()  # noqa: NPY002  # it is watched
 
     def drawn(x: np.ndarray) -> Any:
-        return np.sum(x * np.random.normal(size=x.shape))  # noqa: NPY002
+        return np.sum(x * np.random.normal(size=x.shape))  # noqa: NPY002  # as layers of the course do
 
     def slope(x: np.ndarray) -> np.ndarray:
         return x
@@ -117,7 +117,7 @@ def test_nothing_is_left_behind() -> None:
     assert tg.check_gradient(drawn, slope, X).verdict == "wrong"  # and not inconclusive: it draws the same each time
     assert np.array_equal(X, before)
     assert registered == REGISTRY
-    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002  # it is as it was
 
 
 def test_a_generator_that_f_holds_stays() -> None:

@@ -16,7 +16,7 @@ HALF = np.float16
 WIDE = np.arange(1000) % 2 * 20.0 - 10.0  # 1000 numbers, 10 or -10: the sum of their squares is 100,000
 
 
-def close_to_wide(f: Any, *inputs: Any, tolerance: float = 3e-3) -> None:
+def assert_close_to_wide(f: Any, *inputs: Any, tolerance: float = 3e-3) -> None:
     """In half precision f has the value and the gradients that float64 gives, in each form, plain and with a graph."""
     results = []
     for dtype in (float, HALF):
@@ -37,26 +37,26 @@ def test_half_precision_sums_in_float32(form: str, rng: np.random.Generator) -> 
     def of(name: str) -> Any:
         return getattr(tg, name) if form == "fused" else getattr(tg, name).op.compose
 
-    close_to_wide(lambda x, t: of("mse_loss")(x, t), WIDE, np.zeros(1000))
-    close_to_wide(lambda x, t: of("l1_loss")(x * 20.0, t), WIDE, np.zeros(1000))
-    close_to_wide(lambda x, t: of("huber_loss")(x, t, 10.0), WIDE, np.zeros(1000))
+    assert_close_to_wide(lambda x, t: of("mse_loss")(x, t), WIDE, np.zeros(1000))
+    assert_close_to_wide(lambda x, t: of("l1_loss")(x * 20.0, t), WIDE, np.zeros(1000))
+    assert_close_to_wide(lambda x, t: of("huber_loss")(x, t, 10.0), WIDE, np.zeros(1000))
     target = np.where(WIDE > 0, 0.0, 1.0)  # each answer is wrong by 10
-    close_to_wide(lambda x: of("binary_cross_entropy_with_logits")(x * 10.0, target.astype(x.dtype)), WIDE)
-    close_to_wide(lambda x: of("l2_penalty")(x, 0.01), WIDE)
-    close_to_wide(lambda x: of("l2_penalty")(x, 1e-4), [300.0, -500.0])
+    assert_close_to_wide(lambda x: of("binary_cross_entropy_with_logits")(x * 10.0, target.astype(x.dtype)), WIDE)
+    assert_close_to_wide(lambda x: of("l2_penalty")(x, 0.01), WIDE)
+    assert_close_to_wide(lambda x: of("l2_penalty")(x, 1e-4), [300.0, -500.0])
     scores = np.tile([0.0, 100.0, -100.0], (500, 1))
     for options in ({}, {"squared": True}):
-        close_to_wide(lambda x, o=options: of("svm_loss")(x, np.full(500, 2), **o), scores)
-    close_to_wide(lambda x: of("softmax_loss")(x, np.full(500, 2)), scores)
+        assert_close_to_wide(lambda x, o=options: of("svm_loss")(x, np.full(500, 2), **o), scores)
+    assert_close_to_wide(lambda x: of("softmax_loss")(x, np.full(500, 2)), scores)
     weight = np.array([1.0, 2.0, 150.0])  # of the batch: 75,000
     for options in ({}, {"weight": weight}, {"label_smoothing": 0.1}, {"weight": weight, "label_smoothing": 0.1}):
-        close_to_wide(lambda x, o=options: of("cross_entropy")(x, np.full(500, 2), **o), scores)
+        assert_close_to_wide(lambda x, o=options: of("cross_entropy")(x, np.full(500, 2), **o), scores)
     soft = rng.uniform(0.1, 0.9, (500, 3))
-    close_to_wide(lambda x, t: of("cross_entropy")(x, t, None, 0.1), scores, soft)
-    close_to_wide(lambda x: of("nll_loss")(x, np.full(500, 2), weight.astype(x.dtype)), scores)
+    assert_close_to_wide(lambda x, t: of("cross_entropy")(x, t, None, 0.1), scores, soft)
+    assert_close_to_wide(lambda x: of("nll_loss")(x, np.full(500, 2), weight.astype(x.dtype)), scores)
     logs = np.tile([-50.0, -100.0, -200.0], (500, 1))
-    close_to_wide(lambda x: of("kl_div")(x, soft.astype(x.dtype)), logs)
-    close_to_wide(lambda x: of("kl_div")(x, soft.astype(x.dtype), False, "batchmean"), logs)
+    assert_close_to_wide(lambda x: of("kl_div")(x, soft.astype(x.dtype)), logs)
+    assert_close_to_wide(lambda x: of("kl_div")(x, soft.astype(x.dtype), False, "batchmean"), logs)
 
 
 @pytest.mark.parametrize("form", ["fused", "composed"])
@@ -71,12 +71,15 @@ def test_half_precision_is_normalized_in_float32(form: str, rng: np.random.Gener
             out = f(t, gamma, beta)
             return (out[0] if isinstance(out, tuple) else out) * scale.astype(t.dtype)
 
-        close_to_wide(run, a, v[0, :n], v[1, :n], tolerance=1e-2)
+        assert_close_to_wide(run, a, v[0, :n], v[1, :n], tolerance=1e-2)
     _, mean, variance = tg.batch_norm(x.astype(HALF) * HALF(10.0), np.ones(4, HALF), np.zeros(4, HALF))
     np.testing.assert_allclose(mean, 10 * x.mean(axis=0), rtol=1e-3)
     np.testing.assert_allclose(variance, 100 * x.var(axis=0), rtol=1e-2)  # 10,000: its sum is beyond
-    close_to_wide(lambda t, gamma, beta: tg.batch_norm_inference(t, gamma, beta, [100.0] * 4, [100.0] * 4), x * 1.0,
-                  v[0, :4], v[1, :4], tolerance=1e-2)  # fmt: skip
+    hundreds = [100.0] * 4
+    assert_close_to_wide(
+        lambda t, gamma, beta: tg.batch_norm_inference(t, gamma, beta, hundreds, hundreds),
+        x * 1.0, v[0, :4], v[1, :4], tolerance=1e-2,
+    )  # fmt: skip
 
 
 def test_what_sinks_below_half_precision_raises_nothing() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from registry_cases import close, differences
+from registry_cases import assert_close, differences
 
 import tinygrad_fc as tg
 import tinygrad_fc.linalg
@@ -91,7 +91,7 @@ def test_values_are_numpys(name: str) -> None:
                     assert isinstance(out, tg.Tensor), f"{call}: {type(out).__name__}"
                     assert out.dtype == expected.dtype, f"{call}: {out.dtype}, NumPy {expected.dtype}"
                     if expected.dtype.kind == "f":
-                        close(out.data, expected, 1e-13, repr(call))
+                        assert_close(out.data, expected, 1e-13, repr(call))
                     else:
                         np.testing.assert_array_equal(out.data, expected, err_msg=repr(call))
                     assert not out.requires_grad or declared.differentiable
@@ -124,9 +124,9 @@ def test_gradients_of_both_orders(name: str, rng: np.random.Generator) -> None:
         second = [tg.tensor(np.zeros_like(a)) for a in call.arrays] if constant else tg.gradients(second, inputs)
         for n in range(len(inputs)):
             expected = differences(lambda a: total(tensors(a)).item(), call.arrays, n)
-            close(first[n].data, expected, 1e-7, f"{call}: gradient of array {n}")
+            assert_close(first[n].data, expected, 1e-7, f"{call}: gradient of array {n}")
             expected = differences(lambda a: slope(tensors(a)).item(), call.arrays, n)
-            close(second[n].data, expected, 1e-6, f"{call}: second order, array {n}")
+            assert_close(second[n].data, expected, 1e-6, f"{call}: second order, array {n}")
 
 
 @pytest.mark.parametrize("name", SMOOTH)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edges import assert_same
 from registry_cases import differences
 
 import tinygrad_fc as tg
@@ -23,10 +24,6 @@ def run(f: Callable[..., Any], *inputs: Any, dtype: Any = float) -> tuple[Any, l
         out = f(*tensors)
         out.backward(np.ones(out.shape))
     return out.data, [t.grad for t in tensors]
-
-
-def same(found: Any, expected: Any, tolerance: float = 1e-14) -> None:
-    np.testing.assert_allclose(found, np.array(expected, dtype=float), rtol=tolerance, atol=1e-300, strict=True)
 
 
 def derivatives(f: Callable[[Any], Any], x: float, orders: int) -> list[float]:
@@ -105,17 +102,17 @@ BINARY = [
 @pytest.mark.parametrize("shape", [(), (1,), (2, 1)])
 def test_one_argument_at_the_edges(name: str, x: float, value: float, gradient: float, shape: tuple[int, ...]) -> None:
     out, (d,) = run(getattr(np, name), np.full(shape, x))
-    same(out, np.full(shape, value))
-    same(d, np.full(shape, gradient))
+    assert_same(out, np.full(shape, value))
+    assert_same(d, np.full(shape, gradient))
 
 
 @pytest.mark.parametrize(("name", "x", "y", "value", "gx", "gy"), BINARY)
 def test_two_arguments_at_the_edges(name: str, x: float, y: float, value: float, gx: float, gy: float) -> None:
     for left, right in [((), ()), ((2,), (2,)), ((2, 1), (2, 1))]:
         out, (dx, dy) = run(getattr(np, name), np.full(left, x), np.full(right, y))
-        same(out, np.full(left, value))
-        same(dx, np.full(left, gx))
-        same(dy, np.full(right, gy))
+        assert_same(out, np.full(left, value))
+        assert_same(dx, np.full(left, gx))
+        assert_same(dy, np.full(right, gy))
 
 
 @pytest.mark.parametrize("name", sorted({row[0] for row in UNARY}))
@@ -175,8 +172,8 @@ def test_logaddexp_to_second_order_at_a_tie() -> None:
 def test_logaddexp_keeps_its_digits_where_the_result_is_large() -> None:
     share = 1 / (1 + math.exp(-2.0))
     _, (dx, dy) = run(np.logaddexp, 1e6 + 2.0, 1e6)
-    same(dx, share)
-    same(dy, 1 - share)
+    assert_same(dx, share)
+    assert_same(dy, 1 - share)
     _, (dx, _) = run(np.logaddexp, 1002.0, 1000.0, dtype=np.float32)
     assert dx == pytest.approx(share, rel=2e-7)
 
@@ -184,7 +181,7 @@ def test_logaddexp_keeps_its_digits_where_the_result_is_large() -> None:
 def test_no_fault_is_raised_where_both_are_minus_infinity() -> None:
     x = tg.tensor([-inf, 0.0], requires_grad=True)
     np.logaddexp(x, x).sum().backward()  # floating-point faults raise in tests
-    same(x.grad, [0, 1])
+    assert_same(x.grad, [0, 1])
 
 
 # ---- ldexp and float_power
@@ -196,7 +193,7 @@ def test_ldexp_scales_exactly() -> None:
     np.testing.assert_array_equal(out.data, np.ldexp(x.data, np.array([[3], [-2]])), strict=True)
     out.sum().backward()
     np.testing.assert_array_equal(x.grad, np.array([8.25, 8.25], np.float32), strict=True)
-    same(np.ldexp(tg.tensor(3.0), tg.tensor(4)).data, 48)
+    assert_same(np.ldexp(tg.tensor(3.0), tg.tensor(4)).data, 48)
 
 
 def test_float_power_widens_values_and_not_gradients() -> None:
@@ -207,7 +204,7 @@ def test_float_power_widens_values_and_not_gradients() -> None:
         first = tg.gradients(out, [x, y], np.ones(2), create_graph=True)
         second = tg.gradients([d.sum() for d in first], [x, y])
         assert [d.dtype for d in (*first, *second)] == [np.dtype(kind)] * 4
-        same(first[0].data.astype(float), [12, 0.75], 1e-3)
+        assert_same(first[0].data.astype(float), [12, 0.75], 1e-3)
     assert np.float_power(tg.tensor([2, 3]), -2).data == pytest.approx([1 / 4, 1 / 9])
     assert np.float_power(2, tg.tensor([0.5], requires_grad=True)).dtype == np.float64
 
@@ -235,11 +232,11 @@ def test_select_takes_the_first_that_holds() -> None:
     x, y, z = (tg.tensor(np.full(4, v), requires_grad=True) for v in (1.0, 2.0, 3.0))
     conditions = [tg.tensor([True, False, True, False]), np.array([True, True, False, False])]
     out = np.select(conditions, [x, y], default=z)
-    same(out.data, [1, 2, 1, 3])
+    assert_same(out.data, [1, 2, 1, 3])
     out.sum().backward()
-    same(x.grad, [1, 0, 1, 0])
-    same(y.grad, [0, 1, 0, 0])
-    same(z.grad, [0, 0, 0, 1])
+    assert_same(x.grad, [1, 0, 1, 0])
+    assert_same(y.grad, [0, 1, 0, 0])
+    assert_same(z.grad, [0, 0, 0, 1])
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -258,9 +255,9 @@ def test_select_and_choose_have_numpys_dtypes(kind: type) -> None:
 def test_choose_takes_tensors_everywhere() -> None:
     table = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     out = np.choose(tg.tensor([1, 0]), table)
-    same(out.data, [3, 2])
+    assert_same(out.data, [3, 2])
     out.sum().backward()
-    same(table.grad, [[0, 1], [1, 0]])
+    assert_same(table.grad, [[0, 1], [1, 0]])
     assert np.choose(np.zeros((2, 1), int), [tg.tensor([1.0, 2.0, 3.0])]).shape == (2, 3)
     assert np.choose(np.zeros(0, int), [tg.tensor(1.0)] * 2).shape == (0,)
 
@@ -269,9 +266,9 @@ def test_what_is_not_selected_is_hidden() -> None:
     bad = tg.tensor([1.0, nan, -1.0], requires_grad=True)
     with np.errstate(all="ignore"):
         for out in (np.select([bad > 0], [bad * 2.0], 5.0), np.choose(np.array([1, 0, 0]), [5.0, bad * 2.0])):
-            same(out.data, [2, 5, 5])
+            assert_same(out.data, [2, 5, 5])
             (d,) = tg.gradients(out.sum(), bad)
-            same(d.data, [2, 0, 0])
+            assert_same(d.data, [2, 0, 0])
 
 
 X = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -306,20 +303,20 @@ KNOTS, HEIGHTS = [0.0, 1.0, 3.0], [2.0, 4.0, 0.0]
 def test_interp_at_knots_and_beyond() -> None:
     x = [-inf, -1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0, inf, nan]
     out, (d, dk, df) = run(np.interp, x, KNOTS, HEIGHTS)
-    same(out, np.interp(x, KNOTS, HEIGHTS))
-    same(d, [0, 0, 2, 2, -2, -2, 0, 0, 0, -2])
+    assert_same(out, np.interp(x, KNOTS, HEIGHTS))
+    assert_same(d, [0, 0, 2, 2, -2, -2, 0, 0, 0, -2])
     assert np.isfinite(dk[0])
     out, (d, dk, df) = run(np.interp, x[:-1], KNOTS, HEIGHTS)
-    same(df, [3.5, 2.0, 3.5])
+    assert_same(df, [3.5, 2.0, 3.5])
     assert np.isfinite(dk).all()
     left, right = (tg.tensor(v, requires_grad=True) for v in (-5.0, 7.0))
     with pytest.raises(TypeError, match="would lose its gradient"):  # NumPy does not ask what left and right are
         np.interp(np.array(x[:-1]), KNOTS, HEIGHTS, left=left, right=right)
     out = functions.interp(np.array(x[:-1]), KNOTS, HEIGHTS, left=left, right=right)
-    same(out.data, np.interp(x[:-1], KNOTS, HEIGHTS, left=-5.0, right=7.0))
+    assert_same(out.data, np.interp(x[:-1], KNOTS, HEIGHTS, left=-5.0, right=7.0))
     out.sum().backward()
-    same(left.grad, 2)
-    same(right.grad, 2)
+    assert_same(left.grad, 2)
+    assert_same(right.grad, 2)
 
 
 @pytest.mark.parametrize("period", [None, 2.5, -2.5])
@@ -331,8 +328,8 @@ def test_interp_is_numpys(period: float | None, rng: np.random.Generator) -> Non
             out = np.interp(*inputs, period=period)
             np.testing.assert_allclose(out.data, np.interp(x, xp, fp, period=period), rtol=1e-12, atol=1e-12)
             out.sum().backward()
-    same(np.interp(tg.tensor(0.5), [0, 1], [0, 3]).data, 1.5)
-    same(np.interp(0.5, [0, 1], tg.tensor([0.0, 3.0])).data, 1.5)
+    assert_same(np.interp(tg.tensor(0.5), [0, 1], [0, 3]).data, 1.5)
+    assert_same(np.interp(0.5, [0, 1], tg.tensor([0.0, 3.0])).data, 1.5)
 
 
 def test_interp_beside_infinite_values_and_repeated_knots() -> None:
@@ -340,7 +337,7 @@ def test_interp_beside_infinite_values_and_repeated_knots() -> None:
         x = [-1.0, 0.0, 0.5, 1.0, 2.0, 3.0]
         out, (d, *_) = run(np.interp, x, xp, fp)
         with np.errstate(all="ignore"):
-            same(out, np.interp(x, xp, fp))
+            assert_same(out, np.interp(x, xp, fp))
         assert np.isfinite(d).all()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from registry_cases import close, differences
+from registry_cases import assert_close, differences
 
 import tinygrad_fc as tg
 
@@ -96,7 +96,7 @@ def test_det_of_a_singular_matrix_to_second_order(rng: np.random.Generator) -> N
         (first,) = tg.gradients(la.det(x), x, create_graph=True)
         (second,) = tg.gradients((first * weights).sum(), x)
         expected = differences(lambda arrays, w=weights: np.sum(w * cofactors(arrays[0])), [a], 0)
-        close(second.data, expected, 1e-8, name)
+        assert_close(second.data, expected, 1e-8, name)
 
 
 def test_det_of_a_stack_of_which_one_is_singular() -> None:
@@ -135,7 +135,7 @@ def test_lstsq(shape: Any, rng: np.random.Generator) -> None:
         return np.sum(out[0] * g) + np.sum(out[1] * h)
 
     for n, d in enumerate(ours):
-        close(d.data, differences(total, [a, b], n, 1e-3), 1e-7, f"array {n}")
+        assert_close(d.data, differences(total, [a, b], n, 1e-3), 1e-7, f"array {n}")
 
 
 def test_lstsq_of_lower_rank() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edges import run, same
-from registry_cases import close, differences
+from edges import assert_same, run
+from registry_cases import assert_close, differences
 
 import tinygrad_fc as tg
 from tinygrad_fc.engine.dispatch import functions
@@ -46,12 +46,12 @@ TIES: list[tuple[str, Callable[..., Any], Any, Any]] = [
 @pytest.mark.parametrize(("f", "a", "gradient"), [tie[1:] for tie in TIES], ids=[tie[0] for tie in TIES])
 def test_ties(f: Callable[..., Any], a: Any, gradient: Any) -> None:
     out, d = run(f, a)
-    same(d, gradient)
+    assert_same(d, gradient)
     x = tg.tensor(np.array(a), requires_grad=True)
     with np.errstate(all="ignore"):
         value = f(x)
         (recorded,) = tg.gradients(value, x, np.ones(value.shape), create_graph=True)
-    same(recorded.data, gradient)
+    assert_same(recorded.data, gradient)
     np.testing.assert_array_equal(out, value.data)
 
 
@@ -75,8 +75,8 @@ _mask = np.array([[True, False, True], [False, False, False]])
 def test_masks_hide(f: Callable[..., Any], value: Any, gradient: Any, hidden: float) -> None:
     a = np.where(_mask, [[2.0, 0.0, 3.0], [0.0, 0.0, 0.0]], hidden)
     out, d = run(lambda t: f(t, axis=1, where=_mask), a)
-    same(out, value)
-    same(d, gradient)
+    assert_same(out, value)
+    assert_same(d, gradient)
     x = tg.tensor(a, requires_grad=True)
     with np.errstate(all="ignore"):
         (first,) = tg.gradients(f(x, axis=1, where=_mask)[0], x, create_graph=True)
@@ -89,8 +89,8 @@ def test_a_constant_tensor_is_a_mask() -> None:
     a = np.where(_mask, 2.0, nan)
     for f in (np.sum, np.nansum):
         out, d = run(lambda t, f=f: f(t, where=tg.tensor(_mask)), a)
-        same(out, 4)
-        same(d, _mask)
+        assert_same(out, 4)
+        assert_same(d, _mask)
 
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:Degrees of freedom", "ignore:All-NaN")
@@ -107,11 +107,11 @@ def test_rows_of_nan() -> None:
     ):
         out, d = run(lambda t, f=f: f(t, axis=1), a)
         with np.errstate(all="ignore"):
-            same(out, f(np.array(a), axis=1))
-        same(out, value)
-        same(d, gradient)
-    same(run(lambda t: np.nanmedian(t, axis=1), a)[0], [nan, 2.5, 2])
-    same(run(lambda t: np.nanmedian(t, axis=1), a)[1][1:], [[0.5, 0, 0.5], [0, 1, 0]])
+            assert_same(out, f(np.array(a), axis=1))
+        assert_same(out, value)
+        assert_same(d, gradient)
+    assert_same(run(lambda t: np.nanmedian(t, axis=1), a)[0], [nan, 2.5, 2])
+    assert_same(run(lambda t: np.nanmedian(t, axis=1), a)[1][1:], [[0.5, 0, 0.5], [0, 1, 0]])
 
 
 def test_nanvar_with_too_few_elements() -> None:
@@ -120,14 +120,14 @@ def test_nanvar_with_too_few_elements() -> None:
         with pytest.warns(RuntimeWarning, match="Degrees of freedom"):
             out, _ = run(lambda t, c=correction: np.nanvar(t, axis=1, **c), a)
         with pytest.warns(RuntimeWarning, match="Degrees of freedom"):
-            same(out, np.nanvar(np.array(a), axis=1, **correction))
+            assert_same(out, np.nanvar(np.array(a), axis=1, **correction))
 
 
 def test_all_nan_warns() -> None:
     for f in (np.nanmax, np.nanmedian, lambda t: np.nanquantile(t, 0.3)):
         with pytest.warns(RuntimeWarning, match="All-NaN"):
             out, _ = run(f, [nan, nan])
-        same(out, nan)
+        assert_same(out, nan)
 
 
 # ---- the methods of ufuncs
@@ -142,16 +142,16 @@ def test_reduce_and_accumulate(ufunc: np.ufunc, axis: int, rng: np.random.Genera
         expected = f(a, axis=axis)
         g = rng.uniform(0.5, 1.5, expected.shape)
         out, d = run(lambda t, f=f: f(t, axis=axis), a, g)
-        close(out, expected, 1e-14, f"{f}")
+        assert_close(out, expected, 1e-14, f"{f}")
         numeric = differences(lambda arrays, f=f, g=g: np.sum(g * f(arrays[0], axis=axis)), [a], 0)
-        close(d, numeric, 1e-8, f"{f}")
+        assert_close(d, numeric, 1e-8, f"{f}")
         np.testing.assert_allclose(f(tg.tensor(a)).data, f(a, axis=0), rtol=1e-14)  # axis 0 by default
 
 
 def test_reduce_takes_its_keywords() -> None:
     t, mask = tg.tensor([[1.0, 2.0], [3.0, 4.0]]), np.array([True, False])
-    same(np.add.reduce(t, axis=1, keepdims=True, initial=1.0, where=mask).data, [[2], [4]])
-    same(np.maximum.reduce(t, axis=None, initial=3.5).data, 4)
+    assert_same(np.add.reduce(t, axis=1, keepdims=True, initial=1.0, where=mask).data, [[2], [4]])
+    assert_same(np.maximum.reduce(t, axis=None, initial=3.5).data, 4)
     assert np.add.reduce(t, dtype=np.float32).dtype == np.float32
     assert np.add.accumulate(t, dtype=np.float32).dtype == np.float32
     assert np.logical_or.reduce(t > 3.0).data.tolist() == [False, True]
@@ -194,8 +194,8 @@ def test_correction_is_ddof() -> None:
     a = np.array([1.0, 2.0, 4.0])
     for f in (np.var, np.std):
         for correction in (0, 1, 0.5):
-            same(run(lambda t, f=f, c=correction: f(t, correction=c), a)[0], f(a, ddof=correction))
-        same(*[run(lambda t, f=f, k=k: f(t, **{k: 1}), a)[1] for k in ("ddof", "correction")])
+            assert_same(run(lambda t, f=f, c=correction: f(t, correction=c), a)[0], f(a, ddof=correction))
+        assert_same(*[run(lambda t, f=f, k=k: f(t, **{k: 1}), a)[1] for k in ("ddof", "correction")])
         with pytest.raises(ValueError, match="ddof=1 and correction=1"):
             f(tg.tensor(a), ddof=1, correction=1)
 
@@ -221,9 +221,9 @@ def test_quantile_of_integers() -> None:
 
 def test_quantile_passes_infinities() -> None:
     a = [-inf, 0.0, 1.0, inf]
-    same(run(lambda t: np.quantile(t, [0.0, 1 / 3, 0.5, 1.0]), a)[0], [-inf, 0, 0.5, inf])
-    same(run(lambda t: np.quantile(t, 0.5), [inf, inf])[0], inf)
-    same(run(lambda t: np.quantile(t, 0.5), [inf, -inf])[0], nan)
+    assert_same(run(lambda t: np.quantile(t, [0.0, 1 / 3, 0.5, 1.0]), a)[0], [-inf, 0, 0.5, inf])
+    assert_same(run(lambda t: np.quantile(t, 0.5), [inf, inf])[0], inf)
+    assert_same(run(lambda t: np.quantile(t, 0.5), [inf, -inf])[0], nan)
 
 
 def test_median_of_many(rng: np.random.Generator) -> None:
@@ -239,11 +239,11 @@ def test_median_of_many(rng: np.random.Generator) -> None:
 def test_average_returns_the_weights() -> None:
     a, w = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True), tg.tensor([1.0, 3.0], requires_grad=True)
     out, total = np.average(a, axis=1, weights=w, returned=True)
-    same(out.data, [1.75, 3.75])
-    same(total.data, [4, 4])
+    assert_same(out.data, [1.75, 3.75])
+    assert_same(total.data, [4, 4])
     out.sum().backward()
-    same(a.grad, [[0.25, 0.75], [0.25, 0.75]])
-    same(w.grad, [-0.375, 0.125])
+    assert_same(a.grad, [[0.25, 0.75], [0.25, 0.75]])
+    assert_same(w.grad, [-0.375, 0.125])
     out, total = np.average(a, returned=True)
     assert (out.item(), total.item()) == (2.5, 4.0)
     assert np.average(tg.tensor([1, 2], dtype=np.int8), weights=tg.tensor([1.0, 3.0], dtype=np.float32)).dtype == float
@@ -264,14 +264,14 @@ EMPTY: dict[str, tuple[Callable[..., Any], Any]] = {
 def test_empty(name: str) -> None:
     f, value = EMPTY[name]
     out, d = run(f, np.zeros((2, 0)))
-    same(out, value)
+    assert_same(out, value)
     assert d.shape == (2, 0)
 
 
 def test_median_of_nothing_is_nan() -> None:
     for f in (np.median, np.nanmedian):
         with pytest.warns(RuntimeWarning, match="Mean of empty slice"):
-            same(run(f, np.zeros((2, 0)))[0], nan)
+            assert_same(run(f, np.zeros((2, 0)))[0], nan)
 
 
 @pytest.mark.parametrize("name", ["median", "ptp", "nansum", "nanmean", "nanmax", "average"])
@@ -279,7 +279,7 @@ def test_single_numbers(name: str) -> None:
     for shape in ((), (1,), (1, 1)):
         out, d = run(getattr(functions, name), np.full(shape, 3.0))
         assert out.item() == (0.0 if name == "ptp" else 3.0)
-        same(d, np.full(shape, 0.0 if name == "ptp" else 1.0))
+        assert_same(d, np.full(shape, 0.0 if name == "ptp" else 1.0))
 
 
 # ---- refusals: each names what was given

@@ -13,7 +13,7 @@ import fused_cases
 import numpy as np
 import pytest
 from fused_cases import BIG
-from registry_cases import Case, close
+from registry_cases import Case, assert_close
 from registry_checks import CHECKS, SLACK, cases, check_op, peak_memory
 
 import tinygrad_fc as tg
@@ -99,7 +99,7 @@ def test_values_against_a_slow_function(name: str) -> None:
     """What NumPy has, the check of values compares with NumPy; these are the others."""
     for case in cases(REGISTRY[name], generator_of(name)):
         args, kwargs = case.sample
-        close(case.raw(case.arrays), ORACLES[name](*args, **kwargs), 1e-13, repr(case))
+        assert_close(case.raw(case.arrays), ORACLES[name](*args, **kwargs), 1e-13, repr(case))
 
 
 # ---- fused operations at a size where arrays outweigh objects

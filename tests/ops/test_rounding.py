@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edges import assert_same
 
 import tinygrad_fc as tg
 
 inf, nan = np.inf, np.nan
-
-
-def same(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, np.array(expected, dtype=float), rtol=1e-14, atol=1e-300, strict=True)
 
 
 @pytest.mark.parametrize("f", [np.mod, np.fmod])
@@ -21,11 +18,11 @@ def test_remainders_count_as_they_subtract(f: Any) -> None:
     """1 / 0.1 rounds to 10, but 0.1 goes into 1 nine times, and the remainder is nearly 0.1."""
     x, y = tg.tensor(1.0, requires_grad=True), tg.tensor(0.1, requires_grad=True)
     out = f(x, y)
-    same(out.data, f(1.0, 0.1))
+    assert_same(out.data, f(1.0, 0.1))
     assert out.data > 0.09
     out.backward()
-    same(x.grad, 1)
-    same(y.grad, -9)
+    assert_same(x.grad, 1)
+    assert_same(y.grad, -9)
 
 
 # ---- steps
@@ -37,27 +34,27 @@ def test_steps_are_flat_and_on_the_tape(name: str) -> None:
     out = getattr(np, name)(x, 1.0) if name in ("floor_divide", "heaviside") else getattr(np, name)(x)
     assert out.requires_grad  # a constant to the derivative, not a detached one
     (x * out).sum().backward()
-    same(x.grad, out.data)
+    assert_same(x.grad, out.data)
 
 
 def test_round_takes_decimals() -> None:
     x = tg.tensor([0.126, -25.0, 1.0], requires_grad=True)
     for decimals in (0, 1, 2, -1):
         for f in (np.round, np.around):
-            same(f(x, decimals).data, np.round(x.data, decimals))
-            same(f(x, decimals=decimals).data, np.round(x.data, decimals))
+            assert_same(f(x, decimals).data, np.round(x.data, decimals))
+            assert_same(f(x, decimals=decimals).data, np.round(x.data, decimals))
 
 
 def test_divmod_is_both() -> None:
     x = tg.tensor([7.0, -7.0], requires_grad=True)
     y = tg.tensor([2.0, 3.0], requires_grad=True)
     quotient, rest = np.divmod(x, y)
-    same(quotient.data, [3, -3])
-    same(rest.data, [1, 2])
+    assert_same(quotient.data, [3, -3])
+    assert_same(rest.data, [1, 2])
     (quotient * 100.0 + rest).sum().backward()
-    same(x.grad, [1, 1])
-    same(y.grad, [-3, 3])
-    same(np.divmod(np.array([7.0]), tg.tensor(2.0))[1].data, [1])
+    assert_same(x.grad, [1, 1])
+    assert_same(y.grad, [-3, 3])
+    assert_same(np.divmod(np.array([7.0]), tg.tensor(2.0))[1].data, [1])
 
 
 # ---- what only asks

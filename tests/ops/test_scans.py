@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edges import run, same
-from registry_cases import close, differences
+from edges import assert_same, run
+from registry_cases import assert_close, differences
 
 import tinygrad_fc as tg
 from tinygrad_fc.engine.dispatch import functions
@@ -28,7 +28,7 @@ TIES: list[tuple[str, Any, Any]] = [
 
 @pytest.mark.parametrize(("name", "a", "gradient"), TIES)
 def test_ties(name: str, a: Any, gradient: Any) -> None:
-    same(run(getattr(functions, name), a)[1], gradient)
+    assert_same(run(getattr(functions, name), a)[1], gradient)
 
 
 # ---- running products with zeros, and beyond the range
@@ -41,22 +41,22 @@ def test_cumprod_with_zeros(a: list[float]) -> None:
         sum(g[k] * math.prod(a[j] for j in range(k + 1) if j != i) for k in range(i, len(a))) for i in range(len(a))
     ]
     out, d = run(np.cumprod, a, g)
-    same(out, np.cumprod(a))
-    same(d, expected)
+    assert_same(out, np.cumprod(a))
+    assert_same(d, expected)
     x = tg.tensor(a, requires_grad=True)
     (first,) = tg.gradients(np.cumprod(x), x, g, create_graph=True)
-    same(first.data, expected)
+    assert_same(first.data, expected)
     (second,) = tg.gradients(first[0], x)
-    same(second.data, [
+    assert_same(second.data, [
         sum(g[k] * math.prod(a[j] for j in range(k + 1) if j not in (0, i)) for k in range(i, len(a))) if i else 0.0
         for i in range(len(a))
     ])  # fmt: skip
 
 
 def test_cumprod_beyond_the_range() -> None:
-    same(run(np.cumprod, [1e-200, 1e-200, 1e200], [0, 1, 1])[1], [1e-200 + 1.0, 1e-200 + 1.0, 0], 1e-12)
-    same(run(np.cumprod, [1e200, 1e200, 1e-300], [0, 0, 1])[1], [1e-100, 1e-100, inf], 1e-12)
-    same(run(np.cumprod, [nan, 2.0])[1], [3, nan])
+    assert_same(run(np.cumprod, [1e-200, 1e-200, 1e200], [0, 1, 1])[1], [1e-200 + 1.0, 1e-200 + 1.0, 0], 1e-12)
+    assert_same(run(np.cumprod, [1e200, 1e200, 1e-300], [0, 0, 1])[1], [1e-100, 1e-100, inf], 1e-12)
+    assert_same(run(np.cumprod, [nan, 2.0])[1], [3, nan])
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 8, 9, 31])
@@ -66,7 +66,7 @@ def test_scans_of_any_length(length: int, rng: np.random.Generator) -> None:
     for f in (np.cumprod, np.add.accumulate, np.logaddexp.accumulate):
         _, d = run(lambda t, f=f: f(t, axis=1), a, g)
         expected = differences(lambda arrays, f=f: np.sum(g * f(arrays[0], axis=1)), [a], 0)
-        close(d, expected, 1e-8, f"{f} over {length} elements")
+        assert_close(d, expected, 1e-8, f"{f} over {length} elements")
 
 
 def test_logcumsumexp_at_the_edges() -> None:
@@ -79,8 +79,8 @@ def test_logcumsumexp_at_the_edges() -> None:
         ([5.0], [5], [1]),
     ):
         out, d = run(f, a)
-        same(out, value)
-        same(d, gradient, 1e-12)
+        assert_same(out, value)
+        assert_same(d, gradient, 1e-12)
 
 
 def test_running_extremes_are_numpys(rng: np.random.Generator) -> None:
@@ -110,7 +110,7 @@ def test_diff_keeps_what_is_no_float() -> None:
 def test_diff_of_one_row_beside_a_tensor() -> None:
     before = tg.tensor([[1.0], [2.0]], requires_grad=True)
     np.diff(np.zeros((2, 3)), axis=1, prepend=before).sum().backward()
-    same(before.grad, [[-1], [-1]])
+    assert_same(before.grad, [[-1], [-1]])
 
 
 @pytest.mark.parametrize("edge_order", [1, 2])
@@ -153,7 +153,7 @@ EMPTY: dict[str, tuple[Callable[..., Any], Any]] = {
 def test_empty(name: str) -> None:
     f, value = EMPTY[name]
     out, d = run(f, np.zeros((2, 0)))
-    same(out, value)
+    assert_same(out, value)
     assert d.shape == (2, 0)
 
 
@@ -162,7 +162,7 @@ def test_single_numbers(name: str) -> None:
     for shape in ((), (1,), (1, 1)):
         out, d = run(getattr(functions, name), np.full(shape, 3.0))
         assert out.ravel().tolist() == [3.0]
-        same(d, np.ones(shape))
+        assert_same(d, np.ones(shape))
 
 
 # ---- refusals: each names what was given

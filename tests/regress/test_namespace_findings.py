@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from edges import assert_same
 
 import tinygrad_fc as tg
 
@@ -23,10 +24,6 @@ def slopes(f: Any, x: Any, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndar
     return first.data, tg.gradients(first.sum(), t)[0].data
 
 
-def same(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, np.array(expected, dtype=float), rtol=1e-14, atol=0.0, strict=True)
-
-
 # ---- no degree of freedom
 
 
@@ -40,11 +37,11 @@ def test_variance_without_a_degree_of_freedom(f: Any, ddof: float, options: Any)
         t = tg.tensor([1.0, 4.0], requires_grad=True)
         out = f(t, ddof=ddof, **options)
         out.backward()
-        same(out.data, inf)
-        same(t.grad, [-inf, inf])
+        assert_same(out.data, inf)
+        assert_same(t.grad, [-inf, inf])
         t = tg.tensor([3.0, 3.0], requires_grad=True)
         f(t, ddof=ddof, **options).backward()
-        same(t.grad, [nan, nan])
+        assert_same(t.grad, [nan, nan])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -52,7 +49,7 @@ def test_variance_with_degrees_of_freedom_keeps_its_dtype(dtype: Any) -> None:
     t = tg.tensor(np.array([1.0, 4.0], dtype), requires_grad=True)
     np.var(t, ddof=1).backward()
     assert t.grad.dtype == dtype
-    same(t.grad.astype(float), [-3, 3])
+    assert_same(t.grad.astype(float), [-3, 3])
 
 
 # ---- numbers have no axis, and may be reduced along it
@@ -69,8 +66,8 @@ def test_reductions_of_a_number(name: str, gradient: float, axis: int | None) ->
     t = tg.tensor(3.0, requires_grad=True)
     out = f(t, axis=axis)
     out.backward()
-    same(out.data, f(np.array(3.0), axis=axis))
-    same(t.grad, gradient)
+    assert_same(out.data, f(np.array(3.0), axis=axis))
+    assert_same(t.grad, gradient)
 
 
 @pytest.mark.parametrize("name", ["mean", "var", "std", "median"])
@@ -97,18 +94,18 @@ def test_logarithms_of_sums_at_infinity(x: Any, sums: Any, scans: Any, dtype: An
     for f, expected in ((tg.logsumexp, sums), (np.logaddexp.reduce, sums), (tg.logcumsumexp, scans)):
         first, second = slopes(f, x, dtype)
         assert first.dtype == second.dtype == dtype
-        same(first.astype(float), expected)
-        same(second.astype(float), np.zeros(len(x)))
+        assert_same(first.astype(float), expected)
+        assert_same(second.astype(float), np.zeros(len(x)))
 
 
 def test_logarithm_of_a_sum_of_two_infinities() -> None:
     for x, expected in (([inf, inf], [0.5, 0.5]), ([inf, 2.0], [1, 0]), ([-inf, -inf], [0, 0]), ([-inf, inf], [0, 1])):
         first, second = slopes(lambda t: np.logaddexp(t[0], t[1]), x)
-        same(first, expected)
-        same(second, [0, 0])
+        assert_same(first, expected)
+        assert_same(second, [0, 0])
     x = tg.tensor([1.5, 1.5], requires_grad=True)  # a tie of finite ones is none
     (first,) = tg.gradients(np.logaddexp(x[0], x[1]), x, create_graph=True)
-    same(tg.gradients(first[0], x)[0].data, [0.25, -0.25])
+    assert_same(tg.gradients(first[0], x)[0].data, [0.25, -0.25])
 
 
 # ---- second derivatives where the first is infinite, or flat
@@ -130,14 +127,14 @@ def test_second_derivatives_at_the_ends(row: int, dtype: Any) -> None:
     with np.errstate(all="ignore"):
         found = slopes(getattr(tg, name), x, dtype)
     assert [d.dtype for d in found] == [dtype, dtype], name
-    same(found[0].astype(float), first)
-    same(found[1].astype(float), second)
+    assert_same(found[0].astype(float), first)
+    assert_same(found[1].astype(float), second)
 
 
 @pytest.mark.parametrize("point", [(1.0, inf), (inf, 1.0), (inf, inf), (-inf, 2.0), (0.0, 0.0), (1.0, -inf)])
 def test_angles_at_infinity_and_at_the_origin_are_flat(point: tuple[float, float]) -> None:
     for found in slopes(lambda t: np.arctan2(t[0], t[1]), point):
-        same(found, [0, 0])
+        assert_same(found, [0, 0])
 
 
 @pytest.mark.parametrize(
@@ -163,8 +160,8 @@ def test_an_open_mesh_of_floats_keeps_its_gradient() -> None:
         rows, columns = f(x, y)
         assert (rows.shape, columns.shape) == ((2, 1), (1, 3))
         (rows * columns).sum().backward()
-        same(x.grad, [12, 12])
-        same(y.grad, [3, 3, 3])
+        assert_same(x.grad, [12, 12])
+        assert_same(y.grad, [3, 3, 3])
     with pytest.raises(ValueError, match=r"^ix_: argument 1 has shape \(1, 2\)"):
         np.ix_(x, y[None, :2])
     for given in ([[], [1, 2]], [np.array([True, False]), [0]]):
@@ -203,8 +200,8 @@ def test_running_sums_and_products_pass_over_nan() -> None:
     t = tg.tensor(x, requires_grad=True)
     np.testing.assert_array_equal(np.nancumsum(t).data, np.nancumsum(x))
     np.testing.assert_array_equal(np.nancumprod(t).data, np.nancumprod(x))
-    same(slopes(np.nancumsum, x)[0], [3, 0, 1])
-    same(slopes(np.nancumprod, x)[0], [1 + 1 + 3, 0, 2])
+    assert_same(slopes(np.nancumsum, x)[0], [3, 0, 1])
+    assert_same(slopes(np.nancumprod, x)[0], [1 + 1 + 3, 0, 2])
 
 
 def test_bits() -> None:
@@ -305,8 +302,8 @@ def test_cross_products_in_the_plane(shapes: Any, rng: np.random.Generator) -> N
 def test_margins_of_tensors() -> None:
     t, c = tg.tensor([[1.0, 2.0]], requires_grad=True), tg.tensor(5.0, requires_grad=True)
     np.pad(t, 1, constant_values=c).sum().backward()
-    same(t.grad, [[1, 1]])
-    same(c.grad, 10)
+    assert_same(t.grad, [[1, 1]])
+    assert_same(c.grad, 10)
     c = tg.tensor(5.0, requires_grad=True)
     out = np.pad(t, ((0, 0), (1, 2)), constant_values=((0, 0), (c, 7.0)))
     np.testing.assert_array_equal(out.data, [[5, 1, 2, 7, 7]])

@@ -207,13 +207,13 @@ def _problem(
     again = rewinder(*reaches)
 
     def computed(*xs: np.ndarray) -> tuple[np.ndarray, Any]:
-        np.random.set_state(start)  # noqa: NPY002
+        np.random.set_state(start)  # noqa: NPY002  # as above
         out, left_over = forward(xs)
         return _result(who, label, out), left_over
 
     def pulled(g: Any, left_over: Any) -> list[np.ndarray]:
         if label == "f":  # grad_f computes f's value anew: it has to draw what f drew
-            np.random.set_state(start)  # noqa: NPY002
+            np.random.set_state(start)  # noqa: NPY002  # as above
             again()
         found = backward(np.array(g), left_over)  # a copy: `dx = dout; dx[x <= 0] = 0` is fine
         _check_gradients(who, back, found, names, arrays)
@@ -263,7 +263,8 @@ def _unlisted(name: str, names: list[str], kernel: Callable[..., Any], via: Rule
     taken = {"out", "index", "left_over", "g", *(f"{key}_shape" for key in names)}
     keys = [f"{key}_" if key in taken else key for key in names]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    function.__signature__ = inspect.Signature([inspect.Parameter(key, kind) for key in keys])  # type: ignore[attr-defined]
+    signature = inspect.Signature([inspect.Parameter(key, kind) for key in keys])
+    function.__signature__ = signature  # type: ignore[attr-defined]  # `inspect` looks for it there
     rules: dict[str, Rule | None] = {key: rule_for(place) for place, key in enumerate(keys)}
     declared = Op(function, name, rules, via, ("left_over",), compose, False, None, "", "", (), None)
     record: Any = recorder(declared)
@@ -274,19 +275,19 @@ def _unlisted(name: str, names: list[str], kernel: Callable[..., Any], via: Rule
 @contextmanager
 def _one_random_state() -> Iterator[None]:
     """Put NumPy's global generator back, which layers of the course draw from."""
-    state = np.random.get_state()  # noqa: NPY002
+    state = np.random.get_state()  # noqa: NPY002  # the global generator is kept, too
     try:
         yield
     finally:
-        np.random.set_state(state)  # noqa: NPY002
+        np.random.set_state(state)  # noqa: NPY002  # as above
 
 
 def _names(f: Any, count: int) -> list[str]:
     """Return the names of a function's first parameters, or names of their own where they cannot be read."""
     try:
-        parameters = inspect.signature(f).parameters.values()
+        parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):
-        parameters = []  # type: ignore[assignment]
+        parameters = []
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
     return names if len(names) == count else ["x"] if count == 1 else [f"x{n}" for n in range(count)]
 
