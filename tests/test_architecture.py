@@ -20,7 +20,7 @@ from tinygrad_fc.engine.dispatch import functions
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_fc"
 ENGINE = PACKAGE / "engine"
-MAY_WALK_PARENTS = {ENGINE / "graph.py", ENGINE / "backward.py", ENGINE / "pull.py"}
+MAY_WALK_PARENTS = {PACKAGE / "graph" / "graph.py", ENGINE / "backward.py", ENGINE / "pull.py"}
 OPTIONAL = {"graphviz", "matplotlib", "numba", "pooch", "requests", "scipy", "sklearn", "tqdm"}
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.graph import Graph
 from ..engine.node import Node, Observer, recording, watch
 from ..engine.operation import Op
 from ..engine.tensor import tensor
+from ..graph import Graph
 from ..profile.observe import users_line
 from .difference import EPS, MARGIN, Estimate, Point, derivative, noise
 from .problem import Problem, branch_of, natural

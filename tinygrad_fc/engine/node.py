@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -115,21 +116,40 @@ def leaf(data: np.ndarray, name: str | None = None) -> Node:
 class Observer:
     """Base of everything that watches operations run: subclass it, and record under ``with watch(observer)``.
 
-    Recording goes on as usual; `saw` is called after each operation.
+    Recording and backward go on as usual, with the same numbers. An observer that is asked to run something runs it.
     """
+
+    def run(self, op: Op, data: list[Any], parents: list[Any]) -> Any:
+        """Return what the array function makes of its arguments; it may raise."""
+        return op.call(data)
 
     def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
         """Take note of one operation: what ran, its node (None if nothing was recorded), its result, its arguments."""
 
+    def walk(self, order: list[Node], pending: dict[Node, Any]) -> Iterator[Node]:
+        """Yield the nodes that backward visits, newest first; `pending` holds what has arrived at each so far."""
+        yield from order
 
-class _Off:
-    """The type of the mode in which nothing is recorded."""
+    def pulled(self, node: Node, place: int, d: Any) -> None:
+        """Take note of a gradient that a rule of `node` gives its parent at `place`, before it is added up."""
 
 
-OFF = _Off()
+class _Off(enum.Enum):
+    """The mode in which nothing is recorded."""
+
+    OFF = 0
+
+
+OFF: Final = _Off.OFF
 
 # One variable answers three questions (record? observed? by whom?) with one read. None means "record".
 MODE: ContextVar[None | _Off | Observer] = ContextVar("tinygrad_fc.mode", default=None)
+
+
+def observer() -> Observer | None:
+    """Return who watches the running block, if anyone does."""
+    mode = MODE.get()
+    return mode if isinstance(mode, Observer) else None
 
 
 _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -180,7 +200,7 @@ def no_grad() -> _Mode:
 
 def recording() -> _Mode:
     """Switch recording on, whatever the mode around it is (rules are recorded so for higher orders)."""
-    return _Mode(None)
+    return _Mode(observer())
 
 
 def watch(observer: Observer) -> _Mode:

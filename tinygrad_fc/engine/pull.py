@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from .dispatch import functions
-from .node import Node
+from .node import Node, observer
 from .op import op
 from .operation import Op
 from .tensor import Tensor, constant
@@ -40,7 +40,7 @@ def pull(
         if node in pending:
             pending[node] = seed
     owned: set[Node] = set()
-    plus, everything = np.add, not targets
+    plus, everything, watcher = np.add, not targets, observer()
 
     def meet(parent: Node, d: Any, node: Any, g: Any, saved: Any) -> None:
         """Take the first contribution to `parent`, or add a further one to what is not ours to write."""
@@ -55,7 +55,7 @@ def pull(
                 owned.add(parent)
 
     try:
-        for node in order:
+        for node in order if watcher is None else watcher.walk(order, pending):
             self = node.op
             g = pending[node]
             if self is None or g is None:
@@ -69,7 +69,7 @@ def pull(
             saved: Any = node.saved
             if not retain:
                 node.saved = None
-            if everything and self.paired:
+            if everything and self.paired and watcher is None:
                 x, y = node.parents
                 if type(x) is Node and type(y) is Node:
                     # The commonest nodes, unrolled: a ufunc of two tensors whose rules read one thing each.
@@ -110,6 +110,8 @@ def pull(
                             d = _fit(d, parent, node, place)
                     elif type(d) is not ndarray or d.shape != parent.shape or d.dtype is not parent.dtype:
                         d = _fit(d, parent, node, place)
+                    if watcher is not None:
+                        watcher.pulled(node, place, d)
                     if everything and parent.op is not None and pending[parent] is None:
                         pending[parent] = d
                     elif parent in owned:
@@ -169,7 +171,8 @@ def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node],
     """Run the same rules on tensors, so that NumPy's dispatch records them: the base of every higher order."""
     pending: dict[Node, Any] = dict.fromkeys(order)
     pending.update((node, seed) for node, seed in seeds.items() if node in pending)
-    for node in order:
+    watcher = observer()
+    for node in order if watcher is None else watcher.walk(order, pending):
         self = node.op
         g = pending[node]
         if self is None or g is None:
@@ -186,6 +189,8 @@ def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node],
             if want:
                 d = constant(np.asarray(d)) if isinstance(d, (ndarray, np.generic)) else d
                 d = _fit(d, parent, node, position, recorded=True)
+                if watcher is not None:
+                    watcher.pulled(node, position, d)
                 prior = pending[parent]
                 pending[parent] = d if prior is None else prior + d
     return pending

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.graph import Graph
 from ..engine.node import MODE, OFF, Node, recording, tick
 from ..engine.operation import Op
 from ..engine.record import recorder
 from ..engine.tensor import Tensor
+from ..graph import Graph
 from .call import check_options, named
 from .structure import change, leaves
 from .tape import needs_gradient, outside, own_leaf, stand_in

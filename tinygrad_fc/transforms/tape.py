@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.graph import Graph
 from ..engine.node import Node, leaf
 from ..engine.tensor import Tensor
+from ..graph import Graph
 
 # What marks the leaves that a transform made for a function's arguments, among the rare facts of a node.
 _OWN = "argument"

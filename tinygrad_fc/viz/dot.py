@@ -13,8 +13,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..engine.graph import Graph, GraphNode, brief
 from ..engine.tensor import Tensor
+from ..graph import Graph, GraphNode, brief
 
 if TYPE_CHECKING:
     import graphviz

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..engine.graph import Graph, brief
+from ..graph import Graph, brief
 
 
 def graph_text(graph: Graph) -> str:

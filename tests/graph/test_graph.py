@@ -10,7 +10,7 @@ import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
-from tinygrad_fc.engine.graph import brief
+from tinygrad_fc.graph import brief
 
 
 def rows(graph: tg.Graph) -> list[Any]:

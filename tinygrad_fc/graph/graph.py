@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .dispatch import functions
-from .node import Constant, Node, leaf, recording
-from .tensor import Tensor
+from ..engine.dispatch import functions
+from ..engine.node import Constant, Node, leaf, recording
+from ..engine.tensor import Tensor
 
 
 @dataclass(slots=True)
