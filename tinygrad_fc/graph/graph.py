@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -37,8 +38,18 @@ class GraphNode:
         Arguments that take no gradient (axes, indices, labels), by name, where they are not the default.
     module : tuple of str
         Path of the module that made it, outermost first.
+    calls : tuple of int
+        For each module of the path, the clock's reading when it was called: two calls of one module differ here.
     line : str or None
         The line of the user's code that ran it, ``file:number``, where ``tg.observe()`` watched.
+    mark : str or None
+        What is wrong with it: the error of an operation that failed, or the words of a gradient check.
+    variable : str or None
+        Name of the user's variable that holds the tensor.
+    facts : dict
+        What the tape tells of itself and what observers measured: ``saved_bytes``, ``multiply_adds``,
+        ``forward_seconds``, ``backward_seconds``, ``source``, ``value``, ``gradient``, ``backward``. A key that is absent
+        is not known. See `Graph.to_dict`.
     node : Node or Constant
         The entry of the tape.
     """
@@ -54,7 +65,16 @@ class GraphNode:
     numbers: dict[str, Any] = field(default_factory=dict)
     static: dict[str, Any] = field(default_factory=dict)
     module: tuple[str, ...] = ()
+    calls: tuple[int, ...] = ()
     line: str | None = None
+    mark: str | None = None
+    variable: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str | None:
+        """The name that a user or a module gave, else the variable that holds the tensor, else None."""
+        return self.name or self.variable
 
 
 class Graph:
@@ -89,6 +109,38 @@ class Graph:
     """
 
     def __init__(self, *outputs: Tensor) -> None:
+        roots = self._roots(outputs)
+        self._read(roots)
+        self.outputs = [self._ids[root] for root in roots]
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node], marks: Mapping[Node, str] | None = None) -> Graph:
+        """Return the graph of whatever is on the tape, such as what ran before an exception.
+
+        Parameters
+        ----------
+        nodes : iterable of Node
+            They and all that leads to them; those that nothing else uses are the outputs.
+        marks : mapping of Node to str, optional
+            What is wrong with a node, for `GraphNode.mark`.
+
+        Raises
+        ------
+        ValueError
+            If no node is given.
+        """
+        graph = cls.__new__(cls)
+        graph._read(list(nodes))
+        if not graph.nodes:
+            raise ValueError("Graph.of: given no node, so there is nothing to draw: no operation was recorded.")
+        used = {source for box in graph.nodes for _, source in box.inputs}
+        graph.outputs = [box.id for box in graph.nodes if box.id not in used]
+        for node, mark in (marks or {}).items():
+            graph.nodes[graph._ids[node]].mark = mark
+        return graph
+
+    @staticmethod
+    def _roots(outputs: tuple[Any, ...]) -> list[Node]:
         roots: list[Node] = []
         for position, output in enumerate(outputs):
             if not isinstance(output, Tensor):
@@ -104,6 +156,10 @@ class Graph:
             roots.append(output.node)
         if not roots:
             raise TypeError("Graph: given no output, expected at least one Tensor.")
+        return roots
+
+    def _read(self, roots: list[Node]) -> None:
+        """Describe everything that leads to `roots`, oldest first."""
         found: dict[Any, None] = dict.fromkeys(roots)
         stack: list[Any] = list(roots)
         constants: list[Constant] = []
@@ -121,22 +177,23 @@ class Graph:
         ordered: list[Any] = [*constants[::-1], *leaves, *results]
         self._ids = {entry: position for position, entry in enumerate(ordered)}
         self.nodes = [self._describe(position, entry) for position, entry in enumerate(ordered)]
-        self.outputs = [self._ids[root] for root in roots]
         self._find_modules(tape)
 
     def _describe(self, position: int, entry: Any) -> GraphNode:
-        if type(entry) is Constant:
-            return GraphNode(position, "constant", None, entry.name, entry.shape, entry.dtype, entry)
-        kind, name = ("parameter", None) if entry.op is None else ("op", entry.op.name)
+        info = getattr(entry, "info", None) or {}
+        kind = "constant" if type(entry) is Constant else "parameter" if entry.op is None else "op"
+        name = entry.op.name if kind == "op" else None
         box = GraphNode(position, kind, name, entry.name, entry.shape, entry.dtype, entry)
-        if entry.op is not None:
+        box.facts |= info.get("facts", {})
+        if kind == "op":
             for argument, parent in zip(entry.op.parent_names(len(entry.parents)), entry.parents, strict=True):
                 if type(parent) in (Node, Constant):
                     box.inputs.append((argument, self._ids[parent]))
                 elif parent is not None:
                     box.numbers[argument] = parent
-            info, defaults = entry.info or {}, entry.op.defaults
-            static, box.line = info.get("static", {}), info.get("line")
+            static, defaults, box.line = info.get("static", {}), entry.op.defaults, info.get("line")
+            if entry.saved is not None:
+                box.facts["saved_bytes"] = kept_bytes(entry.saved)
             box.static = {k: value for k, value in static.items() if k not in defaults or value is not defaults[k]}
         return box
 
@@ -156,18 +213,34 @@ class Graph:
                 position += 1
             running = [span for span in running if span[1] >= node.number]
             box = self.nodes[self._ids[node]]
-            labels[box.id] = tuple(label for _, _, label in running)
-            box.module = _relative(labels[box.id])
-        # A parameter stands inside the module that it is named after, or else inside the only one that uses it.
-        users: dict[int, set[tuple[str, ...]]] = {}
+            labels[box.id] = tuple([label for _, _, label in running])
+            box.module, box.calls = _relative(labels[box.id]), tuple([start for start, _, _ in running])
+        users: dict[int, list[int]] = {}
         for box in self.nodes:
             for _, source in box.inputs:
-                users.setdefault(source, set()).add(labels[box.id])
+                users.setdefault(source, []).append(box.id)
         for box in self.nodes:
-            if box.kind == "parameter":
-                paths = users.get(box.id, set())
-                owners = [path for path in paths if path and (box.name or "").startswith(f"{path[-1]}.")]
-                box.module = _relative(owners[0] if owners else next(iter(paths)) if len(paths) == 1 else ())
+            if box.kind == "parameter" and box.id in users:
+                home = self._home(box.name or "", users[box.id], labels)
+                box.module, box.calls = _relative(home[0]), home[1]
+
+    def _home(self, name: str, users: list[int], labels: dict[int, tuple[str, ...]]) -> tuple[Any, tuple[int, ...]]:
+        """Return where a parameter stands: labels and calls of a module.
+
+        That is the one call of the module that it is named after, or else the innermost call around all its users.
+        Then no edge leads back in time, which would make the picture of folded modules a circle.
+        """
+        first = self.nodes[users[0]]  # users are in order of time
+        if labels[first.id] and name.startswith(f"{labels[first.id][-1]}."):
+            depth = len(first.calls)
+            others = [self.nodes[user] for user in users if self.nodes[user].calls[:depth] != first.calls]
+            if all(labels[box.id][:depth] != labels[first.id] for box in others):
+                return labels[first.id], first.calls
+        calls = [self.nodes[user].calls for user in users]
+        depth = 0
+        while all(len(path) > depth and path[depth] == calls[0][depth] for path in calls):
+            depth += 1
+        return labels[first.id][:depth], calls[0][:depth]
 
     def expand(self, node: GraphNode | int) -> Graph:
         """Return the graph of a fused operation composed from primitives.
@@ -207,6 +280,17 @@ class Graph:
         result.node = leaf(result._array, name) if type(parent) is Node else Constant(name, parent.shape, parent.dtype)
         return result
 
+    def order(self) -> list[int]:
+        """Return the ids of the operations in the order in which backward visits them.
+
+        That is the order of the last backward where it was observed, else the engine's: the newest first.
+        """
+        operations = [box for box in self.nodes if box.kind == "op"]
+        visited = [box for box in operations if "backward" in box.facts]
+        if visited:
+            return [box.id for box in sorted(visited, key=lambda box: int(box.facts["backward"]["order"]))]
+        return [box.id for box in reversed(operations)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the graph as plain lists, dicts, strings and numbers (for JSON)."""
         return {
@@ -241,6 +325,12 @@ def _relative(labels: tuple[str, ...]) -> tuple[str, ...]:
     return tuple([
         label.removeprefix(f"{around}.") for around, label in zip(("", *labels), labels)  # noqa: B905  # one longer
     ])
+
+
+def kept_bytes(saved: Iterable[Any]) -> int:
+    """Return the bytes of the arrays that a node keeps for the way back, each array once."""
+    flat = [item for value in saved for item in (value if isinstance(value, tuple) else (value,))]
+    return sum({id(item): item.nbytes for item in flat if isinstance(item, np.ndarray)}.values())
 
 
 def brief(value: Any) -> str:
