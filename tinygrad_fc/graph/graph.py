@@ -48,8 +48,8 @@ class GraphNode:
         Name of the user's variable that holds the tensor.
     facts : dict
         What the tape tells of itself and what observers measured: ``saved_bytes``, ``multiply_adds``,
-        ``forward_seconds``, ``backward_seconds``, ``source``, ``value``, ``gradient``, ``backward``. A key that is absent
-        is not known. See `Graph.to_dict`.
+        ``forward_seconds``, ``backward_seconds``, ``source``, ``value``, ``gradient``, ``backward``. A key that is
+        absent is not known. See `Graph.to_dict`.
     node : Node or Constant
         The entry of the tape.
     """
