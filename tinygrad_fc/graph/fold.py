@@ -6,10 +6,12 @@ too long is cut into sections. Groups are spans of time, so that contracting the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .graph import Graph, GraphNode
+from .box import GraphNode
+from .graph import Graph
 from .repeats import Unit, find_repeats
 
 # No group has more members: more than that nobody takes in at a glance, and what is laid out stays small.
@@ -60,11 +62,13 @@ class Group:
             stack += [member for member in reversed(group.members) if isinstance(member, Group)]
 
     def boxes(self) -> Iterator[GraphNode]:
-        """Yield the boxes inside, at all levels, in order."""
+        """Yield the boxes inside, at all levels, in order; the box of a "fused" group before those inside it."""
         stack: list[GraphNode | Group] = [self]
         while stack:
             member = stack.pop()
             if isinstance(member, Group):
+                if member.box is not None:
+                    yield member.box
                 stack += reversed(member.members)
             else:
                 yield member
@@ -92,6 +96,7 @@ def fold(graph: Graph) -> Group:
     Parameters
     ----------
     graph : Graph
+        Fused operations that it has opened (`Graph.opened`) are groups too.
 
     Returns
     -------
@@ -99,7 +104,7 @@ def fold(graph: Graph) -> Group:
         The root. A group has at most 40 members.
     """
     users: dict[int, list[int]] = {}
-    for box in graph.nodes:
+    for box in (box for box in graph.nodes if box.inside is None):
         for _, source in box.inputs:
             users.setdefault(source, []).append(box.id)
     root = _modules(graph)
@@ -118,18 +123,31 @@ def fold(graph: Graph) -> Group:
             if isinstance(member, Group):
                 stack.append((member, offset if member.kind == "section" else 0))
                 offset += len(member.members) if member.kind == "section" else 1
+    opened: dict[int, list[GraphNode]] = {}
+    for box in graph.nodes:
+        if box.inside is not None:
+            opened.setdefault(box.inside, []).append(box)
     for position, group in enumerate(root.groups()):
         group.id = position
+        group.members = [_fused(member, opened) for member in group.members]
         for member in group.members:
             if isinstance(member, Group):
                 member.parent = group
     return root
 
 
+def _fused(member: GraphNode | Group, opened: dict[int, list[GraphNode]]) -> GraphNode | Group:
+    """Return a fused operation that is opened as a group, with what it is composed of; any other member as it is."""
+    if isinstance(member, Group) or member.id not in opened:
+        return member
+    inside = opened[member.id]
+    return Group("fused", str(member.op), list(inside), box=member, result=inside[-1].id)
+
+
 def _modules(graph: Graph) -> Group:
     root = Group("root", "")
     calls: dict[tuple[int, ...], Group] = {(): root}
-    for box in graph.nodes:
+    for box in (box for box in graph.nodes if box.inside is None):
         for depth in range(1, len(box.calls) + 1):
             path = box.calls[:depth]
             if path not in calls:
@@ -192,11 +210,9 @@ def _cut(group: Group, users: dict[int, list[int]], offset: int) -> None:
     """Cut members that are too many into sections, which are cut in their turn; the first is number `offset` + 1."""
     if len(group.members) <= MANY:
         return
-    length = MANY
-    while length * MANY < len(group.members):
-        length *= MANY
-    count = -(-len(group.members) // length)
-    step = -(-len(group.members) // count)
+    # As many sections as each of them, and each of theirs, has members.
+    levels = math.ceil(math.log(len(group.members), MANY))
+    step = math.ceil(len(group.members) ** (1 - 1 / levels))
     parts = [group.members[n : n + step] for n in range(0, len(group.members), step)]
     group.members = _sections(parts, users, offset)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import GraphNode
+from .box import GraphNode
 
 LONGEST = 64  # a turn has at most so many members
 FEWEST = 3  # turns

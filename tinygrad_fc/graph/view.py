@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from .box import GraphNode
 from .fold import Group
-from .graph import Graph, GraphNode
+from .graph import Graph
 
 
 @dataclass(slots=True, eq=False)
@@ -172,8 +173,14 @@ def _connect(graph: Graph, root: Group, shown: Shown, repeats: bool) -> View:
             at = stand_in[at]
         if at in keys:
             keys[box.id] = keys[at]
+    # An open fused operation is shown by what computes its result; what it reads is read by what is inside.
+    open_ = set()
+    for group in root.groups():
+        if group.box is not None and group.result is not None and group.box.id not in keys:
+            open_.add(group.box.id)
+            keys[group.box.id] = keys[group.result]
     found: dict[tuple[str, str, bool], Edge] = {}
-    for box in graph.nodes:
+    for box in (box for box in graph.nodes if box.id not in open_):
         for argument, source in box.inputs:
             start, end = keys[source], keys[box.id]
             carried = _carried(turn.get(source, ()), turn.get(box.id, ()), inside)
