@@ -37,7 +37,7 @@ _ROOMS = (
     "check", "cs231n", "data", "linalg", "models", "nn", "optim", "profile", "special", "testing", "training",
     "transforms", "viz",
 )  # fmt: skip
-_LATE = {"Graph": "graph", "draw": "viz.dot", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
+_LATE = {"Graph": "graph", "draw": "viz.draw", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
 _LATE |= {"check_gradient": "check.plain", "check_layer": "check.plain"}
 _TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _LATE |= dict.fromkeys(_TRANSFORMS, "transforms")
@@ -77,7 +77,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _notebook_svg(target: Any) -> str | None:
-    from .viz.dot import notebook_svg
+    from .viz.notebook import notebook_svg
 
     return notebook_svg(target)
 

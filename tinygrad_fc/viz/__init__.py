@@ -1,6 +1,8 @@
 """Pictures of the graph. Everything here reads `Graph` and nothing else."""
 
-from .dot import dot_source, draw, notebook_svg
+from .dot import dot_source
+from .draw import draw
+from .notebook import notebook_svg
 from .text import graph_text
 
 __all__ = ["dot_source", "draw", "graph_text", "notebook_svg"]
