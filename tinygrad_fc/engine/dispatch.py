@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..operators import functions as functions
+from .operators import functions as functions
 
 Record = Callable[..., Any]
 

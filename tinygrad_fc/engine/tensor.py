@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..operators import Operators
 from .dispatch import array_function, array_ufunc, functions, refuse_foreign
 from .node import Constant, Node, Shape, leaf, tick
+from .operators import Operators
 
 if TYPE_CHECKING:
     import numpy.typing as npt
