@@ -16,6 +16,7 @@ import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc.engine.dispatch import functions
+from tinygrad_fc.engine.op import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_fc"
@@ -92,6 +93,11 @@ def test_no_room_imports_the_public_names() -> None:
 def test_engine_stays_small() -> None:
     sizes = {path.name: code_lines(path) for path in modules(ENGINE)}
     assert sum(sizes.values()) < 1430, sizes
+
+
+def test_the_engine_knows_no_operation() -> None:
+    assert len(REGISTRY) > 100
+    assert [op.name for op in REGISTRY.values() if op.module.startswith("tinygrad_fc.engine")] == []
 
 
 @pytest.mark.parametrize("folder", ["tinygrad_fc", "tests", "examples", "docs"])

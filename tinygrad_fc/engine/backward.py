@@ -14,7 +14,7 @@ import numpy as np
 
 from .dispatch import functions
 from .node import Node, recording
-from .pull import independent, pull, pull_recorded
+from .pull import pull, pull_recorded
 from .tensor import Tensor, constant
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def gradients(
             value = found.get(target)
             value = constant(np.zeros(target.shape, target.dtype)) if value is None else value
             # A gradient that does not depend on the input, as a linear function's, has a derivative too: zero.
-            results.append(value if value.requires_grad else independent(value, item))
+            results.append(value if value.requires_grad else functions.independent(value, item))
         return results
     found, owned = pull(order, found, retain, set(targets))
     results = []

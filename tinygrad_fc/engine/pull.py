@@ -10,21 +10,10 @@ from numpy import ndarray
 
 from .dispatch import functions
 from .node import Node, observer
-from .op import op
 from .operation import Op
 from .tensor import Tensor, constant
 
 _PLACES = range(sys.maxsize)
-
-# The identity, by which `compose` gets inputs of its own: the derivative of an operation is taken with respect to its
-# arguments, even where one argument was computed from another.
-_same = op(lambda x: x, name="same", x=lambda g: g, samples=lambda generator: [(generator.normal(size=(2, 3)),)])
-
-# A value that happens not to depend on `x`: what a constant derivative is, so that it can be differentiated again.
-independent = op(
-    lambda value, x: np.array(value), name="independent", value=lambda g: g, x=lambda g, x: np.zeros_like(x),
-    samples=lambda generator: [(generator.normal(size=(2, 3)), generator.normal(size=(2, 3)))],
-)  # fmt: skip
 
 
 def pull(
@@ -214,7 +203,7 @@ def _through_compose(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> lis
     inputs: dict[str, Any] = {}
     for key, want in zip(self.differentiable, wanted, strict=True):
         if want:
-            inputs[key] = values[key] = _same(values[key])
+            inputs[key] = values[key] = functions.same(values[key])
     out = self.call([values[key] for key in self.arguments], self.compose)
     if not isinstance(out, Tensor) or out.shape != node.shape or out.dtype != node.dtype or not out.requires_grad:
         what = f"a tensor of shape {out.shape} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
