@@ -70,10 +70,13 @@ def _members(picture: Any, panel: Panel, level: int, look: Theme) -> None:
             _box(picture, member, look)
             continue
         with picture.subgraph(name=f"cluster_{member.key.removeprefix('g')}") as cluster:
+            # Arrows come in at the middle: with as much room behind the label, it stands left of them.
+            label = clip(member.label)
+            room = "&#160;" * (2 * label.find(" · ") if " · " in label else 2 * len(label) + 4)
             fill = look.panels[min(level, len(look.panels) - 1)]
             line = {"color": look.repeat_line, "penwidth": "1.8"} if member.repeats else {"color": look.panel_line}
             cluster.attr(
-                label=f"<<b>{escape(clip(member.label))}</b>>", labeljust="l", labelloc="t",
+                label=f"<<b>{escape(label)}{room}</b>>", labeljust="l", labelloc="t",
                 fontsize="11", fontcolor=look.faint, style="filled,rounded", fillcolor=fill, margin="12", **line,
             )  # fmt: skip
             _members(cluster, member, level + 1, look)
@@ -81,14 +84,16 @@ def _members(picture: Any, panel: Panel, level: int, look: Theme) -> None:
 
 def _box(picture: Any, card: Card, look: Theme) -> None:
     fill, line = look.boxes["marked" if card.marked else card.kind]
-    faint = look.faint
-    if card.heat is not None and not card.marked:
+    ink, faint = look.ink, look.faint
+    if card.marked:
+        ink = faint = look.marked_ink
+    elif card.heat is not None:
         fill, faint = look.warm(card.heat), look.ink
     small = "".join(f'<br/><font point-size="9" color="{faint}">{escape(clip(line))}</font>' for line in card.lines)
     width = "3" if card.marked else "1.8" if card.output else "1.1"
     more = {"peripheries": "2"} if card.kind == "group" else {}
     picture.node(
-        card.key, label=f"<<b> {escape(clip(card.title))} </b>{small}>", fillcolor=fill, color=line,
+        card.key, label=f"<<b> {escape(clip(card.title))} </b>{small}>", fillcolor=fill, color=line, fontcolor=ink,
         style=_STYLES.get(card.kind, "filled,rounded"), tooltip=clip(card.tip.replace("\\", "/"), 200),
         penwidth=width, **more,
     )  # fmt: skip

@@ -31,7 +31,8 @@ def as_mermaid(drawn: Scene, direction: str, look: Theme) -> str:
     lines += [f"  note{n}[\"{escape(note)}\"]:::note" for n, note in enumerate(_notes(drawn))]
     for kind, (fill, line) in look.boxes.items():
         dashes = ",stroke-dasharray:4" if kind == "constant" else ""
-        lines.append(f"  classDef {kind} fill:{fill},stroke:{line},color:{look.ink}{dashes}")
+        ink = look.marked_ink if kind == "marked" else look.ink
+        lines.append(f"  classDef {kind} fill:{fill},stroke:{line},color:{ink}{dashes}")
     lines.append(f"  classDef note fill:none,stroke:none,color:{look.faint}")
     gradients = [str(n) for n, arrow in enumerate(drawn.arrows) if arrow.gradient]
     if gradients:

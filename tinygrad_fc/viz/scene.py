@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -129,7 +130,7 @@ def scene(
 class _Painter:
     def __init__(self, graph: Graph, seen: View, show: tuple[str, ...], which: str) -> None:
         self.graph, self.seen, self.show, self.which = graph, seen, show, which
-        self.outputs = set(graph.outputs)
+        self.outputs = {seen.keys[id] for id in graph.outputs}
         self.order = {id: place for place, id in enumerate(graph.order())}
         self.warm = next((word for word in show if word in FIGURES), None)
         self.shown = {item.key: item for item in seen.root.boxes()}
@@ -168,10 +169,9 @@ class _Painter:
         return all(box.kind == "constant" for box in _inside(item))
 
     def panel_label(self, group: Group) -> str:
-        label = f"{group.label} × {group.repeats:,}" if group.kind == "repeat" else group.label
         totals = [figure_text(word, value) for word in self.show if word in FIGURES
                   and (value := figure(word, group.boxes())) is not None]  # fmt: skip
-        return " · ".join([label, *totals])
+        return " · ".join([group_title(group), *totals])
 
     def card(self, item: Shown) -> Card:
         box, group = item.box, item.group
@@ -179,24 +179,22 @@ class _Painter:
         heat = self.figures[item.key] / self.most if self.most > 0 and item.key in self.figures else None
         if group is not None:
             boxes = list(group.boxes())
-            card = Card(key, "group", group.label, _counts(boxes), "", heat=heat)
-            if group.kind == "repeat":
-                card.title += f" × {group.repeats:,}"
+            card = Card(key, "group", group_title(group), counts(boxes), "", heat=heat)
             card.lines += [figure_text(word, value) for word in self.show if word in FIGURES
                            and (value := figure(word, boxes)) is not None]  # fmt: skip
-            card.output = not self.outputs.isdisjoint(inside.id for inside in boxes)
+            card.output = item.key in self.outputs
             card.tip = _tip(boxes[0].module, f"{group.kind} {group.label}, {', '.join(card.lines)}")
         else:
             assert box is not None  # what has no group is a box
             card = self.box_card(key, box, heat)
         for bad in self.marks.get(item.key, ())[:3]:
             place = "" if bad is box else f"{title_of(bad)} (box {bad.id}): "
-            card.lines.append(f"{place}{bad.mark}")
+            card.lines += textwrap.wrap(f"{place}{bad.mark}", 44, max_lines=4, placeholder=" …")
             card.marked = True
         return card
 
     def box_card(self, key: str, box: GraphNode, heat: float | None) -> Card:
-        output = box.id in self.outputs
+        output = f"n{box.id}" in self.outputs
         title = title_of(box)
         lines = box_lines(box, self.show)
         if self.which == "backward":
@@ -230,6 +228,11 @@ class _Painter:
         return found
 
 
+def group_title(group: Group) -> str:
+    """Return what a group is called: ``fc1``, ``fc2 … fc5 × 4``."""
+    return f"{group.label} × {group.repeats:,}" if group.kind == "repeat" else group.label
+
+
 def _key(key: str) -> str:
     return key.removeprefix("n")
 
@@ -240,7 +243,7 @@ def _inside(item: Shown) -> list[GraphNode]:
     return [item.box] if item.box is not None else []
 
 
-def _counts(boxes: Sequence[GraphNode]) -> list[str]:
+def counts(boxes: Sequence[GraphNode]) -> list[str]:
     """Say what a folded group holds."""
     counts = [("operation", sum(box.kind == "op" and box.inside is None for box in boxes)),
               ("parameter", sum(box.kind == "parameter" for box in boxes)),

@@ -25,8 +25,8 @@ class Theme:
         Borders of open groups; those that repeat have one of their own.
     heat : tuple of str
         The colours of a little, half and the most.
-    plain : bool
-        Whether kinds of boxes differ by their borders alone, as print does.
+    marked_ink : str
+        All words of a box that is marked.
     """
 
     ground: str
@@ -39,7 +39,7 @@ class Theme:
     panel_line: str
     repeat_line: str
     heat: tuple[str, str, str]
-    plain: bool = False
+    marked_ink: str
 
     def warm(self, share: float) -> str:
         """Return the colour of a share between 0 and 1 of the most."""
@@ -77,7 +77,7 @@ THEMES = {
             "output": ("#d9f2e3", "#2e7d4f"), "group": ("#f3edfb", "#7a5ba6"), "marked": ("#fde2e1", "#c0261c"),
         },
         panels=("#fafbfc", "#f1f4f7", "#e8ecf1"), panel_line="#cdd5de", repeat_line="#7a5ba6",
-        heat=("#fffaf3", "#fdd9a8", "#f79a55"),
+        heat=("#fffaf3", "#fdd9a8", "#f79a55"), marked_ink="#5c0f0a",
     ),
     "dark": Theme(
         ground="#12161b", ink="#eef2f6", faint="#b4bfca", edge="#8b98a6", gradient="#f08ab8",
@@ -86,12 +86,16 @@ THEMES = {
             "output": ("#16392a", "#5cc28a"), "group": ("#312645", "#b196e0"), "marked": ("#571c1a", "#ff7a70"),
         },
         panels=("#181d24", "#1f252d", "#272e38"), panel_line="#3c4754", repeat_line="#b196e0",
-        heat=("#23262b", "#553613", "#8a4a0c"),
+        heat=("#23262b", "#553613", "#8a4a0c"), marked_ink="#ffe3e0",
     ),
     "print": Theme(
         ground="#ffffff", ink="#000000", faint="#222222", edge="#000000", gradient="#000000",
-        boxes=dict.fromkeys(("op", "parameter", "constant", "output", "group", "marked"), ("#ffffff", "#000000")),
+        # Kinds differ by their borders, and what is marked stands white on black.
+        boxes={
+            **dict.fromkeys(("op", "parameter", "constant", "output", "group"), ("#ffffff", "#000000")),
+            "marked": ("#000000", "#000000"),
+        },
         panels=("#ffffff",), panel_line="#000000", repeat_line="#000000",
-        heat=("#ffffff", "#d9d9d9", "#a6a6a6"), plain=True,
+        heat=("#ffffff", "#d9d9d9", "#a6a6a6"), marked_ink="#ffffff",
     ),
 }  # fmt: skip
