@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dispatch import functions
-from .node import Node, recording
+from .node import Node, observer, recording
 from .pull import pull, pull_recorded
 from .tensor import Tensor, constant
 
@@ -108,7 +108,7 @@ def gradients(
         found[root] = found[root] + seed if root in found else seed
     order = _collect(list(found), set(targets))
     if create_graph:
-        with recording():
+        with recording(observer()):
             found = pull_recorded(order, found, set(targets), retain)
         results = []
         for item, target in zip(inputs, targets, strict=True):
