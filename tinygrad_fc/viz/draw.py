@@ -76,20 +76,15 @@ def draw(
     RuntimeError, ImportError
         If nothing is installed that renders; the message says what to install.
     """
-    path = Path(path)
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in FORMATS:
-        suffixes = ", ".join(f".{known}" for known in FORMATS)
-        raise ValueError(f"draw: cannot write {path.name!r}, expected a suffix of {suffixes}.")
-    words = _checked(direction, theme, show, which, depth, fold)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"draw: the folder {str(path.parent)!r} does not exist: make it first.")
+    path, kind = checked_path(path)
+    words = checked(depth, direction, theme, show, which, fold)
     chosen = _chosen(expand)
     graph = graph_of(target)
     if kind == "html":
         from .html import page
 
-        content = page(graph.opened(chosen) if chosen else graph, theme=theme, show=words).encode()
+        opened = graph.opened(chosen) if chosen else graph
+        content = page(opened, theme="dark" if theme == "dark" else "light", show=words).encode()
     else:
         drawn = scene(graph, depth=depth, show=words, which=which, expand=chosen, fold_repeats=fold)
         if kind == "mmd":
@@ -113,7 +108,19 @@ def graph_of(target: Any) -> Graph:
     return Graph(target)
 
 
-def _checked(direction: Any, theme: Any, show: Any, which: Any, depth: Any, fold: Any) -> tuple[str, ...]:
+def checked_path(path: str | os.PathLike[str]) -> tuple[Path, str]:
+    """Return where to draw and in which form, or raise for a suffix or a folder that there is not."""
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
+        suffixes = ", ".join(f".{known}" for known in FORMATS)
+        raise ValueError(f"draw: cannot write {path.name!r}, expected a suffix of {suffixes}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"draw: the folder {str(path.parent)!r} does not exist: make it first.")
+    return path, kind
+
+
+def checked(depth: Any, direction: Any, theme: Any, show: Any, which: Any, fold: Any) -> tuple[str, ...]:
     """Return the words of `show`, or raise for the first argument that is none of what it may be."""
     for name, given, known in (
         ("direction", direction, DIRECTIONS), ("theme", theme, tuple(THEMES)), ("which", which, WHICH),

@@ -1,4 +1,4 @@
-"""scene(): the words, boxes and arrows of a still picture. What draws it, or writes it as DOT or Mermaid, starts here."""
+"""scene(): the words, boxes and arrows of a still picture, which DOT and Mermaid are written from."""
 
 from __future__ import annotations
 
