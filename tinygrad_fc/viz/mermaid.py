@@ -33,6 +33,7 @@ def as_mermaid(drawn: Scene, direction: str, look: Theme) -> str:
         dashes = ",stroke-dasharray:4" if kind == "constant" else ""
         ink = look.marked_ink if kind == "marked" else look.ink
         lines.append(f"  classDef {kind} fill:{fill},stroke:{line},color:{ink}{dashes}")
+    lines.append(f"  classDef panel fill:{look.panels[0]},stroke:{look.panel_line},color:{look.faint}")
     lines.append(f"  classDef note fill:none,stroke:none,color:{look.faint}")
     gradients = [str(n) for n, arrow in enumerate(drawn.arrows) if arrow.gradient]
     if gradients:
@@ -54,6 +55,7 @@ def _members(panel: Panel, indent: str, lines: list[str]) -> None:
             lines.append(f'{indent}subgraph c{member.key}["{escape(clip(member.label))}"]')
             _members(member, indent + "  ", lines)
             lines.append(f"{indent}end")
+            lines.append(f"{indent}class c{member.key} panel")
 
 
 def _notes(drawn: Scene) -> list[str]:
@@ -64,6 +66,8 @@ def _notes(drawn: Scene) -> list[str]:
 def escape(text: str) -> str:
     """Return `text` so that nothing in it is Mermaid, Markdown or HTML: each mark as the number of its character.
 
-    Two letters are marks too, which Mermaid itself puts around such numbers.
+    Formulas and icons, which Mermaid looks for when the numbers are characters again, are broken by a space of no width;
+    and the ligature that it puts before such numbers itself is written as two letters.
     """
-    return re.sub(r"[^\w ,=×…]|[_ﬂ¶]", lambda mark: f"#{ord(mark[0])};", text)
+    text = re.sub(r"\$(?=\$)|:(?=fa-)", lambda mark: f"{mark[0]}\u200b", text.replace("ﬂ", "fl"))
+    return re.sub(r"(?!\.\w)[^\w ,=×…·±\u200b]|_", lambda mark: f"#{ord(mark[0])};", text)

@@ -161,7 +161,7 @@ class _Painter:
             notes.append("Solid arrows are values, dotted ones gradients.")
         elif self.which == "backward":
             notes.append("Arrows are gradients, from the outputs to the leaves.")
-        scale = (self.warm, figure_text(self.warm, self.most)) if self.warm and self.most > 0 else None
+        scale = (self.warm, FIGURES[self.warm][1](self.most)) if self.warm and self.most > 0 else None
         return Scene(top, self.arrows(), notes, scale)
 
     def constant(self, item: Shown) -> bool:

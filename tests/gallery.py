@@ -1,4 +1,4 @@
-"""Five graphs whose pictures are kept as references; ``python tests/viz/gallery.py`` draws these anew."""
+"""Five graphs whose pictures are kept as references; ``python tests/gallery.py`` draws these anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 import tinygrad_fc as tg
 
-REFERENCES = Path(__file__).parent / "references"
+REFERENCES = Path(__file__).parent / "viz" / "references"
 
 
 def expression() -> Any:
