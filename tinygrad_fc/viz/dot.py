@@ -6,6 +6,7 @@ import html
 from typing import TYPE_CHECKING, Any
 
 from ..graph import Graph
+from .hubs import spread_hubs
 from .scene import Card, Panel, Scene, scene
 from .theme import THEMES, Theme
 from .words import clip
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import graphviz
 
 FONT = "Arial"
+# What Graphviz is told of a picture whose long arrows it would take minutes to bend around the boxes.
+_STRAIGHT = {"splines": "line", "nslimit": "0.1", "nslimit1": "0.1", "mclimit": "0.1"}
 # Border styles of the kinds of boxes.
 _STYLES = {"parameter": "filled", "constant": "filled,dashed"}
 
@@ -37,11 +40,12 @@ def as_dot(drawn: Scene, direction: str, look: Theme) -> graphviz.Digraph:
     """Return a scene as a ``graphviz.Digraph``."""
     import graphviz
 
+    straight = spread_hubs(drawn)
     picture = graphviz.Digraph(
         "tinygrad_fc",
         graph_attr={
             "rankdir": direction, "fontname": FONT, "bgcolor": look.ground, "nodesep": "0.3", "ranksep": "0.4",
-            "pad": "0.2", **_legend(drawn, look),
+            "pad": "0.2", **_legend(drawn, look), **(_STRAIGHT if straight else {}),
         },
         node_attr={
             "shape": "box", "style": "filled,rounded", "fontname": FONT, "fontsize": "11", "fontcolor": look.ink,

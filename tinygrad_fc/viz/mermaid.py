@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .hubs import spread_hubs
 from .scene import Card, Panel, Scene
 from .theme import Theme
 from .words import clip
@@ -21,6 +22,7 @@ def as_mermaid(drawn: Scene, direction: str, look: Theme) -> str:
     direction : {"TB", "BT", "LR", "RL"}
     look : Theme
     """
+    spread_hubs(drawn)
     lines = [f"flowchart {direction}"]
     _members(drawn.root, "  ", lines)
     backward = all(arrow.gradient for arrow in drawn.arrows)
@@ -66,8 +68,8 @@ def _notes(drawn: Scene) -> list[str]:
 def escape(text: str) -> str:
     """Return `text` so that nothing in it is Mermaid, Markdown or HTML: each mark as the number of its character.
 
-    Formulas and icons, which Mermaid looks for when the numbers are characters again, are broken by a space of no width;
-    and the ligature that it puts before such numbers itself is written as two letters.
+    Formulas and icons, which Mermaid looks for when the numbers are characters again, are broken by a space of no
+    width; and the ligature that it puts before such numbers itself is written as two letters.
     """
     text = re.sub(r"\$(?=\$)|:(?=fa-)", lambda mark: f"{mark[0]}\u200b", text.replace("ﬂ", "fl"))
     return re.sub(r"(?!\.\w)[^\w ,=×…·±\u200b]|_", lambda mark: f"#{ord(mark[0])};", text)
