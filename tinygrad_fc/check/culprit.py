@@ -13,7 +13,7 @@ from ..engine.node import Node, Observer, recording, watch
 from ..engine.operation import Op
 from ..engine.tensor import tensor
 from ..graph import Graph
-from ..profile.observe import users_line
+from ..graph.frames import users_line
 from .difference import EPS, MARGIN, Estimate, Point, derivative, noise
 from .problem import Problem, branch_of, natural
 from .report import Culprit, GradcheckReport

@@ -92,12 +92,23 @@ class Node:
 
 
 class Constant:
-    """What the tape knows of an array that needs no gradient: enough to draw it, and not the array itself."""
+    """What the tape knows of an array that needs no gradient: enough to draw it, and not the array itself.
 
-    __slots__ = ("name", "shape", "dtype")
+    Rare facts are noted in ``info``, as a node's are. It is not set before: constants are made on the hot path.
+    """
+
+    __slots__ = ("name", "shape", "dtype", "info")
+
+    info: dict[str, Any]
 
     def __init__(self, name: str | None, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.name, self.shape, self.dtype = name, shape, dtype
+
+    def note(self, key: str, value: Any) -> None:
+        """Put a rare fact on it."""
+        if not hasattr(self, "info"):
+            self.info = {}
+        self.info[key] = value
 
     def __repr__(self) -> str:
         return f"<Constant {self.name or ''} {self.shape} {self.dtype}>"
@@ -130,8 +141,11 @@ class Observer:
         """Yield the nodes that backward visits, newest first; `pending` holds what has arrived at each so far."""
         yield from order
 
-    def pulled(self, node: Node, place: int, d: Any) -> None:
+    def pulled(self, node: Node, place: int, d: Any, parent: Node) -> None:
         """Take note of a gradient that a rule of `node` gives its parent at `place`, before it is added up."""
+
+    def failed(self, node: Node, error: Exception) -> None:
+        """Take note of what is raised while backward runs the rules of `node`."""
 
 
 class _Off(enum.Enum):

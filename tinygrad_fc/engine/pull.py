@@ -111,7 +111,7 @@ def pull(
                     elif type(d) is not ndarray or d.shape != parent.shape or d.dtype is not parent.dtype:
                         d = _fit(d, parent, node, place)
                     if watcher is not None:
-                        watcher.pulled(node, place, d)
+                        watcher.pulled(node, place, d, parent)
                     if everything and parent.op is not None and pending[parent] is None:
                         pending[parent] = d
                     elif parent in owned:
@@ -120,6 +120,8 @@ def pull(
                     else:
                         meet(parent, d, node, g, saved)
     except Exception as error:
+        if watcher is not None:
+            watcher.failed(node, error)
         said = "\n".join([str(error), *getattr(error, "__notes__", ())])
         if type(node) is Node and node.op is not None and f"{node.op.name}:" not in said:
             error.add_note(f"{node.op.name}: raised while backward ran its rules, on a gradient of shape {node.shape}.")
@@ -172,27 +174,33 @@ def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node],
     pending: dict[Node, Any] = dict.fromkeys(order)
     pending.update((node, seed) for node, seed in seeds.items() if node in pending)
     watcher = observer()
-    for node in order if watcher is None else watcher.walk(order, pending):
-        self = node.op
-        g = pending[node]
-        if self is None or g is None:
-            continue
-        if node not in targets:
-            pending[node] = None
-        wanted = [type(parent) is Node and parent in pending for parent in node.parents]
-        if not any(wanted):
-            continue
-        results = _through_rules(self, node, g, wanted) if self.recordable else _through_compose(self, node, g, wanted)
-        if not retain:
-            node.saved = None
-        for position, (parent, want, d) in enumerate(zip(node.parents, wanted, results, strict=True)):
-            if want:
-                d = constant(np.asarray(d)) if isinstance(d, (ndarray, np.generic)) else d
-                d = _fit(d, parent, node, position, recorded=True)
-                if watcher is not None:
-                    watcher.pulled(node, position, d)
-                prior = pending[parent]
-                pending[parent] = d if prior is None else prior + d
+    try:
+        for node in order if watcher is None else watcher.walk(order, pending):
+            self = node.op
+            g = pending[node]
+            if self is None or g is None:
+                continue
+            if node not in targets:
+                pending[node] = None
+            wanted = [type(parent) is Node and parent in pending for parent in node.parents]
+            if not any(wanted):
+                continue
+            through = _through_rules if self.recordable else _through_compose
+            results = through(self, node, g, wanted)
+            if not retain:
+                node.saved = None
+            for position, (parent, want, d) in enumerate(zip(node.parents, wanted, results, strict=True)):
+                if want:
+                    d = constant(np.asarray(d)) if isinstance(d, (ndarray, np.generic)) else d
+                    d = _fit(d, parent, node, position, recorded=True)
+                    if watcher is not None:
+                        watcher.pulled(node, position, d, parent)
+                    prior = pending[parent]
+                    pending[parent] = d if prior is None else prior + d
+    except Exception as error:
+        if watcher is not None:
+            watcher.failed(node, error)
+        raise
     return pending
 
 

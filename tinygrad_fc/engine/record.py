@@ -346,15 +346,22 @@ def _given(self: Op, data: Iterable[Any]) -> str:
     return ", ".join(parts)
 
 
-def explain(self: Op, error: Exception, data: Iterable[Any]) -> Exception:
-    """Return `error` again with the operation, the arguments' shapes and the cure in its message."""
+def message_of(self: Op, error: Exception, data: Iterable[Any]) -> str:
+    """Return what is said of `error`: with the operation, the arguments' shapes and the cure."""
     text = str(error)
     if text.startswith(f"{self.name}:"):
         if not isinstance(self.function, np.ufunc):
-            return error  # the operation said it all itself
+            return text  # the operation said it all itself
         text = text.removeprefix(f"{self.name}: ")
     cure = f" {self.cure}" if self.cure and isinstance(error, ValueError) else ""
-    message = f"{self.name}: {text.rstrip(' .')}. Given {_given(self, data)}.{cure}"
+    return f"{self.name}: {text.rstrip(' .')}. Given {_given(self, data)}.{cure}"
+
+
+def explain(self: Op, error: Exception, data: Iterable[Any]) -> Exception:
+    """Return `error` again with all that is to be said in its message."""
+    message = message_of(self, error, data)
+    if message == str(error):
+        return error
     try:
         return type(error)(message)
     except Exception:  # an exception whose constructor wants more than a message keeps its own, with a note
