@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -12,69 +12,7 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.node import Constant, Node, leaf, recording
 from ..engine.tensor import Tensor
-
-
-@dataclass(slots=True)
-class GraphNode:
-    """One box of the graph.
-
-    Attributes
-    ----------
-    id : int
-        Position in ``Graph.nodes``, oldest first.
-    kind : {"op", "parameter", "constant"}
-        An operation's result, a leaf that needs a gradient, or an input that needs none.
-    op : str or None
-        Name of the operation.
-    name : str or None
-        Name of the tensor.
-    shape, dtype
-        Of the array.
-    inputs : list of (str, int)
-        Argument name and id of each input box.
-    numbers : dict
-        Arguments that are Python numbers, by argument name.
-    static : dict
-        Arguments that take no gradient (axes, indices, labels), by name, where they are not the default.
-    module : tuple of str
-        Path of the module that made it, outermost first.
-    calls : tuple of int
-        For each module of the path, the clock's reading when it was called: two calls of one module differ here.
-    line : str or None
-        The line of the user's code that ran it, ``file:number``, where ``tg.observe()`` watched.
-    mark : str or None
-        What is wrong with it: the error of an operation that failed, or the words of a gradient check.
-    variable : str or None
-        Name of the user's variable that holds the tensor.
-    facts : dict
-        What the tape tells of itself and what observers measured: ``saved_bytes``, ``multiply_adds``,
-        ``forward_seconds``, ``backward_seconds``, ``source``, ``value``, ``gradient``, ``backward``. A key that is absent
-        is not known. See `Graph.to_dict`.
-    node : Node or Constant
-        The entry of the tape.
-    """
-
-    id: int
-    kind: str
-    op: str | None
-    name: str | None
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    node: Node | Constant
-    inputs: list[tuple[str, int]] = field(default_factory=list)
-    numbers: dict[str, Any] = field(default_factory=dict)
-    static: dict[str, Any] = field(default_factory=dict)
-    module: tuple[str, ...] = ()
-    calls: tuple[int, ...] = ()
-    line: str | None = None
-    mark: str | None = None
-    variable: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str | None:
-        """The name that a user or a module gave, else the variable that holds the tensor, else None."""
-        return self.name or self.variable
+from .box import GraphNode, kept_bytes
 
 
 class Graph:
@@ -257,54 +195,131 @@ class Graph:
         ValueError
             If the box is no fused operation.
         """
-        box = self.nodes[node] if isinstance(node, int) else node
+        return self._composed(self.nodes[node] if isinstance(node, int) else node)[0]
+
+    def _composed(self, box: GraphNode) -> tuple[Graph, dict[int, int]]:
+        """Return the graph of a fused operation, and which of this graph's boxes stand for its leaves."""
         entry = box.node
         if type(entry) is not Node or entry.op is None or entry.op.compose is None:
             raise ValueError(
                 f"expand: {box.op or box.name or 'the leaf'} is no fused operation; only these are composed of others."
             )
         arguments: dict[str, Any] = dict(box.static)
+        given: dict[Any, int] = {}
         for name, parent in zip(entry.op.differentiable, entry.parents, strict=True):
-            arguments[name] = self._stand_in(name, parent)
-        with recording():
+            arguments[name] = parent
+            if type(parent) in (Node, Constant):
+                arguments[name] = self._stand_in(name, parent)
+                given[arguments[name].node] = self._ids[parent]
+        with recording(), np.errstate(all="ignore"):
             values = [arguments.get(name, entry.op.defaults.get(name)) for name in entry.op.arguments]
-            return Graph(entry.op.call(values, entry.op.compose))
+            inner = Graph(entry.op.call(values, entry.op.compose))
+        return inner, {inner._ids[node]: id for node, id in given.items() if node in inner._ids}
 
     @staticmethod
-    def _stand_in(argument: str, parent: Any) -> Any:
-        if type(parent) not in (Node, Constant):
-            return parent
+    def _stand_in(argument: str, parent: Any) -> Tensor:
         result = Tensor()
         result._array = np.ones(parent.shape, parent.dtype)
         name = parent.name or argument
         result.node = leaf(result._array, name) if type(parent) is Node else Constant(name, parent.shape, parent.dtype)
         return result
 
+    def opened(self, which: str | Iterable[int | str] = "all") -> Graph:
+        """Return this graph with fused operations opened: what they are composed of stands behind the other boxes.
+
+        The boxes of this graph keep their ids; those inside a fused operation have its id as ``inside``, read the boxes
+        that it reads, and the last of them computes its result.
+
+        Parameters
+        ----------
+        which : "all" or iterable of int or str
+            Ids of boxes, or names of operations.
+
+        Raises
+        ------
+        ValueError
+            If an id or a name is that of no fused operation of this graph.
+        """
+        fused = {box.id: box for box in self.nodes if type(box.node) is Node and box.node.op and box.node.op.compose}
+        chosen = set(fused) if which == "all" else set[int]()
+        for item in () if which == "all" else [which] if isinstance(which, str) else which:
+            found = {id for id, box in fused.items() if item in (id, box.op)}
+            if not found:
+                names = ", ".join(sorted({str(box.op) for box in fused.values()})) or "none"
+                raise ValueError(f"expand: {item!r} is no fused operation of this graph; it has: {names}.")
+            chosen |= found
+        graph = Graph.__new__(Graph)
+        graph.nodes, graph.outputs, graph._ids = list(self.nodes), list(self.outputs), self._ids
+        known: dict[Any, tuple[Graph, dict[int, int]]] = {}
+        for box in (fused[id] for id in sorted(chosen)):
+            inputs = [(name, self.nodes[source]) for name, source in box.inputs]
+            alike = [(name, source.kind == "constant", source.shape, source.dtype) for name, source in inputs]
+            same = [[other for other, (_, source) in enumerate(box.inputs) if source == at] for _, at in box.inputs]
+            key = (box.op, str(alike), str(same), str(box.numbers), str(box.static))
+            if key not in known:
+                inner, given = self._composed(box)
+                places = [source for _, source in box.inputs]
+                known[key] = inner, {id: places.index(outer) for id, outer in given.items()}
+            inner, places_of = known[key]
+            ids = {id: box.inputs[place][1] for id, place in places_of.items()}
+            for part in inner.nodes:
+                if part.id not in ids:
+                    ids[part.id] = len(graph.nodes)
+                    graph.nodes.append(replace(
+                        part, id=ids[part.id], inputs=[(name, ids[source]) for name, source in part.inputs],
+                        inside=box.id, facts={}, module=box.module, calls=box.calls,
+                    ))  # fmt: skip
+        return graph
+
     def order(self) -> list[int]:
         """Return the ids of the operations in the order in which backward visits them.
 
         That is the order of the last backward where it was observed, else the engine's: the newest first.
         """
-        operations = [box for box in self.nodes if box.kind == "op"]
+        operations = [box for box in self.nodes if box.kind == "op" and box.inside is None]
         visited = [box for box in operations if "backward" in box.facts]
         if visited:
             return [box.id for box in sorted(visited, key=lambda box: int(box.facts["backward"]["order"]))]
         return [box.id for box in reversed(operations)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the graph as plain lists, dicts, strings and numbers (for JSON)."""
-        return {
-            "outputs": list(self.outputs),
-            "nodes": [
-                {
-                    "id": box.id, "kind": box.kind, "op": box.op, "name": box.name, "shape": list(box.shape),
-                    "dtype": str(box.dtype), "module": list(box.module), "line": box.line,
-                    "inputs": [{"argument": argument, "id": source} for argument, source in box.inputs],
-                    "numbers": dict(box.numbers), "static": {key: brief(value) for key, value in box.static.items()},
-                }
-                for box in self.nodes
-            ],
-        }  # fmt: skip
+        """Return the graph as plain lists, dicts, strings and finite numbers, for JSON.
+
+        Returns
+        -------
+        dict
+            ``schema``, a string that changes when a key changes its meaning or goes; ``outputs``, a list of ids; and
+            ``nodes``, oldest first, each with the keys below. None stands for what does not apply or is not known. NaN
+            and infinities, which JSON has not, are the strings "nan", "inf" and "-inf".
+
+            - ``id``, ``kind`` ("op", "parameter" or "constant"), ``op``, ``name``, ``variable``, ``shape`` (list),
+              ``dtype``, ``module`` (list, outermost first), ``line``, ``mark`` and ``inside`` as in `GraphNode`.
+            - ``inputs``: a list of ``{"argument": str, "id": int}``.
+            - ``numbers``: arguments that are numbers, by name. ``static``: the other arguments, by name, as short text.
+            - ``facts``: what is known of ``saved_bytes`` (int), ``multiply_adds`` (int), ``forward_seconds``,
+              ``backward_seconds`` (float), ``source`` (text of the line), ``value`` and ``gradient`` (statistics), and
+              ``backward`` (``order``, int; ``freed``, bytes; ``gives``, each ``argument``, ``gradient``, ``total``).
+            - Statistics: ``min``, ``max``, ``mean``, ``std``, ``norm``; ``zeros``, the share that is exactly 0;
+              ``nonfinite``, a count; ``histogram`` (``low``, ``high``, ``counts``) of the finite numbers of large
+              arrays; ``numbers``, nested lists, of small ones.
+        """
+        from .export import as_dict  # it stands on this file
+
+        return as_dict(self)
+
+    def to_networkx(self) -> Any:
+        """Return the graph as a ``networkx.MultiDiGraph``: nodes by id, with the keys of `to_dict` as attributes.
+
+        Edges lead from an input to what uses it and have the attribute ``argument``, which is their key too.
+
+        Raises
+        ------
+        ImportError
+            If networkx is not installed, saying how to install it.
+        """
+        from .export import as_networkx  # it stands on this file
+
+        return as_networkx(self)
 
     def _repr_svg_(self) -> str | None:
         """Show the graph in a notebook."""
@@ -325,23 +340,3 @@ def _relative(labels: tuple[str, ...]) -> tuple[str, ...]:
     return tuple([
         label.removeprefix(f"{around}.") for around, label in zip(("", *labels), labels)  # noqa: B905  # one longer
     ])
-
-
-def kept_bytes(saved: Iterable[Any]) -> int:
-    """Return the bytes of the arrays that a node keeps for the way back, each array once."""
-    flat = [item for value in saved for item in (value if isinstance(value, tuple) else (value,))]
-    return sum({id(item): item.nbytes for item in flat if isinstance(item, np.ndarray)}.values())
-
-
-def brief(value: Any) -> str:
-    """Return a static argument in a few characters: arrays by their shape, everything else as it is written."""
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype}{list(value.shape)}" if value.size > 4 else str(value.tolist())
-    if isinstance(value, slice):
-        parts = ["" if part is None else str(part) for part in (value.start, value.stop)]
-        return ":".join(parts) + (f":{value.step}" if value.step is not None else "")
-    if isinstance(value, tuple):
-        inner = ", ".join(map(brief, value))
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
-    text = "..." if value is Ellipsis else repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."

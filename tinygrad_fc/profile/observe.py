@@ -18,7 +18,7 @@ from ..engine.tensor import Tensor
 from ..graph import Graph
 from ..graph.counts import multiply_adds
 from ..graph.frames import users_line
-from ..graph.graph import kept_bytes
+from ..graph.box import kept_bytes
 from .stats import stats
 
 if TYPE_CHECKING:
