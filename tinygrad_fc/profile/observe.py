@@ -16,9 +16,9 @@ from ..engine import record
 from ..engine.node import Constant, Node, Observer, tick, watch
 from ..engine.tensor import Tensor
 from ..graph import Graph
+from ..graph.box import kept_bytes
 from ..graph.counts import multiply_adds
 from ..graph.frames import users_line
-from ..graph.box import kept_bytes
 from .stats import stats
 
 if TYPE_CHECKING:
@@ -143,11 +143,11 @@ class Trace(Observer):
             if type(parent) is Constant:
                 self.facts(parent)["value"] = stats(array)
             elif type(parent) is Node and parent.op is None:
-                facts = self._current(parent, number)
+                facts = self.current(parent, number)
                 if "value" not in facts:
                     facts["value"] = stats(array)
 
-    def _current(self, leaf: Node, until: int) -> dict[str, Any]:
+    def current(self, leaf: Node, until: int) -> dict[str, Any]:
         """Return the facts of a leaf, without those of an array that it no longer has.
 
         ``info["observed"]`` says of which part of the tape they are: of what was recorded after the one number (the
@@ -188,7 +188,7 @@ class Trace(Observer):
             if pending[node] is None:  # nothing arrived: backward passes it by
                 yield node
                 continue
-            facts = self.facts(node) if node.op is not None else self._current(node, order[0].number)
+            facts = self.facts(node) if node.op is not None else self.current(node, order[0].number)
             if self.values:
                 facts["gradient"] = stats(_array(pending[node]))
             facts["backward"] = noted = {"order": place, "freed": 0, "gives": []}
