@@ -40,18 +40,23 @@ def variables(wanted: Container[Any]) -> dict[Node | Constant, tuple[str, Tensor
         The entries that are asked for.
     """
     found: dict[Node | Constant, tuple[str, Tensor]] = {}
+    for names in namespaces():
+        for kind in (_plain, _entries):
+            for name, value in kind(names):
+                if value.node is not None and value.node in wanted:
+                    found.setdefault(value.node, (name, value))
+    return found
+
+
+def namespaces() -> Iterator[list[tuple[str, Any]]]:
+    """Yield the user's names and what they hold: of each frame the local ones, then its module's, innermost first."""
     seen: list[Any] = []  # globals are the same for many frames
     for frame in islice(_own(users_frames()), FRAMES):
-        spaces = [_locals(frame)] if frame.f_code.co_flags & CO_OPTIMIZED else []
+        if frame.f_code.co_flags & CO_OPTIMIZED:
+            yield _locals(frame)
         if not any(frame.f_globals is known for known in seen):
             seen.append(frame.f_globals)
-            spaces.append(_shown(frame.f_globals))
-        for names in spaces:
-            for kind in (_plain, _entries):
-                for name, value in kind(names):
-                    if value.node is not None and value.node in wanted:
-                        found.setdefault(value.node, (name, value))
-    return found
+            yield _shown(frame.f_globals)
 
 
 def _own(frames: Iterator[FrameType]) -> Iterator[FrameType]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -12,7 +13,8 @@ from ..engine.node import Constant, Node, watch
 from ..engine.operation import Op
 from ..engine.tensor import Tensor
 from ..graph import Graph, GraphNode
-from ..graph.names import variables
+from ..graph.names import namespaces, variables
+from ..nn import Module
 from .observe import Trace
 from .stats import stats
 
@@ -70,8 +72,12 @@ def rehearse(graph: Graph, *tensors: Tensor, elements: int = ELEMENTS, boxes: in
 def _values(graph: Graph, own: list[GraphNode], tensors: tuple[Tensor, ...]) -> dict[int, Any]:
     """Return the arrays that are known, by the id of the box."""
     ids = {box.node: box.id for box in own}
-    known = {ids[entry]: tensor._array for entry, (_, tensor) in variables(ids).items()}
-    known |= {ids[tensor.node]: tensor._array for tensor in tensors if tensor.node in ids}
+    held = [*tensors, *[tensor for _, tensor in variables(ids).values()]]
+    models = [value for names in namespaces() for _, value in names if issubclass(type(value), Module)]
+    for model in models:
+        with contextlib.suppress(ValueError, TypeError):  # of a model whose parameters cannot be listed
+            held += model.parameters()
+    known = {ids[tensor.node]: tensor._array for tensor in held if tensor.node in ids}
     for box in own:
         if isinstance(box.node, Node) and box.node.op is not None and box.node.saved is not None:
             sources = dict(box.inputs)
