@@ -30,22 +30,23 @@ def variable_names(wanted: Container[Any]) -> dict[Node | Constant, str]:
 def variables(wanted: Container[Any]) -> dict[Node | Constant, tuple[str, Tensor]]:
     """Return the user's variable, and the tensor in it, for each entry of the tape that one holds.
 
-    The frames outside this package are read, innermost first: the local names of each and then its global ones, first
-    the tensors themselves, then those in short lists, tuples and dicts: ``x``, ``params[0]``, ``layers['W']``. A tensor
-    with several names gets the first of them. Names that start with an underscore are nobody's to show.
+    The frames outside this package are read, innermost first: the local names of each and then its global ones. A
+    tensor with several names gets the first of them; only where no variable is the tensor itself, its place in a short
+    list, tuple or dict: ``params[0]``, ``layers['W']``. Names that start with an underscore are nobody's to show.
 
     Parameters
     ----------
     wanted : container of Node and Constant
         The entries that are asked for.
     """
-    found: dict[Node | Constant, tuple[str, Tensor]] = {}
+    plain: dict[Node | Constant, tuple[str, Tensor]] = {}
+    parts: dict[Node | Constant, tuple[str, Tensor]] = {}
     for names in namespaces():
-        for kind in (_plain, _entries):
+        for found, kind in ((plain, _plain), (parts, _entries)):
             for name, value in kind(names):
                 if value.node is not None and value.node in wanted:
                     found.setdefault(value.node, (name, value))
-    return found
+    return parts | plain
 
 
 def namespaces() -> Iterator[list[tuple[str, Any]]]:

@@ -72,9 +72,9 @@ def _of_many(array: np.ndarray) -> dict[str, Any]:
         total += float(np.add.reduce(wide))
         squares += float(wide @ wide)
         zeros += int(np.count_nonzero(block == 0))
-    mean = total / flat.size
+    mean = total / flat.size if low != high else math.ldexp(low, -scale)
     spread = 0.0
-    for block in blocks:
+    for block in blocks if low != high else ():
         away = _wide(block, scale) - mean
         spread += float(away @ away)
     found: dict[str, Any] = {
