@@ -19,6 +19,7 @@ from ..graph import Graph
 from ..graph.box import kept_bytes
 from ..graph.counts import multiply_adds
 from ..graph.frames import users_line
+from ..ops.refusals import message_of
 from .stats import stats
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Trace(Observer):
             out = op.call(data)
         except Exception as error:
             self._calls.pop()
-            self._fail(call, record.message_of(op, error, data))
+            self._fail(call, message_of(op, error, data))
             raise
         call.seconds = perf_counter() - start
         return out

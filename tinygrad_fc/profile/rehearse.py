@@ -15,6 +15,7 @@ from ..engine.tensor import Tensor
 from ..graph import Graph, GraphNode
 from ..graph.names import namespaces, variables
 from ..nn import Module
+from ..ops.refusals import overwritten
 from .observe import Trace
 from .stats import stats
 
@@ -59,7 +60,7 @@ def rehearse(graph: Graph, *tensors: Tensor, elements: int = ELEMENTS, boxes: in
         for _, source in box.inputs:
             leaf = graph.nodes[source].node
             if type(leaf) is Node and leaf.op is None and isinstance(box.node, Node) and leaf.number > box.node.number:
-                return f"{leaf.label()} was overwritten after {box.node.label()} had used it: its values are gone."
+                return str(overwritten(leaf, box.node))
     with np.errstate(all="ignore"):
         for id, array in _values(graph, own, tensors).items():
             graph.nodes[id].facts.setdefault("value", stats(array))
