@@ -214,8 +214,8 @@ class GradcheckReport:
         """
         if self._graph is None:
             raise ValueError(
-                "graph: the report names no culprit, so there is nothing to mark. Draw what f returns: tg.draw(f(x), "
-                "'graph.svg')."
+                "graph: the report names no culprit, or is a copy, so it has no graph. Draw what f returns: "
+                "tg.draw(f(x), 'graph.svg')."
             )
         return self._graph
 

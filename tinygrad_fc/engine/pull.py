@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from .dispatch import functions
-from .node import Node, observer
+from .node import Node, Observer, observer
 from .operation import Op
 from .tensor import Tensor, constant
 
@@ -162,9 +162,9 @@ def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node],
     """Run the same rules on tensors, so that NumPy's dispatch records them: the base of every higher order."""
     pending: dict[Node, Any] = dict.fromkeys(order)
     pending.update((node, seed) for node, seed in seeds.items() if node in pending)
-    watcher = observer()
+    watcher = observer() or Observer()
     try:
-        for node in order if watcher is None else watcher.walk(order, pending):
+        for node in watcher.walk(order, pending):
             self = node.op
             g = pending[node]
             if self is None or g is None:
@@ -182,13 +182,11 @@ def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node],
                 if want:
                     d = constant(np.asarray(d)) if isinstance(d, (ndarray, np.generic)) else d
                     d = _fit(d, parent, node, position, recorded=True)
-                    if watcher is not None:
-                        watcher.pulled(node, position, d, parent)
+                    watcher.pulled(node, position, d, parent)
                     prior = pending[parent]
                     pending[parent] = d if prior is None else prior + d
     except Exception as error:
-        if watcher is not None:
-            watcher.failed(node, error)
+        watcher.failed(node, error)
         raise
     return pending
 

@@ -35,7 +35,7 @@ class _Call:
 
     op: Op
     data: list[Any]
-    parents: list[Any]
+    inputs: list[Any]
     seconds: float | None = None  # None while the function runs
 
 
@@ -140,7 +140,7 @@ class Trace(Observer):
 
     def _inputs(self, call: _Call, number: int) -> None:
         """Note the values of a call's inputs; those of a leaf once, until it is overwritten."""
-        for parent, array in zip(call.parents, operands_of(call.op, call.data), strict=True):
+        for parent, array in zip(call.inputs, operands_of(call.op, call.data), strict=True):
             if type(parent) is Constant:
                 self.facts(parent)["value"] = stats(array)
             elif type(parent) is Node and parent.op is None:
@@ -169,7 +169,7 @@ class Trace(Observer):
     def _fail(self, call: _Call, message: str) -> None:
         """Keep an entry for an operation that has no result."""
         node = Node()
-        node.op, node.parents, node.saved, node.grad = call.op, tuple(call.parents), None, None
+        node.op, node.parents, node.saved, node.grad = call.op, tuple(call.inputs), None, None
         node.shape, node.dtype, node.number = (), _NOTHING, tick()
         node.info = {"static": _static(call.op, call.data)}
         self._placed(node)

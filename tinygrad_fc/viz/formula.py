@@ -31,6 +31,9 @@ def reads(rule: Callable[..., Any]) -> tuple[str, ...]:
 def put_in(expression: str, numbers: Mapping[str, str]) -> str:
     """Return an expression with the text of numbers in the place of names; negative ones in parentheses."""
 
+    if expression in numbers:
+        return numbers[expression]
+
     class Numbers(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.Name:
             text = numbers.get(node.id, node.id)
