@@ -30,7 +30,6 @@ def reads(rule: Callable[..., Any]) -> tuple[str, ...]:
 
 def put_in(expression: str, numbers: Mapping[str, str]) -> str:
     """Return an expression with the text of numbers in the place of names; negative ones in parentheses."""
-
     if expression in numbers:
         return numbers[expression]
 
