@@ -13,6 +13,8 @@ from ..engine.dispatch import functions
 from ..engine.node import Constant, Node, leaf, recording
 from ..engine.tensor import Tensor
 from .box import GraphNode, kept_bytes
+from .counts import multiply_adds
+from .names import variable_names
 
 
 class Graph:
@@ -116,6 +118,9 @@ class Graph:
         self._ids = {entry: position for position, entry in enumerate(ordered)}
         self.nodes = [self._describe(position, entry) for position, entry in enumerate(ordered)]
         self._find_modules(tape)
+        self._forget_others()
+        for entry, name in variable_names(self._ids).items():
+            self.nodes[self._ids[entry]].variable = name
 
     def _describe(self, position: int, entry: Any) -> GraphNode:
         info = getattr(entry, "info", None) or {}
@@ -132,8 +137,24 @@ class Graph:
             static, defaults, box.line = info.get("static", {}), entry.op.defaults, info.get("line")
             if entry.saved is not None:
                 box.facts["saved_bytes"] = kept_bytes(entry.saved)
+            if entry.dtype.kind == "f":  # what failed has none
+                shapes = [getattr(parent, "shape", ()) for parent in entry.parents]
+                box.facts["multiply_adds"] = multiply_adds(box.op or "", shapes, box.shape, static)
             box.static = {k: value for k, value in static.items() if k not in defaults or value is not defaults[k]}
         return box
+
+    def _forget_others(self) -> None:
+        """Take from leaves the facts of another graph, in which they had other values: see ``Trace.current``."""
+        own: set[int] = set()
+        for box in self.nodes:
+            for _, source in box.inputs:
+                info = getattr(self.nodes[source].node, "info", None) or {}
+                since, until = info.get("observed", (0, 0))
+                if since < getattr(box.node, "number", 0) <= until:
+                    own.add(source)
+        for box in self.nodes:
+            if box.kind == "parameter" and box.id not in own:
+                box.facts.clear()
 
     def _find_modules(self, tape: list[Node]) -> None:
         """Give each operation the path of modules that were running when it was recorded (see ``Module.__call__``)."""

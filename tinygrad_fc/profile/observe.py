@@ -17,7 +17,6 @@ from ..engine.node import Constant, Node, Observer, tick, watch
 from ..engine.tensor import Tensor
 from ..graph import Graph
 from ..graph.box import kept_bytes
-from ..graph.counts import multiply_adds
 from ..graph.frames import users_line
 from ..ops.refusals import message_of
 from .stats import stats
@@ -121,8 +120,6 @@ class Trace(Observer):
             facts = self._placed(node)
             facts["forward_seconds"] = call.seconds
             facts["saved_bytes"] = kept_bytes(node.saved or ())
-            operands = operands_of(op, data)
-            facts["multiply_adds"] = multiply_adds(op.name, list(map(np.shape, operands)), out.shape, _static(op, data))
             if self.values:
                 facts["value"] = stats(out)
                 self._inputs(call, node.number)
