@@ -55,7 +55,6 @@ def test_the_chain_rule_with_numbers() -> None:
     assert re.sub(" +=", " =", text) == re.sub(" +=", " =", WHOLE)
     assert repr(tg.explain(watched)) == text
     assert tg.explain(watched).graph.outputs == [5]
-    del out
 
 
 def test_nothing_is_changed() -> None:
@@ -86,7 +85,7 @@ def test_what_was_broadcast_is_summed() -> None:
 def test_large_arrays_show_shape_and_norm() -> None:
     x = tg.tensor(np.full((10, 10), 2.0), requires_grad=True, name="x")
     text = str(tg.explain((x * 3.0).sum()))
-    assert "x                             = [10 × 10, norm 20]" in text or "[10 × 10, norm 20]" in text
+    assert "= [10 × 10, norm 20]" in text
     assert "through x, x gets g * y = [10 × 10, norm 30]" in text
 
 
@@ -116,7 +115,7 @@ def test_thousands_of_operations_are_cut_in_the_middle() -> None:
     assert text.count("\n") < 60
     assert text.count("... 2,990 of 3,000 operations are left out here ...") == 2
     assert text.endswith("x = 1")
-    for _ in range(3000):
+    for _ in range(17_000):
         h = h * 1.0
     assert "too large" in str(tg.explain(h))
     assert len(str(tg.explain(tg.Graph(h), limit=2)).splitlines()) == 7

@@ -34,7 +34,19 @@ def intern(shape: Shape) -> Shape:
     return _shapes.setdefault(shape, shape)
 
 
-class Node:
+class _Noted:
+    """What rare facts are noted on: an entry of the tape."""
+
+    __slots__ = ("info",)
+
+    info: dict[str, Any] | None
+
+    def note(self, key: str, value: Any) -> None:
+        """Put a rare fact on it."""
+        self.info = {**(getattr(self, "info", None) or {}), key: value}
+
+
+class Node(_Noted):
     """One recorded operation, or a leaf: a tensor that a user made with ``requires_grad=True``.
 
     A node holds arrays and older nodes, never tensors: no reference cycle can form, and what no rule reads is not kept.
@@ -59,7 +71,7 @@ class Node:
         that returned this node, in one flat tuple), ``retain``.
     """
 
-    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "info", "__weakref__")
+    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "__weakref__")
 
     op: Op | None
     parents: tuple[Any, ...]
@@ -68,18 +80,11 @@ class Node:
     shape: Shape
     dtype: np.dtype[Any]
     grad: np.ndarray | None
-    info: dict[str, Any] | None
 
     @property
     def name(self) -> str | None:
         """The name that a user or a module gave, or None."""
         return self.info.get("name") if self.info else None
-
-    def note(self, key: str, value: Any) -> None:
-        """Put a rare fact on the node."""
-        if self.info is None:
-            self.info = {}
-        self.info[key] = value
 
     def label(self) -> str:
         """Return what messages call the node."""
@@ -91,24 +96,16 @@ class Node:
         return f"<Node {self.number} {kind}{f' {self.name!r}' if self.name else ''} {self.shape} {self.dtype}>"
 
 
-class Constant:
+class Constant(_Noted):
     """What the tape knows of an array that needs no gradient: enough to draw it, and not the array itself.
 
     Rare facts are noted in ``info``, as a node's are. It is not set before: constants are made on the hot path.
     """
 
-    __slots__ = ("name", "shape", "dtype", "info")
-
-    info: dict[str, Any]
+    __slots__ = ("name", "shape", "dtype")
 
     def __init__(self, name: str | None, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.name, self.shape, self.dtype = name, shape, dtype
-
-    def note(self, key: str, value: Any) -> None:
-        """Put a rare fact on it."""
-        if not hasattr(self, "info"):
-            self.info = {}
-        self.info[key] = value
 
     def __repr__(self) -> str:
         return f"<Constant {self.name or ''} {self.shape} {self.dtype}>"

@@ -20,7 +20,7 @@ from .observe import Trace
 from .stats import stats
 
 ELEMENTS = 4_000_000  # of all results together
-BOXES = 5_000
+BOXES = 20_000
 
 
 def rehearse(graph: Graph, *tensors: Tensor, elements: int = ELEMENTS, boxes: int = BOXES) -> str:
