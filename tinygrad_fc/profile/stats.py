@@ -70,13 +70,13 @@ def _of_many(array: np.ndarray) -> dict[str, Any]:
     for block in blocks:
         wide = _wide(block, scale)
         total += float(np.add.reduce(wide))
-        squares += float(wide @ wide)
+        squares += float(np.add.reduce(np.square(wide)))  # not a product: its threads would wait for each other
         zeros += int(np.count_nonzero(block == 0))
     mean = total / flat.size if low != high else math.ldexp(low, -scale)
     spread = 0.0
     for block in blocks if low != high else ():
         away = _wide(block, scale) - mean
-        spread += float(away @ away)
+        spread += float(np.add.reduce(np.square(away)))
     found: dict[str, Any] = {
         "min": low, "max": high, "mean": _scaled(mean, scale), "std": _scaled(math.sqrt(spread / flat.size), scale),
         "norm": _scaled(math.sqrt(squares), scale), "zeros": zeros / flat.size, "nonfinite": bad,
