@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.node import Node, recording, watch
+from ..engine.node import Node, recording
 from ..engine.operation import Op
 from ..engine.tensor import tensor
 from ..graph import Graph
@@ -43,7 +43,7 @@ def find_culprits(problem: Problem, generator: np.random.Generator) -> tuple[tup
     """
     problem.restore()
     tape = Tape()
-    with watch(tape):
+    with recording(tape):
         out = problem.f(*problem.arguments)
     found: list[Culprit] = []
     graph = Graph(out)

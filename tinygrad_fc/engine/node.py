@@ -122,7 +122,7 @@ def leaf(data: np.ndarray, name: str | None = None) -> Node:
 
 
 class Observer:
-    """Base of everything that watches operations run: subclass it, and record under ``with watch(observer)``.
+    """Base of everything that watches operations run: subclass it, and record under ``with recording(observer)``.
 
     Recording and backward go on as usual, with the same numbers. An observer that is asked to run something runs it.
     """
@@ -159,8 +159,7 @@ MODE: ContextVar[None | _Off | Observer] = ContextVar("tinygrad_fc.mode", defaul
 
 def observer() -> Observer | None:
     """Return who watches the running block, if anyone does."""
-    mode = MODE.get()
-    return mode if isinstance(mode, Observer) else None
+    return mode if isinstance(mode := MODE.get(), Observer) else None
 
 
 _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -210,10 +209,5 @@ def no_grad() -> _Mode:
 
 
 def recording(watcher: Observer | None = None) -> _Mode:
-    """Switch recording on, whatever the mode around it is (rules are recorded so for higher orders)."""
+    """Switch recording on, whatever the mode around it is, and let `watcher` see each operation of the block."""
     return _Mode(watcher)
-
-
-def watch(observer: Observer) -> _Mode:
-    """Let `observer` see each operation of a block."""
-    return _Mode(observer)

@@ -174,8 +174,7 @@ def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node],
             wanted = [type(parent) is Node and parent in pending for parent in node.parents]
             if not any(wanted):
                 continue
-            through = _through_rules if self.recordable else _through_compose
-            results = through(self, node, g, wanted)
+            results = (_through_rules if self.recordable else _through_compose)(self, node, g, wanted)
             if not retain:
                 node.saved = None
             for position, (parent, want, d) in enumerate(zip(node.parents, wanted, results, strict=True)):

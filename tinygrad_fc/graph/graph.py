@@ -51,10 +51,11 @@ class Graph:
     def __init__(self, *outputs: Tensor) -> None:
         roots = self._roots(outputs)
         self._read(roots)
+        self._learn()
         self.outputs = [self._ids[root] for root in roots]
 
     @classmethod
-    def of(cls, nodes: Iterable[Node], marks: Mapping[Node, str] | None = None) -> Graph:
+    def of(cls, nodes: Iterable[Node], marks: Mapping[Node, str] | None = None, bare: bool = False) -> Graph:
         """Return the graph of whatever is on the tape, such as what ran before an exception.
 
         Parameters
@@ -63,6 +64,8 @@ class Graph:
             They and all that leads to them; those that nothing else uses are the outputs.
         marks : mapping of Node to str, optional
             What is wrong with a node, for `GraphNode.mark`.
+        bare : bool
+            Whether the boxes are wanted without facts and without the user's names for them, which take longest.
 
         Raises
         ------
@@ -73,6 +76,8 @@ class Graph:
         graph._read(list(nodes))
         if not graph.nodes:
             raise ValueError("Graph.of: given no node, so there is nothing to draw: no operation was recorded.")
+        if not bare:
+            graph._learn()
         used = {source for box in graph.nodes for _, source in box.inputs}
         graph.outputs = [box.id for box in graph.nodes if box.id not in used]
         for node, mark in (marks or {}).items():
@@ -118,6 +123,18 @@ class Graph:
         self._ids = {entry: position for position, entry in enumerate(ordered)}
         self.nodes = [self._describe(position, entry) for position, entry in enumerate(ordered)]
         self._find_modules(tape)
+
+    def _learn(self) -> None:
+        """Add the facts that the tape has, and which variables of the user's code hold what."""
+        for box in self.nodes:
+            box.facts |= (getattr(box.node, "info", None) or {}).get("facts", {})
+            if isinstance(box.node, Node) and box.node.op is not None:
+                if box.node.saved is not None:
+                    box.facts["saved_bytes"] = kept_bytes(box.node.saved)
+                if box.dtype.kind == "f":  # what failed has none
+                    shapes = [getattr(parent, "shape", ()) for parent in box.node.parents]
+                    static = (box.node.info or {}).get("static", {})
+                    box.facts["multiply_adds"] = multiply_adds(box.op or "", shapes, box.shape, static)
         self._forget_others()
         for entry, name in variable_names(self._ids).items():
             self.nodes[self._ids[entry]].variable = name
@@ -127,7 +144,6 @@ class Graph:
         kind = "constant" if type(entry) is Constant else "parameter" if entry.op is None else "op"
         name = entry.op.name if kind == "op" else None
         box = GraphNode(position, kind, name, entry.name, entry.shape, entry.dtype, entry)
-        box.facts |= info.get("facts", {})
         if kind == "op":
             for argument, parent in zip(entry.op.parent_names(len(entry.parents)), entry.parents, strict=True):
                 if type(parent) in (Node, Constant):
@@ -135,11 +151,6 @@ class Graph:
                 elif parent is not None:
                     box.numbers[argument] = parent
             static, defaults, box.line = info.get("static", {}), entry.op.defaults, info.get("line")
-            if entry.saved is not None:
-                box.facts["saved_bytes"] = kept_bytes(entry.saved)
-            if entry.dtype.kind == "f":  # what failed has none
-                shapes = [getattr(parent, "shape", ()) for parent in entry.parents]
-                box.facts["multiply_adds"] = multiply_adds(box.op or "", shapes, box.shape, static)
             box.static = {k: value for k, value in static.items() if k not in defaults or value is not defaults[k]}
         return box
 
@@ -234,7 +245,7 @@ class Graph:
                 given[arguments[name].node] = self._ids[parent]
         with recording(), np.errstate(all="ignore"):
             values = [arguments.get(name, entry.op.defaults.get(name)) for name in entry.op.arguments]
-            inner = Graph(entry.op.call(values, entry.op.compose))
+            inner = Graph.of([entry.op.call(values, entry.op.compose).node], bare=True)
         return inner, {inner._ids[node]: id for node, id in given.items() if node in inner._ids}
 
     @staticmethod

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine import record
-from ..engine.node import Constant, Node, Observer, tick, watch
+from ..engine.node import Constant, Node, Observer, recording, tick
 from ..engine.tensor import Tensor
 from ..graph import Graph
 from ..graph.box import kept_bytes
@@ -250,7 +250,7 @@ class _Block(ContextDecorator):
     """The watched block: as `watch`, and an error that ends it tells why a result was refused."""
 
     def __init__(self, trace: Trace) -> None:
-        self._trace, self._mode = trace, watch(trace)
+        self._trace, self._mode = trace, recording(trace)
 
     def __enter__(self) -> Trace:
         self._mode.__enter__()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.node import Constant, Node, watch
+from ..engine.node import Constant, Node, recording
 from ..engine.operation import Op
 from ..engine.tensor import Tensor
 from ..graph import Graph, GraphNode
@@ -157,7 +157,7 @@ def _steps(graph: Graph, own: list[GraphNode]) -> str:
     trace = _Rehearsal()
     leaves = [_stand_in(box) for box in own if box.kind == "parameter"]
     try:
-        with watch(trace), np.errstate(all="ignore"):
+        with recording(trace), np.errstate(all="ignore"):
             gradients([_stand_in(box) for box in outputs], leaves, retain_graph=True)
     except Exception as error:  # a graph that was freed, or a rule that is wrong: the picture says so, and is drawn
         return str(error)
