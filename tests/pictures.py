@@ -51,8 +51,9 @@ class Picture:
         return text.replace("\xa0", " ").strip()
 
 
-def picture(target: Any, folder: Path, **options: Any) -> Picture:
-    return Picture(tg.draw(target, folder / "picture.svg", **options))
+def picture(_target: Any, folder: Path, **options: Any) -> Picture:
+    """Draw and take apart. The underscore keeps the name from being taken for the user's."""
+    return Picture(tg.draw(_target, folder / "picture.svg", **options))
 
 
 def leaf(values: Any, name: str | None = None) -> tg.Tensor:

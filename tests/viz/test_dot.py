@@ -42,7 +42,8 @@ def test_a_network_with_its_modules(fused: bool, tmp_path: Path) -> None:
     assert sorted(drawn.boxes) == list(range(len(graph)))
     for box in graph.nodes:
         title, facts = drawn.boxes[box.id][0], drawn.boxes[box.id][-1]
-        assert title == (box.op or box.name or ("parameter" if box.kind == "parameter" else "input"))
+        name = "loss" if box.id in graph.outputs else box.name
+        assert title == (box.op and (f"{name} = {box.op}" if name else box.op) or name or "input")
         assert facts == f"{' × '.join(map(str, box.shape)) or 'scalar'} {box.dtype}"
         if box.module:
             assert drawn.tips[box.id].startswith(f"{'.'.join(box.module)}: ")
@@ -127,7 +128,7 @@ def test_several_outputs_of_a_graph(tmp_path: Path) -> None:
     x = leaf([1.0, 2.0], "x")
     h = x * 2.0
     drawn = picture(tg.Graph(h.sum(), np.exp(h)), tmp_path)
-    assert [words[0] for _, words in sorted(drawn.boxes.items())] == ["x", "multiply", "sum", "exp"]
+    assert [words[0] for _, words in sorted(drawn.boxes.items())] == ["x", "h = multiply", "sum", "exp"]
 
 
 def test_static_arguments_are_short(tmp_path: Path) -> None:

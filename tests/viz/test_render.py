@@ -207,7 +207,7 @@ def test_a_notebook_shows_the_picture() -> None:
         assert text is not None
         assert text.startswith("<svg ")
         assert [words[0] for _, words in sorted(Picture(text).boxes.items())] == [
-            "x", "w", "matmul", "tanh", "multiply", "sum",
+            "x", "w", "matmul", "tanh", "multiply", "out = sum",
         ]  # fmt: skip
 
 

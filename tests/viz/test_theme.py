@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from gallery import GALLERY
 
 import tinygrad_fc as tg
-from gallery import GALLERY
 from tinygrad_fc.viz.theme import THEMES, Theme, contrast
 
 

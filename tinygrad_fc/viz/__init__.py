@@ -2,7 +2,8 @@
 
 from .dot import dot_source
 from .draw import draw
+from .explain import Explanation, explain
 from .notebook import notebook_svg
 from .text import graph_text
 
-__all__ = ["dot_source", "draw", "graph_text", "notebook_svg"]
+__all__ = ["Explanation", "dot_source", "draw", "explain", "graph_text", "notebook_svg"]
