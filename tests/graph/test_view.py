@@ -132,6 +132,24 @@ def test_a_repeat_shows_its_first_turn_and_what_is_carried() -> None:
     assert seen.keys[last] == tanh
 
 
+def test_a_repeat_in_a_repeat_shows_the_first_turn_of_both() -> None:
+    w, h = leaf(name="w"), leaf(name="h")
+    for _ in range(6):
+        for _ in range(40):
+            h = np.tanh(h * w)
+        h = np.exp(h)
+    graph = tg.Graph(h)
+    root = fold(graph)
+    assert [group.repeats for group in root.groups() if group.kind == "repeat"][:2] == [6, 40]
+    seen = view(graph, root)
+    assert_whole(graph, seen)
+    assert_no_circle(seen)
+    assert sorted(labels(seen)) == ["exp", "h", "multiply", "tanh", "w"]
+    carried = {(edge.source, edge.target): edge.count for edge in seen.edges if edge.carried}
+    multiply, tanh, exp = [item.key for item in seen.root.boxes() if item.box and item.box.op]
+    assert carried == {(tanh, multiply): 6 * 39, (exp, multiply): 5}
+
+
 def test_what_repeats_in_a_folded_module_is_carried_inside_it() -> None:
     graph = network(8)
     seen = view(graph, fold(graph), 0)

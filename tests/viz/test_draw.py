@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 import types
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,9 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
 
 
 def test_the_page_gets_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinygrad_fc.viz import html
-
     seen: list[Any] = []
-    monkeypatch.setattr(html, "page", lambda graph, **options: seen.append((len(graph), options)) or "<p>ü</p>")
+    page = types.SimpleNamespace(page=lambda graph, **options: seen.append((len(graph), options)) or "<p>ü</p>")
+    monkeypatch.setitem(sys.modules, "tinygrad_fc.viz.html", page)
     graph = tg.Graph(network())
     path = tg.draw(graph, tmp_path / "graph.html", theme="dark", show=["time"])
     assert path.read_text(encoding="utf-8") == "<p>ü</p>"

@@ -25,7 +25,11 @@ class _UsageError(Exception):
 
 
 class _Failed(Exception):
-    """The script raised; its traceback has been printed."""
+    """The script raised; its traceback has been printed. Its names are there."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        super().__init__()
+        self.names = names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,8 +72,8 @@ def main(arguments: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0 when the graph was drawn; 1 when the script raised, whose graph is drawn as far as it came; 2 when nothing
-        could be drawn.
+        0 when the graph was drawn; 1 when the script raised, whose graph is then drawn as far as it came; 2 when
+        nothing could be drawn.
     """
     options = {
         "depth": arguments.depth, "direction": arguments.direction, "theme": arguments.theme, "show": arguments.show,
@@ -82,18 +86,18 @@ def main(arguments: argparse.Namespace) -> int:
             checked_path(arguments.out)
         with observe(values=not {"values", "gradients"}.isdisjoint(arguments.show)) as run:
             try:
-                graph = graph_of(_found(_run(path), expression, path))
-            except _Failed:
-                graph = None
-        if graph is None:
-            graph = run.graph()
-            _shown(graph, arguments, options, "as far as it came")
-            return 1
-        _shown(graph, arguments, options, "")
+                names, failed = _run(path), False
+                found = _found(names, expression, path)
+            except _Failed as failure:
+                names, failed, found = failure.names, True, run
+        if not failed:
+            _shown(_named(found, names), arguments, options, "")
+        elif run.nodes:
+            _shown(_named(found, names), arguments, options, "as far as it came")
     except (_UsageError, ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         print(f"graph: {str(error).removeprefix('draw: ')}", file=sys.stderr)
-        return 1 if isinstance(error.__context__, _Failed) else 2
-    return 0
+        return 2
+    return int(failed)
 
 
 def _shown(graph: Graph, arguments: argparse.Namespace, options: dict[str, Any], words: str) -> None:
@@ -130,10 +134,10 @@ def _run(path: Path) -> dict[str, Any]:
     except SystemExit as end:
         if end.code not in (None, 0):
             print(f"graph: {path} ended with exit status {end.code}.", file=sys.stderr)
-            raise _Failed from end
+            raise _Failed(vars(module)) from end
     except Exception as error:
         _print_traceback(error)
-        raise _Failed from error
+        raise _Failed(vars(module)) from error
     finally:
         sys.modules["__main__"], sys.path[:], sys.argv[:] = before
     return vars(module)
@@ -143,6 +147,12 @@ def _print_traceback(error: Exception) -> None:
     """Print the traceback of a script without the frame that ran it."""
     frames = error.__traceback__
     traceback.print_exception(type(error), error, frames.tb_next if frames is not None else None)
+
+
+def _named(found: Any, names: dict[str, Any]) -> Graph:
+    """Return the graph of a value, made where the script's variables are seen, which the boxes are named after."""
+    code = compile("__graph__(__found__)", "<expression>", "eval")
+    return eval(code, names, {"__graph__": graph_of, "__found__": found})
 
 
 def _found(names: dict[str, Any], expression: str, path: Path) -> Any:

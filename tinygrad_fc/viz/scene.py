@@ -198,7 +198,8 @@ class _Painter:
         title = title_of(box)
         lines = box_lines(box, self.show)
         if self.which == "backward":
-            title = f"{box.label}.grad" if box.kind == "parameter" and box.label else f"gradient of {box.label or title}"
+            result = box.kind == "parameter" and box.label
+            title = f"{box.label}.grad" if result else f"gradient of {box.label or title}"
             if box.id in self.order:
                 lines.insert(0, f"step {self.order[box.id] + 1}" + (f": {box.op}" if box.label else ""))
         kinds = {"op": f"result of {box.op}", "parameter": "leaf that needs a gradient",
