@@ -152,7 +152,8 @@ def test_a_script_that_exits(end: str, status: int, script: Path, capsys: pytest
 
 def test_it_leaves_the_process_as_it_was(script: Path) -> None:
     (script.parent / "beside_the_script.py").write_text("value = 2.0\n")
-    script.write_text("import beside_the_script\n" + SCRIPT + "sys.argv.append('x'); loss = loss * beside_the_script.value\n")
+    end = "sys.argv.append('x'); loss = loss * beside_the_script.value\n"
+    script.write_text("import beside_the_script\n" + SCRIPT + end)
     before = sys.modules["__main__"], list(sys.path), list(sys.argv)
     try:
         assert graph(f"{script}:loss") == 0

@@ -234,9 +234,7 @@ class Tensor(Operators):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if type(self.node) is Node and self.node.op is not None:
-            raise TypeError(
-                f"{self._label()} was computed and holds its graph: copy or pickle t.detach(), or take its t.data."
-            )
+            raise functions.refusals().copied_with_graph(self)
         return tensor, (self._array, None, self.requires_grad, self.name)
 
     def _repr_html_(self) -> str | None:
