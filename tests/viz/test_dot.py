@@ -65,7 +65,7 @@ def panels_of(source: str) -> dict[int, tuple[str, ...]]:
         elif line.strip() == "}" and around:
             around.pop()
         elif around and around[-1] == "?":
-            label = re.search(r"label=<<b>(.*?)(?:&#160;)*</b>", line)
+            label = re.search(r"label=<<b>(.*)</b>", line)
             assert label is not None, line
             around[-1] = label[1]
         elif box := re.match(r"\s*(\d+) \[label=", line):

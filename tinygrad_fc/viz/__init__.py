@@ -3,7 +3,7 @@
 from .dot import dot_source
 from .draw import draw
 from .explain import Explanation, explain
-from .notebook import notebook_svg
+from .notebook import notebook_html, notebook_svg
 from .text import graph_text
 
-__all__ = ["Explanation", "dot_source", "draw", "explain", "graph_text", "notebook_svg"]
+__all__ = ["Explanation", "dot_source", "draw", "explain", "graph_text", "notebook_html", "notebook_svg"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..graph import Graph
-from .hubs import spread_hubs
-from .scene import Card, Panel, Scene, scene
+from .parts import Card, Panel, Scene
+from .scene import scene
 from .theme import THEMES, Theme
 from .words import clip
 
@@ -36,16 +37,26 @@ def dot_source(graph: Graph, direction: str = "TB", theme: str = "light", **opti
     return as_dot(scene(graph, **options), direction, THEMES[theme])
 
 
-def as_dot(drawn: Scene, direction: str, look: Theme) -> graphviz.Digraph:
-    """Return a scene as a ``graphviz.Digraph``."""
+def as_dot(
+    drawn: Scene, direction: str, look: Theme, aside: Mapping[str, bool] | None = None
+) -> graphviz.Digraph:
+    """Return a scene as a ``graphviz.Digraph``.
+
+    Parameters
+    ----------
+    drawn : Scene
+    direction : {"TB", "BT", "LR", "RL"}
+    look : Theme
+    aside : mapping of str to bool, optional
+        Panels whose names stand on the right, out of the way of arrows; those that map to True are made wider for it.
+    """
     import graphviz
 
-    straight = spread_hubs(drawn)
     picture = graphviz.Digraph(
         "tinygrad_fc",
         graph_attr={
             "rankdir": direction, "fontname": FONT, "bgcolor": look.ground, "nodesep": "0.3", "ranksep": "0.4",
-            "pad": "0.2", **_legend(drawn, look), **(_STRAIGHT if straight else {}),
+            "pad": "0.2", **_legend(drawn, look), **(_STRAIGHT if drawn.tangled else {}),
         },
         node_attr={
             "shape": "box", "style": "filled,rounded", "fontname": FONT, "fontsize": "11", "fontcolor": look.ink,
@@ -53,7 +64,7 @@ def as_dot(drawn: Scene, direction: str, look: Theme) -> graphviz.Digraph:
         },
         edge_attr={"color": look.edge, "arrowsize": "0.6", "fontname": FONT, "fontsize": "9", "fontcolor": look.faint},
     )  # fmt: skip
-    _members(picture, drawn.root, 0, look)
+    _members(picture, drawn.root, 0, look, aside or {})
     backward = all(arrow.gradient for arrow in drawn.arrows)
     for arrow in drawn.arrows:
         style = {}
@@ -67,23 +78,23 @@ def as_dot(drawn: Scene, direction: str, look: Theme) -> graphviz.Digraph:
     return picture
 
 
-def _members(picture: Any, panel: Panel, level: int, look: Theme) -> None:
+def _members(picture: Any, panel: Panel, level: int, look: Theme, aside: Mapping[str, bool]) -> None:
     """Add what a panel shows, and each panel inside as a cluster. Panels nest as modules do, which Python calls."""
     for member in panel.members:
         if isinstance(member, Card):
             _box(picture, member, look)
             continue
         with picture.subgraph(name=f"cluster_{member.key.removeprefix('g')}") as cluster:
-            # Arrows come in at the middle: with as much room behind the label, it stands left of them.
-            label = clip(member.label)
-            room = "&#160;" * (2 * label.find(" · ") if " · " in label else 2 * len(label) + 4)
+            side = "r" if member.key in aside else "l"
+            room = "&#160;" * 20 if aside.get(member.key) else ""
             fill = look.panels[min(level, len(look.panels) - 1)]
-            line = {"color": look.repeat_line, "penwidth": "1.8"} if member.repeats else {"color": look.panel_line}
+            line = (look.repeat_line, "1.8") if member.repeats else (look.panel_line, "1")
             cluster.attr(
-                label=f"<<b>{escape(label)}{room}</b>>", labeljust="l", labelloc="t",
-                fontsize="11", fontcolor=look.faint, style="filled,rounded", fillcolor=fill, margin="12", **line,
+                label=f"<<b>{room}{escape(clip(member.label))}</b>>", labeljust=side, labelloc="t",
+                fontsize="11", fontcolor=look.faint, style="filled,rounded", fillcolor=fill, margin="12",
+                color=line[0], penwidth=line[1],
             )  # fmt: skip
-            _members(cluster, member, level + 1, look)
+            _members(cluster, member, level + 1, look, aside)
 
 
 def _box(picture: Any, card: Card, look: Theme) -> None:

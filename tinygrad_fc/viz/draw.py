@@ -16,6 +16,7 @@ from .dot import as_dot
 from .mermaid import as_mermaid
 from .render import render
 from .scene import scene
+from .settle import settled
 from .theme import THEMES
 from .words import SHOW
 
@@ -90,8 +91,11 @@ def draw(
         if kind == "mmd":
             content = as_mermaid(drawn, direction, THEMES[theme]).encode()
         else:
-            source = as_dot(drawn, direction, THEMES[theme]).source
-            content = source.encode() if kind == "dot" else render(source, kind)
+            look = THEMES[theme]
+            if kind == "dot":
+                content = as_dot(drawn, direction, look).source.encode()
+            else:
+                content = render(settled(drawn, direction, look), kind)
     _replace(path, content)
     return path
 

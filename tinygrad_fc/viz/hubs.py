@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .scene import Arrow, Card, Panel, Scene
+from .parts import Arrow, Card, Scene
 
 # Rows that all arrows pass by, together, before anything is done; and those of one leaf before it is spread.
 LONG = 1500
@@ -16,26 +16,20 @@ _ITS_SHARE = 150
 _FAR = 10
 
 
-def spread_hubs(drawn: Scene) -> bool:
-    """Draw what is read from far away beside its readers, and say so in a note.
-
-    Returns
-    -------
-    bool
-        Whether the arrows are still so long that they must be drawn straight.
-    """
+def spread_hubs(drawn: Scene) -> None:
+    """Draw what is read from far away beside its readers, and say so in a note."""
     rows = _rows(drawn)
     lengths = [abs(rows[arrow.target] - rows[arrow.source]) - 1 for arrow in drawn.arrows]
     total = sum(lengths)
     if total <= LONG:
-        return False
+        return
     cards = {card.key: card for card in drawn.cards()}
     arrows: dict[str, list[tuple[int, Arrow]]] = {}
     for length, arrow in zip(lengths, drawn.arrows, strict=True):
         hub = _ends(arrow)[0]
         if cards[hub].kind in ("parameter", "constant") or length >= _FAR:
             arrows.setdefault(hub, []).append((length, arrow))
-    homes = {member.key: panel for panel in _panels(drawn.root) for member in panel.members if isinstance(member, Card)}
+    homes = {member.key: panel for panel in drawn.panels() for member in panel.members if isinstance(member, Card)}
     names = []
     for hub, its in arrows.items():
         if sum(length for length, _ in its) < _ITS_SHARE:
@@ -62,7 +56,7 @@ def spread_hubs(drawn: Scene) -> bool:
     if names:
         several = f"{len(names)} of them" if len(names) > 3 else " and ".join(names)
         drawn.notes.append(f"Drawn beside each box that reads it: {several}.")
-    return total > LONG
+    drawn.tangled = total > LONG
 
 
 def _ends(arrow: Arrow) -> tuple[str, str]:
@@ -92,10 +86,3 @@ def _rows(drawn: Scene) -> dict[str, int]:
         if found and not sources[key]:
             rows[key] = min(rows[target] for target in found) - 1
     return rows
-
-
-def _panels(root: Panel) -> list[Panel]:
-    found = [root]
-    for panel in found:
-        found += [member for member in panel.members if isinstance(member, Panel)]
-    return found

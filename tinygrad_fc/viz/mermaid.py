@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .hubs import spread_hubs
-from .scene import Card, Panel, Scene
+from .parts import Card, Panel, Scene
 from .theme import Theme
 from .words import clip
 
@@ -22,7 +21,6 @@ def as_mermaid(drawn: Scene, direction: str, look: Theme) -> str:
     direction : {"TB", "BT", "LR", "RL"}
     look : Theme
     """
-    spread_hubs(drawn)
     lines = [f"flowchart {direction}"]
     _members(drawn.root, "  ", lines)
     backward = all(arrow.gradient for arrow in drawn.arrows)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from .dot import as_dot
 from .draw import graph_of
 from .render import render
 from .scene import scene
+from .settle import settled
 from .theme import THEMES
 
 # Of the frame that holds the page, in pixels.
@@ -28,7 +28,7 @@ def notebook_svg(target: Any, limit: int = 300) -> str | None:
     if sum(1 for _ in picture.cards()) > limit:
         return None
     try:
-        text = render(as_dot(picture, "TB", THEMES["light"]).source, "svg").decode()
+        text = render(settled(picture, "TB", THEMES["light"]), "svg").decode()
     except (RuntimeError, OSError):
         return None  # the text is shown instead; `draw` says what to install
     return text[text.index("<svg") :]

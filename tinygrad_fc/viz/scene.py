@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from ..graph import Graph, GraphNode
 from ..graph.figures import plural
 from ..graph.fold import Group, fold
 from ..graph.view import Shown, View, view
+from .hubs import spread_hubs
+from .parts import Arrow, Card, Panel, Scene
 from .words import FIGURES, box_lines, figure, figure_text, missing, title_of
 
 # More boxes than these, and what repeats is shown once.
@@ -17,89 +18,6 @@ FEW = 60
 LIMIT = 300
 # Where the arguments may be exchanged, an edge needs no name.
 SYMMETRIC = frozenset(("add", "multiply", "maximum", "minimum"))
-
-
-@dataclass(slots=True)
-class Card:
-    """A box of the picture.
-
-    Attributes
-    ----------
-    key : str
-        Unique in the picture: the id of a box, or ``g3`` for group 3.
-    kind : {"op", "parameter", "constant", "output", "group"}
-    title : str
-    lines : list of str
-        Smaller words below.
-    tip : str
-        What appears over it.
-    output : bool
-        Whether it is, or holds, an output of the graph.
-    heat : float or None
-        Its share of the most that any box has of what is coloured.
-    marked : bool
-        Whether something is wrong with it, or with one inside; the lines say what.
-    """
-
-    key: str
-    kind: str
-    title: str
-    lines: list[str]
-    tip: str
-    output: bool = False
-    heat: float | None = None
-    marked: bool = False
-
-
-@dataclass(slots=True)
-class Panel:
-    """An open group; the whole picture is one, without a label."""
-
-    key: str
-    label: str
-    members: list[Card | Panel] = field(default_factory=list)
-    repeats: bool = False
-
-
-@dataclass(slots=True)
-class Arrow:
-    """An arrow; `carried` from one turn of a repeat to the next, `gradient` where a gradient flows."""
-
-    source: str
-    target: str
-    label: str = ""
-    carried: bool = False
-    gradient: bool = False
-
-
-@dataclass(slots=True)
-class Scene:
-    """A picture in words.
-
-    Attributes
-    ----------
-    root : Panel
-    arrows : list of Arrow
-    notes : list of str
-        What must be said below.
-    scale : (str, str) or None
-        What the heat colours show, and the figure of the warmest.
-    """
-
-    root: Panel
-    arrows: list[Arrow]
-    notes: list[str]
-    scale: tuple[str, str] | None = None
-
-    def cards(self) -> Iterator[Card]:
-        """Yield the boxes, at all levels."""
-        stack: list[Card | Panel] = [self.root]
-        while stack:
-            member = stack.pop()
-            if isinstance(member, Card):
-                yield member
-            else:
-                stack += reversed(member.members)
 
 
 def scene(
@@ -124,7 +42,9 @@ def scene(
     tree = fold(graph)
     repeats = len(graph) > FEW if fold_repeats is None else fold_repeats
     seen = view(graph, tree, depth, None if fold_repeats is False else limit, repeats)
-    return _Painter(graph, seen, tuple(show), which).paint()
+    drawn = _Painter(graph, seen, tuple(show), which).paint()
+    spread_hubs(drawn)
+    return drawn
 
 
 class _Painter:
