@@ -38,7 +38,7 @@ def dot_source(graph: Graph, direction: str = "TB", theme: str = "light", **opti
 
 
 def as_dot(
-    drawn: Scene, direction: str, look: Theme, aside: Mapping[str, bool] | None = None
+    drawn: Scene, direction: str, look: Theme, aside: Mapping[str, int] | None = None
 ) -> graphviz.Digraph:
     """Return a scene as a ``graphviz.Digraph``.
 
@@ -47,8 +47,8 @@ def as_dot(
     drawn : Scene
     direction : {"TB", "BT", "LR", "RL"}
     look : Theme
-    aside : mapping of str to bool, optional
-        Panels whose names stand on the right, out of the way of arrows; those that map to True are made wider for it.
+    aside : mapping of str to int, optional
+        Panels whose names stand on the right, out of the way of arrows, with so many spaces before them.
     """
     import graphviz
 
@@ -78,7 +78,7 @@ def as_dot(
     return picture
 
 
-def _members(picture: Any, panel: Panel, level: int, look: Theme, aside: Mapping[str, bool]) -> None:
+def _members(picture: Any, panel: Panel, level: int, look: Theme, aside: Mapping[str, int]) -> None:
     """Add what a panel shows, and each panel inside as a cluster. Panels nest as modules do, which Python calls."""
     for member in panel.members:
         if isinstance(member, Card):
@@ -86,7 +86,7 @@ def _members(picture: Any, panel: Panel, level: int, look: Theme, aside: Mapping
             continue
         with picture.subgraph(name=f"cluster_{member.key.removeprefix('g')}") as cluster:
             side = "r" if member.key in aside else "l"
-            room = "&#160;" * 20 if aside.get(member.key) else ""
+            room = "&#160;" * aside.get(member.key, 0)
             fill = look.panels[min(level, len(look.panels) - 1)]
             line = (look.repeat_line, "1.8") if member.repeats else (look.panel_line, "1")
             cluster.attr(

@@ -13,6 +13,8 @@ from .parts import Scene
 from .render import render
 from .theme import Theme
 
+# Spaces before a name on the right, which make its panel wider, try after try.
+_WIDER = (0, 20, 50)
 # Each try is a layout: in larger pictures a name that is crossed is the least of worries.
 MANY = 150
 # Of a letter of a name, bold 11 point: its width on average, and what it takes above and below the line.
@@ -31,9 +33,9 @@ def settled(drawn: Scene, direction: str, look: Theme) -> str:
     source = as_dot(drawn, direction, look).source
     if drawn.tangled or not any(panel.label for panel in drawn.panels()) or sum(1 for _ in drawn.cards()) > MANY:
         return source
-    aside: dict[str, bool] = {}
+    aside: dict[str, int] = {}
     crossed = crossed_names(render(source, "svg"))
-    for wider in (False, True):
+    for wider in _WIDER:
         if crossed:
             tried = aside | dict.fromkeys(crossed, wider)
             text = as_dot(drawn, direction, look, tried).source
@@ -50,7 +52,7 @@ def crossed_names(svg: bytes) -> list[str]:
     for group in ET.fromstring(svg).iter(f"{_SVG}g"):
         if group.get("class") == "cluster":
             title = (group.findtext(f"{_SVG}title") or "").replace("cluster_", "g")
-            names |= {title: _area(text) for text in group.iter(f"{_SVG}text")}
+            names[title] = _area(next(group.iter(f"{_SVG}text")))
         elif group.get("class") == "edge":
             paths += [path.get("d", "") for path in group.iter(f"{_SVG}path")]
     points = [point for path in paths for point in _along(path)]
