@@ -1,0 +1,190 @@
+"""What the page holds of a graph: plain lists, strings and numbers, small enough for one file.
+
+The page's script reads it back in static/data.js, where the same names stand. What does not fit is left out in the
+order of `DROPPED`, and ``notes`` says so to whoever looks at the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..graph import Graph, GraphNode, brief
+from ..graph.fold import fold
+from .cells import Cell, cells
+from .layout import layout
+from .source import function_text, rule_reads, rule_text
+
+# What is left out of a page that would be too large, the largest first.
+DROPPED = ("histograms", "numbers", "source lines", "statistics", "names beyond 60 characters")
+CLIP, SHORT = 400, 60  # characters of a name or a line
+BOXES = 12_000  # cells of a page; more cannot be looked at
+KINDS = {"op": 0, "parameter": 1, "constant": 2}
+STATISTICS = ("min", "max", "mean", "std", "norm", "zeros", "nonfinite")
+
+
+@dataclass
+class _Writer:
+    """Makes the parts of the page's data, with strings that occur again as numbers into one table."""
+
+    dropped: frozenset[str]
+
+    def __post_init__(self) -> None:
+        self.strings: dict[str, int] = {}
+
+    def text(self, value: object) -> int:
+        """Return the number of a string, -1 for None."""
+        return -1 if value is None else self.strings.setdefault(self.clip(str(value)), len(self.strings))
+
+    def clip(self, value: str) -> str:
+        length = SHORT if DROPPED[-1] in self.dropped else CLIP
+        value = value.encode("utf-8", "replace").decode()  # lone surrogates are no UTF-8
+        return value if len(value) <= length else f"{value[:length]}… ({len(value):,} characters)"
+
+    def stats(self, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        if not given:
+            return None
+        kept = {key: number(given[key]) for key in STATISTICS if key in given and "statistics" not in self.dropped}
+        if "histogram" in given and "histograms" not in self.dropped:
+            histogram = given["histogram"]
+            kept["histogram"] = [number(histogram["low"]), number(histogram["high"]), *map(int, histogram["counts"])]
+        if "numbers" in given and ("numbers" not in self.dropped or np.size(given["numbers"]) <= 1):
+            kept["numbers"] = numbers(given["numbers"])
+        return kept or None
+
+    def facts(self, box: GraphNode) -> dict[str, Any]:
+        given, kept = box.facts, dict[str, Any]()
+        for key in ("forward_seconds", "backward_seconds", "saved_bytes", "multiply_adds"):
+            if given.get(key) is not None:
+                kept[key] = number(given[key])
+        if given.get("source") and "source lines" not in self.dropped:
+            kept["source"] = self.text(given["source"])
+        for key in ("value", "gradient"):
+            if (stats := self.stats(given.get(key))) is not None:
+                kept[key] = stats
+        if visit := given.get("backward"):
+            kept["freed"] = number(visit.get("freed", 0))
+            kept["gives"] = [
+                [self.text(one["argument"]), self.stats(one.get("gradient")), self.stats(one.get("total"))]
+                for one in visit.get("gives", ())
+            ]
+        return kept
+
+
+def number(value: Any) -> float | int | str:
+    """Return a number as JSON has it: nan and inf, which it has not, as strings."""
+    if isinstance(value, (bool, np.bool_)):
+        return int(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value) if abs(int(value)) < 2**53 else str(value)
+    if isinstance(value, (complex, np.complexfloating)):
+        return str(value)
+    value = float(value)
+    return float(f"{value:.8g}") if math.isfinite(value) else str(value)
+
+
+def numbers(value: Any) -> Any:
+    """Return nested lists of numbers as JSON has them."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return [numbers(item) for item in value] if isinstance(value, (list, tuple)) else number(value)
+
+
+def data(graph: Graph, dropped: frozenset[str] = frozenset(), boxes: int = BOXES) -> dict[str, Any]:
+    """Return what the page needs to know, without the kinds of facts in `dropped`, and of at most about `boxes` cells."""
+    writer = _Writer(dropped)
+    found, places = cells(fold(graph), boxes)
+    edges = [(places[source], places[box.id]) for box in graph.nodes for _, source in box.inputs]
+    insides = layout(found, edges)
+    shown = [cell.box for cell in found if cell.box is not None]
+    outputs = set(graph.outputs)
+    steps, left_out = _steps(graph, places), len(graph.nodes) - len(shown)
+    notes = [f"{', '.join(sorted(dropped, key=DROPPED.index))}: left out, so that the page stays small"] * bool(dropped)
+    if left_out:
+        notes.append(f"{left_out:,} of {len(graph.nodes):,} boxes are not in this page: groups of them are drawn closed")
+    return {
+        "count": len(graph.nodes),
+        "cells": [
+            [cell.kind, writer.text(cell.label), cell.parent.index if cell.parent else -1, cell.size, cell.repeats]
+            for cell in found
+        ],
+        "insides": {
+            index: [inside.entries, inside.exits, inside.lanes, inside.rows, [v for s in inside.segments for v in s],
+                    inside.nets]
+            for index, inside in insides.items()
+        },
+        "boxes": [
+            [
+                box.id, places[box.id].index, KINDS[box.kind], writer.text(box.op), writer.text(box.name),
+                writer.text(box.variable), writer.text(",".join(map(str, box.shape))), writer.text(box.dtype),
+                writer.text(".".join(box.module)), writer.text(box.line), writer.text(box.mark),
+                [[writer.text(argument), places[source].index] for argument, source in box.inputs],
+                [[writer.text(key), writer.text(brief(value))] for key, value in (box.numbers | box.static).items()],
+                int(box.id in outputs),
+            ]
+            for box in shown
+        ],
+        "facts": [writer.facts(box) or 0 for box in shown],
+        "forward": steps[0], "backward": steps[1],
+        "ops": _operations(shown, writer),
+        "strings": list(writer.strings),
+        "notes": notes,
+    }  # fmt: skip
+
+
+def _steps(graph: Graph, places: dict[int, Cell]) -> tuple[list[int], list[int]]:
+    """Return the cells in the order in which they are computed, and visited by backward; those left out as one each."""
+    forward = [places[box.id] for box in graph.nodes if box.kind == "op"]
+    backward = [places[id] for id in graph.order() if graph.nodes[id].kind == "op"]
+    return tuple([  # type: ignore[return-value]  # two lists
+        [cell.index for before, cell in zip([None, *way], way) if cell is not before or cell.box is not None]  # noqa: B905  # one longer
+        for way in (forward, backward)
+    ])  # fmt: skip
+
+
+def _operations(shown: list[GraphNode], writer: _Writer) -> dict[int, Any]:
+    """Return the rules of each operation: text and what they read by argument, the shared step, and what composes it."""
+    found: dict[int, Any] = {}
+    for op in dict.fromkeys(box.node.op for box in shown if box.kind == "op"):  # type: ignore[union-attr]  # nodes
+        texts: dict[str, list[str]] = {}
+        for argument in (*op.differentiable, "via"):
+            if (text := rule_text(op, argument)) is not None:
+                texts.setdefault(text, []).append(argument)
+        found[writer.text(op.name)] = {
+            "rules": [[arguments, text] for text, arguments in texts.items()],
+            "reads": {argument: list(rule_reads(op, argument)) for argument in op.differentiable},
+            "variadic": op.variadic,
+            "compose": function_text(op.compose) if op.compose is not None else None,
+        }
+    return found
+
+
+def packed(content: dict[str, Any]) -> str:
+    """Return data as the page holds them: JSON, compressed, in letters that are safe inside any HTML."""
+    raw = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    return base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()
+
+
+def unpacked(text: str) -> dict[str, Any]:
+    """Return what `packed` was given."""
+    return json.loads(gzip.decompress(base64.b64decode(text)))  # type: ignore[no-any-return]  # a dict, as it was given
+
+
+def fitting(graph: Graph, room: int, options: dict[str, Any]) -> str:
+    """Return the packed data of a graph in at most `room` characters: what is largest and least looked at goes first."""
+    measure: Callable[..., str] = lambda dropped, boxes: packed({**data(graph, dropped, boxes), **options})  # noqa: E731  # used twice
+    for count in range(len(DROPPED) + 1):
+        if len(text := measure(frozenset(DROPPED[:count]), BOXES)) <= room:
+            return text
+    boxes = BOXES
+    while len(text) > room and boxes > 1:
+        boxes //= 2
+        text = measure(frozenset(DROPPED), boxes)
+    return text
