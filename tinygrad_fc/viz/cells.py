@@ -7,14 +7,11 @@ and groups that still do not fit are closed, as one cell that stands for all the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import chain
 
 from ..graph import GraphNode
-
-if TYPE_CHECKING:
-    from ..graph.fold import Group
+from ..graph.fold import Group
 
 FIRST_TURNS = 3  # of a repeat that does not fit, with the last one
 
@@ -26,19 +23,22 @@ class Cell:
     Attributes
     ----------
     kind : str
-        "box", the kind of a group ("root", "module", "repeat", "turn", "section"), or "rest": the turns left out.
+        "box", the kind of a group ("root", "module", "repeat", "turn", "section", "fused"), or "rest": the turns that
+        are left out.
     label : str
         What the group is called.
     size : int
-        Boxes of the graph that it stands for.
+        Boxes of the graph that it stands for; a fused operation is one.
     repeats : int
         Of a "repeat" how many turns it has; of a "rest" how many it stands for; else 0.
     box : GraphNode or None
-        The box.
+        The box; of a "fused" group the operation that it is.
     parent : Cell or None
         The group around it.
     members : list of Cell
         What is inside, in order of time. Empty for a box, and for what the page leaves closed.
+    result : Cell or None
+        Of a "fused" group that has members, the one that computes its result.
     index, depth : int
         Position among all cells, the root first; number of groups around it.
     """
@@ -50,6 +50,7 @@ class Cell:
     box: GraphNode | None = None
     parent: Cell | None = None
     members: list[Cell] = field(default_factory=list)
+    result: Cell | None = None
     index: int = 0
     depth: int = 0
 
@@ -64,30 +65,34 @@ def cells(root: Group, limit: int) -> tuple[list[Cell], dict[int, Cell]]:
     limit : int
         The most cells that are made, but for the root's own members, which always are.
     """
-    top = _group(root, None)
-    whole = root.size <= limit
+    sizes = _sizes(root)
+    top = Cell("root", root.label, sizes[root.id])
+    whole = sizes[root.id] <= limit
     places: dict[int, Cell] = {}
     queue: deque[tuple[Group, Cell]] = deque([(root, top)])
     count = 1
     while queue:  # the widest first, so that what does not fit is closed at the bottom
         group, cell = queue.popleft()
         members = group.members if whole or group.kind != "repeat" else _ends(group)
-        if count + len(members) > limit and group is not root and not whole:
-            places |= {box.id: cell for box in boxes_of([group])}
+        if count + len(members) > limit and group is not root:
+            places |= dict.fromkeys([box.id for box in group.boxes()], cell)
             continue
         for member in members:
             if isinstance(member, list):
-                number = sum(1 for _ in _turns(member))
-                inner = Cell("rest", f"{number:,} more alike", sum(each.size for each in member), number)
-                places |= {box.id: inner for box in boxes_of(member)}
+                inner = Cell("rest", f"{len(member):,} more alike", sum(sizes[turn.id] for turn in member), len(member))
+                places |= dict.fromkeys([box.id for turn in member for box in turn.boxes()], inner)
             elif isinstance(member, GraphNode):
                 inner = places[member.id] = Cell("box", "", 1, box=member)
+                if member.id == group.result:
+                    cell.result = inner
             else:
-                inner = _group(member, cell)
+                inner = Cell(member.kind, member.label, sizes[member.id], member.repeats, member.box)
+                if member.box is not None:
+                    places[member.box.id] = inner
                 queue.append((member, inner))
             inner.parent, inner.depth = cell, cell.depth + 1
             cell.members.append(inner)
-            count += 1
+        count += len(members)
     found, stack = list[Cell](), [top]
     while stack:
         cell = stack.pop()
@@ -97,37 +102,18 @@ def cells(root: Group, limit: int) -> tuple[list[Cell], dict[int, Cell]]:
     return found, places
 
 
-def _group(group: Group, parent: Cell | None) -> Cell:
-    return Cell(group.kind, group.label, group.size, group.repeats if group.kind == "repeat" else 0, parent=parent)
+def _sizes(root: Group) -> dict[int, int]:
+    """Return how many boxes each group stands for, by its id."""
+    sizes: dict[int, int] = {}
+    for group in reversed(list(root.groups())):
+        inside = sum(sizes[member.id] if isinstance(member, Group) else 1 for member in group.members)
+        sizes[group.id] = 1 if group.kind == "fused" else inside
+    return sizes
 
 
-def _ends(repeat: Group) -> list[GraphNode | Group | list[Group]]:
+def _ends(repeat: Group) -> list[Group | list[Group] | GraphNode]:
     """Return the first turns of a repeat, one list of those that are left out, and the last turn."""
-    turns = list(_turns(repeat.members))
+    turns = repeat.turns
     if len(turns) <= FIRST_TURNS + 2:
         return list(turns)
-    return [*turns[:FIRST_TURNS], turns[FIRST_TURNS:-1], turns[-1]]
-
-
-def _turns(members: list[GraphNode | Group] | list[Group]) -> Iterator[Group]:
-    """Yield the turns of a repeat, through the sections that they may be cut into."""
-    stack = list(reversed(members))
-    while stack:
-        member = stack.pop()
-        if isinstance(member, GraphNode):
-            continue
-        if member.kind == "section":
-            stack.extend(reversed(member.members))
-        else:
-            yield member
-
-
-def boxes_of(groups: list[Group]) -> Iterator[GraphNode]:
-    """Yield the boxes inside some groups, at every level."""
-    stack: list[GraphNode | Group] = list(reversed(groups))
-    while stack:
-        member = stack.pop()
-        if isinstance(member, GraphNode):
-            yield member
-        else:
-            stack.extend(reversed(member.members))
+    return list(chain(turns[:FIRST_TURNS], [turns[FIRST_TURNS:-1]], turns[-1:]))

@@ -10,7 +10,6 @@ import base64
 import gzip
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,18 +100,23 @@ def data(graph: Graph, dropped: frozenset[str] = frozenset(), boxes: int = BOXES
     """Return what the page needs to know, without the kinds of facts in `dropped`, and of at most about `boxes` cells."""
     writer = _Writer(dropped)
     found, places = cells(fold(graph), boxes)
-    edges = [(places[source], places[box.id]) for box in graph.nodes for _, source in box.inputs]
+    # The lines of a fused operation that can be opened are those of what is inside: what it reads, and its result.
+    edges = [
+        (places[source].result or places[source], places[box.id])
+        for box in graph.nodes for _, source in box.inputs if places[box.id].result is None
+    ]  # fmt: skip
     insides = layout(found, edges)
     shown = [cell.box for cell in found if cell.box is not None]
-    outputs = set(graph.outputs)
-    steps, left_out = _steps(graph, places), len(graph.nodes) - len(shown)
+    outputs, count = set(graph.outputs), sum(box.inside is None for box in graph.nodes)
+    steps, left_out = _steps(graph, places), count - sum(box.inside is None for box in shown)
     notes = [f"{', '.join(sorted(dropped, key=DROPPED.index))}: left out, so that the page stays small"] * bool(dropped)
     if left_out:
-        notes.append(f"{left_out:,} of {len(graph.nodes):,} boxes are not in this page: groups of them are drawn closed")
+        notes.append(f"{left_out:,} of {count:,} boxes are not in this page: groups of them are drawn closed")
     return {
-        "count": len(graph.nodes),
+        "count": count,
         "cells": [
-            [cell.kind, writer.text(cell.label), cell.parent.index if cell.parent else -1, cell.size, cell.repeats]
+            [cell.kind, writer.text(cell.label), cell.parent.index if cell.parent else -1, cell.size, cell.repeats,
+             cell.result.index if cell.result else -1]
             for cell in found
         ],
         "insides": {
@@ -141,8 +145,8 @@ def data(graph: Graph, dropped: frozenset[str] = frozenset(), boxes: int = BOXES
 
 def _steps(graph: Graph, places: dict[int, Cell]) -> tuple[list[int], list[int]]:
     """Return the cells in the order in which they are computed, and visited by backward; those left out as one each."""
-    forward = [places[box.id] for box in graph.nodes if box.kind == "op"]
-    backward = [places[id] for id in graph.order() if graph.nodes[id].kind == "op"]
+    forward = [places[box.id] for box in graph.nodes if box.kind == "op" and box.inside is None]
+    backward = [places[id] for id in graph.order()]
     return tuple([  # type: ignore[return-value]  # two lists
         [cell.index for before, cell in zip([None, *way], way) if cell is not before or cell.box is not None]  # noqa: B905  # one longer
         for way in (forward, backward)
@@ -177,14 +181,18 @@ def unpacked(text: str) -> dict[str, Any]:
     return json.loads(gzip.decompress(base64.b64decode(text)))  # type: ignore[no-any-return]  # a dict, as it was given
 
 
-def fitting(graph: Graph, room: int, options: dict[str, Any]) -> str:
+def fitting(graph: Graph, room: int, options: dict[str, Any], notes: list[str]) -> str:
     """Return the packed data of a graph in at most `room` characters: what is largest and least looked at goes first."""
-    measure: Callable[..., str] = lambda dropped, boxes: packed({**data(graph, dropped, boxes), **options})  # noqa: E731  # used twice
-    for count in range(len(DROPPED) + 1):
-        if len(text := measure(frozenset(DROPPED[:count]), BOXES)) <= room:
+
+    def attempt(dropped: int, boxes: int) -> str:
+        content = data(graph, frozenset(DROPPED[:dropped]), boxes)
+        return packed({**content, **options, "notes": [*content["notes"], *[note[:CLIP] for note in notes]]})
+
+    for dropped in range(len(DROPPED) + 1):
+        if len(text := attempt(dropped, BOXES)) <= room:
             return text
     boxes = BOXES
     while len(text) > room and boxes > 1:
         boxes //= 2
-        text = measure(frozenset(DROPPED), boxes)
+        text = attempt(len(DROPPED), boxes)
     return text

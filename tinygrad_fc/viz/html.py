@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 import html
+import math
 from collections.abc import Iterable
 from importlib.resources import files
 
@@ -17,6 +18,7 @@ from ..graph import Graph
 from .embed import fitting
 
 LARGEST = 1_500_000  # bytes of a page
+MOST_FUSED, LARGEST_FUSED = 1_000, 2**27  # fused operations, and bytes that they read, up to which they are opened
 THEMES = (None, "light", "dark")
 
 # The parts of the script, in the order of use. They share one scope, inside one function.
@@ -67,7 +69,25 @@ def page(
     options = {"theme": theme, "colour": colour, "title": title, "embedded": embedded}
     head, middle, tail = _frame()
     around = head + html.escape(title) + middle + tail
-    return head + html.escape(title) + middle + fitting(graph, LARGEST - len(around.encode()), options) + tail
+    opened, notes = _opened(graph)
+    room = LARGEST - len(around.encode())
+    return head + html.escape(title) + middle + fitting(opened, room, options, notes) + tail
+
+
+def _opened(graph: Graph) -> tuple[Graph, list[str]]:
+    """Return the graph with its fused operations opened, so that the page can unfold them; and what there is to say.
+
+    A composition runs once on arrays of the recorded shapes, so very large ones stay closed.
+    """
+    fused = [box for box in graph.nodes if box.kind == "op" and getattr(box.node, "op", None) and box.node.op.compose]  # type: ignore[union-attr]  # as just seen
+    arrays = sum(graph.nodes[source].dtype.itemsize * math.prod(graph.nodes[source].shape)
+                 for box in fused for _, source in box.inputs)  # fmt: skip
+    if not fused or len(fused) > MOST_FUSED or arrays > LARGEST_FUSED or any(box.inside is not None for box in graph.nodes):
+        return graph, []
+    try:
+        return graph.opened(), []
+    except Exception as error:  # a composition is anybody's code, and the picture does not depend on it
+        return graph, [f"fused operations stay closed: {type(error).__name__}: {error}"]
 
 
 def _title(graph: Graph) -> str:

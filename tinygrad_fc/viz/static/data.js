@@ -13,9 +13,9 @@ async function readData() {
 
 function fill(data) {
   const text = (index) => (index < 0 ? null : data.strings[index]);
-  model.cells = data.cells.map(([kind, label, , size, repeats], index) => ({
+  model.cells = data.cells.map(([kind, label, , size, repeats, result], index) => ({
     index, kind, label: text(label), size, repeats, parent: null, members: [], box: null, inside: null, depth: 0,
-    open: false, x: 0, y: 0, w: 0, h: 0, laid: null, mark: null,
+    result, open: false, x: 0, y: 0, w: 0, h: 0, laid: null, mark: null,
   }));
   data.cells.forEach(([, , parent], index) => {
     if (parent < 0) return;
@@ -28,6 +28,10 @@ function fill(data) {
   model.boxes = data.boxes.map((row, index) => box(row, data.facts[index] || {}, text));
   for (const item of model.boxes)
     for (const input of item.inputs) if (input.cell.box) input.cell.box.users.push({ argument: input.argument, box: item });
+  for (const cell of model.cells) {  // what a fused operation computes is the result of what it is composed of
+    cell.result = cell.result < 0 ? null : model.cells[cell.result];
+    if (cell.result) cell.result.box.users = cell.box.users;
+  }
   for (const item of model.boxes)
     if (item.mark) for (let cell = item.cell; cell; cell = cell.parent) cell.mark = cell.mark || item.mark;
   model.forward = data.forward.map((index) => model.cells[index]);

@@ -79,8 +79,8 @@ function panelOf(cell, without) {
 }
 
 function boxOf(cell, without) {
-  const folded = !cell.box, closed = folded && !cell.members.length;
-  const kind = folded ? (closed ? "closed" : "folded") : cell.box.kind;
+  const folded = isGroup(cell), closed = folded && !cell.members.length;
+  const kind = cell.box ? cell.box.kind : closed ? "closed" : "folded";
   const box = draw("g", { class: `box ${kind} ${tint(cell)}${cell.mark ? " marked" : ""}`, "data-cell": cell.index, id: `cell-${cell.index}`, role: "button", "aria-label": spoken(cell) });
   const rx = kind === "parameter" ? Math.min(15, cell.h / 2) : kind === "constant" ? 3 : 8;
   if (folded) box.append(draw("rect", { class: "behind", x: cell.x + 4, y: cell.y + 4, width: cell.w - 1, height: cell.h - 1, rx }));
@@ -98,7 +98,7 @@ function boxOf(cell, without) {
     box.append(draw("circle", { class: "alarm", cx: cell.x + cell.w - 2, cy: cell.y + 2, r: 8 }));
     box.append(draw("text", { class: "alarm-sign", x: cell.x + cell.w - 2, y: cell.y + 6.2 }, "!"));
   }
-  box.append(draw("title", {}, folded ? `${clip(cell.label, 200)}: ${groupText(cell)}` : tipText(cell.box)));
+  box.append(draw("title", {}, cell.box ? tipText(cell.box) : `${clip(cell.label, 200)}: ${groupText(cell)}`));
   return box;
 }
 

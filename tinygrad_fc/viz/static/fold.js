@@ -51,7 +51,7 @@ function foldAll() {
 }
 
 function openTo(depth) {
-  for (const cell of model.cells) if (cell.parent) setOpen(cell, cell.depth <= depth);
+  for (const cell of model.cells) if (cell.parent) setOpen(cell, cell.depth <= depth && cell.kind !== "fused");
   rearrange();
   fit();
 }
@@ -60,7 +60,7 @@ function openTo(depth) {
 function levels() {
   let least = Infinity, most = 0;
   for (const cell of scene.shown) {
-    if (!folds(cell)) continue;
+    if (!folds(cell) || cell.kind === "fused") continue;
     if (cell.open) most = Math.max(most, cell.depth);
     else least = Math.min(least, cell.depth - 1);
   }
@@ -84,7 +84,7 @@ function openSome() {
   let count = root.members.length;
   for (let i = 0; i < queue.length; i++) {
     for (const member of queue[i].members) {
-      if (!folds(member) || count + member.members.length - 1 > ROOM) continue;
+      if (!folds(member) || member.kind === "fused" || count + member.members.length - 1 > ROOM) continue;
       if (member.kind === "turn" && member.parent.members.find((turn) => turn.kind === "turn") !== member) continue;
       count += member.members.length - 1;
       member.open = true;

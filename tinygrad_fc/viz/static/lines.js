@@ -61,15 +61,15 @@ const tipOf = ({ x2, y2 }) => `M${x2 - 3.6} ${y2 - TIP - 1.2}L${x2} ${y2 - 0.4}L
 
 // The segments that carry one array from a cell to its user, in every group on the way: calls `take(group, segment)`.
 function follow(source, target, take) {
-  const ups = [], downs = [];
-  let start = source, end = target;
+  const ups = [], downs = [], carried = source.result || source;
+  let start = carried, end = target;
   while (start.parent !== end.parent) {
     if (start.depth >= end.depth) { ups.push([start.parent, start]); start = start.parent; } else { downs.push([end.parent, end]); end = end.parent; }
   }
   if (start === end) return;
-  for (const [group, member] of ups) pass(group, source.index, group.members.indexOf(member), "exit", take);
-  pass(start.parent, source.index, start.parent.members.indexOf(start), start.parent.members.indexOf(end), take);
-  for (const [group, member] of downs) pass(group, source.index, "entry", group.members.indexOf(member), take);
+  for (const [group, member] of ups) pass(group, carried.index, group.members.indexOf(member), "exit", take);
+  pass(start.parent, carried.index, start.parent.members.indexOf(start), start.parent.members.indexOf(end), take);
+  for (const [group, member] of downs) pass(group, carried.index, "entry", group.members.indexOf(member), take);
 }
 
 function pass(group, source, from, to, take) {

@@ -63,7 +63,7 @@ function boxParts(box) {
   const about = listOf([
     ["shape", box.shape.length ? `(${box.shape.join(", ")}${box.shape.length === 1 ? "," : ""})` : "() scalar"],
     ["dtype", box.dtype], ["elements", elements.toLocaleString("en")], ["bytes", bytes ? quantity(bytes, "B") : null],
-    ["name", box.name], ["variable", box.variable], ["module", box.module], ["box", `${box.id} of ${model.count.toLocaleString("en")}`],
+    ["name", box.name], ["variable", box.variable], ["module", box.module], ["box", box.id >= model.count ? null : `${box.id} of ${model.count.toLocaleString("en")}`],
     ...box.extras,
   ]);
   const costs = listOf([
@@ -77,7 +77,7 @@ function boxParts(box) {
   const place = box.line ? make("p", { class: "place" }, box.line) : null;
   return [
     make("p", { class: "quiet" }, `${box.output ? "output, " : ""}${kindText(box)}`),
-    mark, stepPart(box), about, section("Cost", costs),
+    mark, folds(box.cell) ? button(box.cell.open ? "Fold" : "Unfold into primitives", () => { toggle(box.cell); fillPanel(); }) : null, stepPart(box), about, section("Cost", costs),
     section("Your code", place, facts.source ? code(facts.source.trim()) : null),
     section("Numbers", statsTable(box)), noNumbers(box),
     op ? section(op.rules.length > 1 ? "Rules of its gradients" : "Rule of its gradients", ...rulesOf(op)) : null,

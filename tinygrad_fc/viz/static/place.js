@@ -7,6 +7,7 @@ const TITLE = 12.5, SMALL = 10.5, LINE = 15;           // font sizes and the hei
 const HEAD = 28, PAD = 18, GAP = 26, LANE = 13, RISE = 30;  // header and padding of a group, gaps between points and ranks
 const NEAR = { lanes: 8, main: 3, source: 0.3, other: 1 };  // how strongly segments pull their ends into line
 
+const isGroup = (cell) => !cell.box || cell.members.length > 0;  // a fused operation is both, a box and a group
 const pen = document.createElement("canvas").getContext("2d");
 const widths = new Map();
 function width(text, font) {
@@ -42,7 +43,7 @@ function measure(cell) {
     if (line.metric) texts.push("‖g‖ 0.000000");
     wide = Math.max(wide, ...texts.map((text) => width(text, font)));
   }
-  cell.boxWidth = Math.ceil(Math.max(54, wide + (cell.box ? 24 : 46)));
+  cell.boxWidth = Math.ceil(Math.max(54, wide + (isGroup(cell) ? 46 : 24)));
   cell.boxHeight = 13 + TITLE + (linesOf(cell).length - 1) * LINE;
 }
 
