@@ -16,17 +16,20 @@ from typing import Any
 import numpy as np
 
 from ..graph import Graph, GraphNode, brief
-from ..graph.fold import fold
+from ..graph.fold import Group, fold
 from .cells import Cell, cells
-from .layout import layout
+from .layout import Inside, layout
 from .source import function_text, rule_reads, rule_text
 
 # What is left out of a page that would be too large, the largest first.
-DROPPED = ("histograms", "numbers", "source lines", "statistics", "names beyond 60 characters")
+DROPPED = (
+    "histograms", "numbers", "source lines", "statistics of contributions", "statistics", "names beyond 60 characters",
+)  # fmt: skip
 CLIP, SHORT = 400, 60  # characters of a name or a line
 BOXES = 12_000  # cells of a page; more cannot be looked at
 KINDS = {"op": 0, "parameter": 1, "constant": 2}
 STATISTICS = ("min", "max", "mean", "std", "norm", "zeros", "nonfinite")
+CONTRIBUTION = ("min", "max", "mean", "norm")  # what the page says of one gradient among several
 
 
 @dataclass
@@ -47,13 +50,19 @@ class _Writer:
         value = value.encode("utf-8", "replace").decode()  # lone surrogates are no UTF-8
         return value if len(value) <= length else f"{value[:length]}… ({len(value):,} characters)"
 
-    def stats(self, given: dict[str, Any] | None) -> dict[str, Any] | None:
+    def stats(self, given: dict[str, Any] | None, keys: tuple[str, ...] = STATISTICS) -> dict[str, Any] | None:
+        """Return the statistics of an array as the page has them: a count of nothing is left out."""
         if not given:
             return None
-        kept = {key: number(given[key]) for key in STATISTICS if key in given and "statistics" not in self.dropped}
-        if "histogram" in given and "histograms" not in self.dropped:
+        if "statistics" in self.dropped or keys is CONTRIBUTION and "statistics of contributions" in self.dropped:
+            keys = ()
+        kept = {key: number(given[key], 5) for key in keys if given.get(key) is not None}
+        if not kept.get("nonfinite", 1):
+            del kept["nonfinite"]
+        if "histogram" in given and keys is STATISTICS and "histograms" not in self.dropped:
             histogram = given["histogram"]
-            kept["histogram"] = [number(histogram["low"]), number(histogram["high"]), *map(int, histogram["counts"])]
+            ends = number(histogram["low"], 5), number(histogram["high"], 5)
+            kept["histogram"] = [*ends, *map(int, histogram["counts"])]
         if "numbers" in given and ("numbers" not in self.dropped or np.size(given["numbers"]) <= 1):
             kept["numbers"] = numbers(given["numbers"])
         return kept or None
@@ -71,22 +80,23 @@ class _Writer:
         if visit := given.get("backward"):
             kept["freed"] = number(visit.get("freed", 0))
             kept["gives"] = [
-                [self.text(one["argument"]), self.stats(one.get("gradient")), self.stats(one.get("total"))]
+                [self.text(one["argument"]), *[self.stats(one.get(key), CONTRIBUTION) for key in ("gradient", "total")]]
                 for one in visit.get("gives", ())
             ]
         return kept
 
 
-def number(value: Any) -> float | int | str:
-    """Return a number as JSON has it: nan and inf, which it has not, as strings."""
+def number(value: Any, digits: int = 8) -> float | int | str:
+    """Return a number as JSON has it, rounded to some digits: nan and inf, which it has not, as strings."""
+    if type(value) is float:
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else str(value)
     if isinstance(value, (bool, np.bool_)):
         return int(value)
     if isinstance(value, (int, np.integer)):
         return int(value) if abs(int(value)) < 2**53 else str(value)
     if isinstance(value, (complex, np.complexfloating)):
         return str(value)
-    value = float(value)
-    return float(f"{value:.8g}") if math.isfinite(value) else str(value)
+    return number(float(value), digits)
 
 
 def numbers(value: Any) -> Any:
@@ -96,16 +106,29 @@ def numbers(value: Any) -> Any:
     return [numbers(item) for item in value] if isinstance(value, (list, tuple)) else number(value)
 
 
-def data(graph: Graph, dropped: frozenset[str] = frozenset(), boxes: int = BOXES) -> dict[str, Any]:
-    """Return what the page needs to know, without the kinds of facts in `dropped`, and of at most about `boxes` cells."""
-    writer = _Writer(dropped)
-    found, places = cells(fold(graph), boxes)
+@dataclass
+class Plan:
+    """A graph in cells, and the layout of their insides."""
+
+    found: list[Cell]
+    places: dict[int, Cell]
+    insides: dict[int, Inside]
+
+
+def plan(graph: Graph, root: Group, boxes: int = BOXES) -> Plan:
+    """Return the cells of a folded graph, about `boxes` at most, laid out."""
+    found, places = cells(root, boxes)
     # The lines of a fused operation that can be opened are those of what is inside: what it reads, and its result.
     edges = [
         (places[source].result or places[source], places[box.id])
         for box in graph.nodes for _, source in box.inputs if places[box.id].result is None
     ]  # fmt: skip
-    insides = layout(found, edges)
+    return Plan(found, places, layout(found, edges))
+
+
+def data(graph: Graph, plan: Plan, dropped: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return what the page needs to know, without the kinds of facts in `dropped`."""
+    writer, found, places = _Writer(dropped), plan.found, plan.places
     shown = [cell.box for cell in found if cell.box is not None]
     outputs, count = set(graph.outputs), sum(box.inside is None for box in graph.nodes)
     steps, left_out = _steps(graph, places), count - sum(box.inside is None for box in shown)
@@ -122,7 +145,7 @@ def data(graph: Graph, dropped: frozenset[str] = frozenset(), boxes: int = BOXES
         "insides": {
             index: [inside.entries, inside.exits, inside.lanes, inside.rows, [v for s in inside.segments for v in s],
                     inside.nets]
-            for index, inside in insides.items()
+            for index, inside in plan.insides.items()
         },
         "boxes": [
             [
@@ -184,15 +207,17 @@ def unpacked(text: str) -> dict[str, Any]:
 def fitting(graph: Graph, room: int, options: dict[str, Any], notes: list[str]) -> str:
     """Return the packed data of a graph in at most `room` characters: what is largest and least looked at goes first."""
 
-    def attempt(dropped: int, boxes: int) -> str:
-        content = data(graph, frozenset(DROPPED[:dropped]), boxes)
+    root, boxes = fold(graph), BOXES
+    whole = plan(graph, root)
+
+    def attempt(dropped: int, plan: Plan) -> str:
+        content = data(graph, plan, frozenset(DROPPED[:dropped]))
         return packed({**content, **options, "notes": [*content["notes"], *[note[:CLIP] for note in notes]]})
 
     for dropped in range(len(DROPPED) + 1):
-        if len(text := attempt(dropped, BOXES)) <= room:
+        if len(text := attempt(dropped, whole)) <= room:
             return text
-    boxes = BOXES
     while len(text) > room and boxes > 1:
         boxes //= 2
-        text = attempt(len(DROPPED), boxes)
+        text = attempt(len(DROPPED), plan(graph, root, boxes))
     return text

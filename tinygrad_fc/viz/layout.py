@@ -56,7 +56,7 @@ class Inside:
 class _Traffic:
     """What passes through one group: by source, who uses it inside, where it comes from, and whether it leaves."""
 
-    __slots__ = ("uses", "origin", "leaves", "entry_of", "exit_of", "inside")
+    __slots__ = ("uses", "origin", "leaves", "entry_of", "exit_of", "entry_at", "exit_at", "inside")
 
     def __init__(self) -> None:
         self.uses: dict[Cell, dict[Cell, None]] = {}
@@ -64,6 +64,8 @@ class _Traffic:
         self.leaves: dict[Cell, None] = {}
         self.entry_of: dict[int, int] = {}
         self.exit_of: dict[int, int] = {}
+        self.entry_at: list[float] = []  # where each port stands across the group, from -0.4 to 0.4
+        self.exit_at: list[float] = []
         self.inside = Inside()
 
 
@@ -86,9 +88,8 @@ def layout(found: list[Cell], edges: Iterable[tuple[Cell, Cell]]) -> dict[int, I
         entering = [source.index for source in one.uses if source not in one.origin]
         one.inside.entries, one.entry_of = _ports(entering)
         one.inside.exits, one.exit_of = _ports([source.index for source in one.leaves])
-    hints: dict[Cell, list[float]] = {}  # the order in which lines arrive at a group, from the layout around it
-    for cell, one in traffic.items():  # the outer first
-        _arrange(cell, one, traffic, hints)
+    for cell in reversed(traffic):  # the inner first: where their ports stand matters around them
+        _arrange(cell, traffic[cell], traffic)
     return {cell.index: one.inside for cell, one in traffic.items()}
 
 
@@ -119,7 +120,7 @@ def _ports(sources: list[int]) -> tuple[list[list[int]], dict[int, int]]:
     return [[source] for source in sources], {source: port for port, source in enumerate(sources)}
 
 
-def _arrange(cell: Cell, one: _Traffic, traffic: dict[Cell, _Traffic], hints: dict[Cell, list[float]]) -> None:
+def _arrange(cell: Cell, one: _Traffic, traffic: dict[Cell, _Traffic]) -> None:
     """Lay out the inside of `cell`: nets, ranks, lanes, order."""
     inside = one.inside
     position = {member: point for point, member in enumerate(cell.members)}
@@ -130,19 +131,29 @@ def _arrange(cell: Cell, one: _Traffic, traffic: dict[Cell, _Traffic], hints: di
         _route(net, number, ranks, inside)
     inside.nets = [list(net.carries) for net in nets]
     rows: list[list[int]] = [[] for _ in range(depth + 2)]
-    for point, rank in enumerate(ranks):
-        rows[rank + 1].append(point)
-    if arriving := hints.get(cell):
-        first = len(cell.members)
-        rows[0].sort(key=lambda point: arriving[point - first])
-    inside.rows = _order(rows, [(a, b) for a, _, b, _, _ in inside.segments], len(ranks))
-    place = {point: number / max(1, len(row) - 1) for row in inside.rows for number, point in enumerate(row)}
-    for member in cell.members:
-        if member.members:
-            hints[member] = [0.0] * len(traffic[member].inside.entries)
-    for above, _, below, port, _ in inside.segments:
-        if port >= 0 and below < len(cell.members) and cell.members[below].members:
-            hints[cell.members[below]][port] = place[above]
+    used = {below for _, _, below, _, _ in inside.segments}
+    for point in sorted(range(len(ranks)), key=lambda point: (point < len(cell.members) and point not in used, point)):
+        rows[ranks[point] + 1].append(point)  # parameters stand to the right of what they are used with
+    links = [
+        (above, traffic[cell.members[above]].exit_at[leaving] if leaving >= 0 else 0.0,
+         below, traffic[cell.members[below]].entry_at[port] if port >= 0 else 0.0)
+        for above, leaving, below, port, _ in inside.segments
+    ]  # fmt: skip
+    inside.rows = _order(rows, links, len(ranks))
+    first = len(cell.members)
+    # A fused operation is mostly seen folded, and a folded group sorts the lines that enter it by itself.
+    one.entry_at = [0.0] * len(inside.entries)
+    if cell.kind != "fused":
+        one.entry_at = _across(inside.rows[0], first, len(inside.entries))
+    one.exit_at = _across(inside.rows[-1], first + len(inside.entries), len(inside.exits))
+
+
+def _across(row: list[int], first: int, count: int) -> list[float]:
+    """Return where the ports of a side stand, by their number."""
+    found = [0.0] * count
+    for position, point in enumerate(row):
+        found[point - first] = 0.8 * (position / (count - 1) - 0.5) if count > 1 else 0.0
+    return found
 
 
 def _nets(cell: Cell, one: _Traffic, traffic: dict[Cell, _Traffic], position: dict[Cell, int]) -> list[Net]:
@@ -238,13 +249,18 @@ def _route(net: Net, number: int, ranks: list[int], inside: Inside) -> None:
                 inside.segments.append((source, leaving, point, port, number))
 
 
-def _order(rows: list[list[int]], links: list[tuple[int, int]], count: int) -> list[list[int]]:
-    """Return the rows in an order with few crossings: sweeps down and up by barycentre, and the best is kept."""
-    up: list[list[int]] = [[] for _ in range(count)]
-    down: list[list[int]] = [[] for _ in range(count)]
-    for above, below in links:
-        up[below].append(above)
-        down[above].append(below)
+def _order(rows: list[list[int]], links: list[tuple[int, float, int, float]], count: int) -> list[list[int]]:
+    """Return the rows in an order with few crossings: sweeps down and up by barycentre, and the best is kept.
+
+    A link is a point, where on it the line begins, a point in the next row, and where on that it ends.
+    """
+    up: list[list[tuple[int, float]]] = [[] for _ in range(count)]
+    down: list[list[tuple[int, float]]] = [[] for _ in range(count)]
+    crossing: list[list[tuple[float, int, float]]] = [[] for _ in range(count)]
+    for above, leaving, below, entering in links:
+        up[below].append((above, leaving))
+        down[above].append((below, entering))
+        crossing[above].append((leaving, below, entering))
     place = [0.0] * count
 
     def number(row: list[int]) -> None:
@@ -252,14 +268,14 @@ def _order(rows: list[list[int]], links: list[tuple[int, int]], count: int) -> l
         for position, point in enumerate(row):
             place[point] = position - middle
 
-    def sorted_by(row: list[int], near: list[list[int]]) -> list[int]:
-        key = {p: sum(place[q] for q in near[p]) / len(near[p]) if near[p] else place[p] for p in row}
+    def sorted_by(row: list[int], near: list[list[tuple[int, float]]]) -> list[int]:
+        key = {p: sum(place[q] + at for q, at in near[p]) / len(near[p]) if near[p] else place[p] for p in row}
         return sorted(row, key=key.__getitem__)
 
     rows = [list(row) for row in rows]
     for row in rows:
         number(row)
-    best, fewest = rows, _crossings(rows, down)
+    best, fewest = rows, _crossings(rows, crossing)
     for sweep in range(SWEEPS):
         if not fewest:
             break
@@ -268,21 +284,21 @@ def _order(rows: list[list[int]], links: list[tuple[int, int]], count: int) -> l
         for index in indices:
             rows[index] = sorted_by(rows[index], up if sweep % 2 == 0 else down)
             number(rows[index])
-        crossings = _crossings(rows, down)
+        crossings = _crossings(rows, crossing)
         if crossings < fewest:
             best, fewest = rows, crossings
     return best
 
 
-def _crossings(rows: list[list[int]], down: list[list[int]]) -> int:
+def _crossings(rows: list[list[int]], links: list[list[tuple[float, int, float]]]) -> int:
     """Count the pairs of segments that cross."""
     total = 0
     for index in range(len(rows) - 1):
         place = {point: position for position, point in enumerate(rows[index + 1])}
-        seen: list[int] = []
+        seen: list[float] = []
         for point in rows[index]:
-            ends = sorted(place[below] for below in down[point])
-            total += sum(len(seen) - bisect_right(seen, end) for end in ends)
-            for end in ends:
+            for _, below, entering in sorted(links[point]):
+                end = place[below] + entering
+                total += len(seen) - bisect_right(seen, end)
                 insort(seen, end)
     return total

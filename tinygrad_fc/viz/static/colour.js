@@ -67,7 +67,9 @@ function drawLegend() {
   const found = new Set(model.boxes.map((item) => (item.output && item.kind === "op" ? "output" : item.kind)));
   if (look.by === "kind") {
     const words = { op: "operation", output: "output", parameter: "needs a gradient", constant: "input, no gradient" };
-    legend.replaceChildren(...Object.keys(words).filter((kind) => found.has(kind)).map((kind) => entry(`kind-${kind}`, words[kind])));
+    const parts = Object.keys(words).filter((kind) => found.has(kind)).map((kind) => entry(`kind-${kind}`, words[kind]));
+    if (model.boxes.some(smallNumbers)) parts.push(make("span", { class: "entry" }, "= value"), make("span", { class: "entry" }, "∂ gradient"));
+    legend.replaceChildren(...parts);
     return;
   }
   if (look.by === "dtype") {

@@ -18,8 +18,8 @@ function draw(tag, attributes = {}, text = null) {
 }
 
 const world = draw("g", { id: "world" });
-const layers = { panels: draw("g", { class: "panels" }), lines: draw("g", { class: "lines" }), boxes: draw("g", { class: "boxes" }) };
-world.append(layers.panels, layers.lines, layers.boxes);
+const layers = { panels: draw("g", { class: "panels" }), lines: draw("g", { class: "lines" }), heads: draw("g", { class: "heads" }), boxes: draw("g", { class: "boxes" }) };
+world.append(layers.panels, layers.lines, layers.heads, layers.boxes);
 svg.append(world);
 
 const scene = { shown: [], lines: [], elements: new Map(), paths: new Map(), area: null, plain: false };
@@ -39,12 +39,13 @@ function render(area, without = false) {
   scene.plain = without;
   scene.elements.clear();
   scene.paths.clear();
-  const panels = [], lines = [], boxes = [];
+  const panels = [], lines = [], heads = [], boxes = [];
   for (const cell of scene.shown) {
     if (!cell.parent || !touches(area, cell.x, cell.y, cell.w, cell.h)) continue;
-    const element = cell.open ? panelOf(cell, without) : boxOf(cell, without);
+    const element = cell.open ? panelOf(cell) : boxOf(cell, without);
     scene.elements.set(cell, element);
     (cell.open ? panels : boxes).push(element);
+    if (cell.open && !without) heads.push(headOf(cell));
   }
   for (const line of scene.lines) {
     const top = Math.min(line.y1, line.under), low = Math.max(line.y2, line.over);
@@ -56,27 +57,32 @@ function render(area, without = false) {
   }
   layers.panels.replaceChildren(...panels);
   layers.lines.replaceChildren(...lines);
+  layers.heads.replaceChildren(...heads);
   layers.boxes.replaceChildren(...boxes);
   dress();
 }
 
 const noteOf = (cell) => (cell.kind === "repeat" ? `× ${cell.repeats.toLocaleString("en")}` : cell.kind === "module" ? "" : `${cell.size.toLocaleString("en")} boxes`);
 
-function panelOf(cell, without) {
+function panelOf(cell) {
   const panel = draw("g", { class: `panel depth-${Math.min(3, cell.depth)}${cell.mark ? " marked" : ""}`, "data-cell": cell.index, id: `cell-${cell.index}`, role: "group", "aria-label": `${nameOf(cell)}, unfolded` });
   panel.append(draw("rect", { class: "frame", x: cell.x, y: cell.y, width: cell.w, height: cell.h, rx: 10 }));
-  if (!without) {
-    const head = draw("g", { class: "head", "data-toggle": cell.index });
-    head.append(draw("rect", { class: "grip", x: cell.x, y: cell.y, width: cell.w, height: HEAD, rx: 10 }));
-    head.append(draw("path", { class: "sign", d: `M${cell.x + 12} ${cell.y + 12}l4 4.5l4 -4.5` }));
-    const name = draw("text", { class: "name", x: cell.x + 27, y: cell.y + 18.5 }, titleOf(cell));
-    const note = draw("tspan", { class: "small", dx: 8 }, noteOf(cell));
-    name.append(note);
-    head.append(name, draw("title", {}, `${clip(cell.label, 200)}: ${groupText(cell)}. Click the header to fold it.`));
-    panel.append(head);
-  }
   return panel;
 }
+
+// The header of an open group stands above the lines that enter the group: they pass behind its words.
+function headOf(cell) {
+  const head = draw("g", { class: `head depth-${Math.min(3, cell.depth)}`, "data-toggle": cell.index, "data-cell": cell.index });
+  head.append(draw("rect", { class: "grip", x: cell.x, y: cell.y, width: cell.w, height: HEAD, rx: 10 }));
+  head.append(draw("rect", { class: "chip", x: cell.x + 7, y: cell.y + 5, width: headWidth(cell) - 12, height: 20, rx: 6 }));
+  head.append(draw("path", { class: "sign", d: `M${cell.x + 12} ${cell.y + 12}l4 4.5l4 -4.5` }));
+  const name = draw("text", { class: "name", x: cell.x + 27, y: cell.y + 18.5 }, titleOf(cell));
+  if (noteOf(cell)) name.append(draw("tspan", { class: "small", dx: 8 }, noteOf(cell)));
+  head.append(name, draw("title", {}, `${clip(cell.label || titleOf(cell), 200)}: ${groupText(cell)}. Click the header to fold it.`));
+  return head;
+}
+
+const headWidth = (cell) => width(titleOf(cell), `600 ${TITLE}px ${FONT}`) + (noteOf(cell) ? 8 + width(noteOf(cell), `${SMALL}px ${FONT}`) : 0) + 40;
 
 function boxOf(cell, without) {
   const folded = isGroup(cell), closed = folded && !cell.members.length;
@@ -86,7 +92,7 @@ function boxOf(cell, without) {
   if (folded) box.append(draw("rect", { class: "behind", x: cell.x + 4, y: cell.y + 4, width: cell.w - 1, height: cell.h - 1, rx }));
   box.append(draw("rect", { class: "card", x: cell.x, y: cell.y, width: cell.w, height: cell.h, rx }));
   if (without) return box;
-  const middle = cell.x + cell.w / 2 + (folded ? 8 : 0);
+  const middle = cell.x + cell.w / 2 + (folded && !closed ? 8 : 0);
   if (folded && !closed) box.append(draw("path", { class: "sign", d: `M${cell.x + 12} ${cell.y + cell.h / 2 - 4.5}l4.5 4.5l-4.5 4.5` }));
   let y = cell.y + 7 + TITLE - 1;
   linesOf(cell).forEach((line, index) => {
@@ -140,6 +146,7 @@ function dress() {
     }
   }
   world.classList.toggle("choice", Boolean(chosen.upLines.size || chosen.downLines.size));
+  world.classList.toggle("far", scene.plain);
   world.classList.toggle("playing", at.step > 0);
   world.classList.toggle("backwards", at.step > model.forward.length);
 }

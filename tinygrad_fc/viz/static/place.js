@@ -5,7 +5,8 @@ const FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, Helve
 const MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 const TITLE = 12.5, SMALL = 10.5, LINE = 15;           // font sizes and the height of a small line
 const HEAD = 28, PAD = 18, GAP = 26, LANE = 13, RISE = 30;  // header and padding of a group, gaps between points and ranks
-const NEAR = { lanes: 8, main: 3, source: 0.3, other: 1 };  // how strongly segments pull their ends into line
+const EDGE = 14;                                        // between the border of a group and the first and last rank
+const NEAR = { lanes: 8, main: 4, branch: 0.04, source: 0.05, other: 1 };  // how strongly segments pull their ends into line
 
 const isGroup = (cell) => !cell.box || cell.members.length > 0;  // a fused operation is both, a box and a group
 const pen = document.createElement("canvas").getContext("2d");
@@ -74,17 +75,18 @@ function layInside(group) {
     row.forEach((point, i) => { if (i) at += apart(group, row[i - 1], point, w); x[point] = at; });
     for (const point of row) x[point] -= at / 2;
   }
-  for (let sweep = 0; sweep < 8; sweep++) {
-    const down = sweep % 2 === 0, both = sweep >= 6;
-    for (let i = 0; i < rows.length; i++) alignRow(group, rows[down ? i : rows.length - 1 - i], x, w, down || both, !down || both);
-  }
+  // The last sweep is downwards, so that chains hang straight from where they begin; then what has nothing above it
+  // moves to what it is used by.
+  for (let sweep = 0; sweep < 7; sweep++)
+    for (let i = 0; i < rows.length; i++) alignRow(group, rows[sweep % 2 ? rows.length - 1 - i : i], x, w, sweep % 2 === 0, sweep % 2 === 1);
+  for (let i = rows.length - 2; i >= 0; i--) alignRow(group, rows[i], x, w, true, false, true);
   let left = Infinity, right = -Infinity;
   for (let point = 0; point < count; point++) {
     left = Math.min(left, x[point] - w[point] / 2);
     right = Math.max(right, x[point] + w[point] / 2);
   }
   const root = !group.parent;
-  const head = root ? 0 : width(titleOf(group), `600 ${TITLE}px ${FONT}`) + width(noteOf(group), `${SMALL}px ${FONT}`) + 58;
+  const head = root ? 0 : headWidth(group) + 8;
   const pad = root ? 0 : PAD, wide = Math.max(right - left, head - 2 * pad), shift = pad - left + (wide - (right - left)) / 2;
   for (let point = 0; point < count; point++) x[point] += shift;
   const tops = new Float64Array(rows.length), bottoms = new Float64Array(rows.length);
@@ -93,7 +95,7 @@ function layInside(group) {
     tops[i] = y;
     bottoms[i] = y + row.reduce((most, point) => Math.max(most, h[point]), 0);
     y = bottoms[i];
-    if (i + 1 < rows.length && (i > 0 || row.length || !root)) y += rise(inside, row, x);
+    if (i + 1 < rows.length && (i > 0 || row.length || !root)) y += rise(inside, row, x, !root && (i === 0 || i === rows.length - 2) ? EDGE : RISE);
   });
   if (root && !rows.at(-1).length) y = bottoms[rows.length - 2] || y;
   group.members.forEach((member, point) => {
@@ -107,10 +109,10 @@ function layInside(group) {
 }
 
 // Longer ways across need more height, or the lines lie flat.
-function rise(inside, row, x) {
+function rise(inside, row, x, least) {
   let far = 0;
   for (const point of row) for (const { b } of inside.below[point]) far = Math.max(far, Math.abs(x[point] - x[b]));
-  return RISE + Math.min(46, far * 0.06);
+  return least + Math.min(46, far * 0.06 + (least < RISE && far > 8 ? 10 : 0));
 }
 
 function apart(group, a, b, w) {
@@ -128,7 +130,7 @@ function portShift(group, point, port, entering) {
 
 // Move the points of one rank to where their neighbours want them, with their order and their distances kept: pools of
 // adjacent violators, which gives the least sum of squares.
-function alignRow(group, row, x, w, fromAbove, fromBelow) {
+function alignRow(group, row, x, w, fromAbove, fromBelow, starts = false) {
   if (!row.length) return;
   const { inside } = group, pools = [];
   let offset = 0;
@@ -141,7 +143,7 @@ function alignRow(group, row, x, w, fromAbove, fromBelow) {
       total += strength * (x[other] + shift);
     };
     if (fromAbove) for (const s of inside.above[point]) pull(s, s.a, portShift(group, s.a, s.out, false) - portShift(group, s.b, s.into, true));
-    if (fromBelow) for (const s of inside.below[point]) pull(s, s.b, portShift(group, s.b, s.into, true) - portShift(group, s.a, s.out, false));
+    if (fromBelow || (starts && !inside.above[point].length)) for (const s of inside.below[point]) pull(s, s.b, portShift(group, s.b, s.into, true) - portShift(group, s.a, s.out, false));
     pools.push({ weight, total: total - weight * offset, count: 1 });
     while (pools.length > 1) {
       const last = pools.at(-1), before = pools.at(-2);
@@ -159,7 +161,7 @@ function alignRow(group, row, x, w, fromAbove, fromBelow) {
 }
 
 function strengthOf(inside, { a, b }) {
-  if (a >= inside.firstLane && b >= inside.firstLane) return NEAR.lanes;
+  if (a >= inside.firstLane) return b >= inside.firstLane ? NEAR.lanes : NEAR.branch;
   if (a < inside.members && !inside.above[a].length) return NEAR.source;
   return inside.below[a].length === 1 ? NEAR.main : NEAR.other;
 }

@@ -88,7 +88,7 @@ function play() {
   if (at.playing) return pause();
   if (at.step >= last()) goToStep(0);
   const button = document.getElementById("step-play");
-  button.textContent = "❚❚ Pause";
+  button.textContent = "Pause";
   button.setAttribute("aria-label", "Pause");
   const beat = () => { goToStep(at.step + 1); if (at.playing) at.playing = setTimeout(beat, Number(document.getElementById("speed").value)); };
   at.playing = setTimeout(beat, 60);
@@ -98,7 +98,7 @@ function pause() {
   clearTimeout(at.playing);
   at.playing = 0;
   const button = document.getElementById("step-play");
-  button.textContent = "▶ Play";
+  button.textContent = "Play";
   button.setAttribute("aria-label", "Play");
 }
 
