@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.node import Node
 from ..graph import Graph, GraphNode, brief
 from ..graph.fold import Group, fold
 from .cells import Cell, cells
@@ -56,7 +57,7 @@ class _Writer:
             return None
         if "statistics" in self.dropped or keys is CONTRIBUTION and "statistics of contributions" in self.dropped:
             keys = ()
-        kept = {key: number(given[key], 5) for key in keys if given.get(key) is not None}
+        kept: dict[str, Any] = {key: number(given[key], 5) for key in keys if given.get(key) is not None}
         if not kept.get("nonfinite", 1):
             del kept["nonfinite"]
         if "histogram" in given and keys is STATISTICS and "histograms" not in self.dropped:
@@ -177,9 +178,11 @@ def _steps(graph: Graph, places: dict[int, Cell]) -> tuple[list[int], list[int]]
 
 
 def _operations(shown: list[GraphNode], writer: _Writer) -> dict[int, Any]:
-    """Return the rules of each operation: text and what they read by argument, the shared step, and what composes it."""
+    """Return the rules of each operation, text and what they read, and what it is composed of."""
     found: dict[int, Any] = {}
-    for op in dict.fromkeys(box.node.op for box in shown if box.kind == "op"):  # type: ignore[union-attr]  # nodes
+    for op in dict.fromkeys(box.node.op for box in shown if isinstance(box.node, Node)):
+        if op is None:
+            continue
         texts: dict[str, list[str]] = {}
         for argument in (*op.differentiable, "via"):
             if (text := rule_text(op, argument)) is not None:
@@ -201,12 +204,11 @@ def packed(content: dict[str, Any]) -> str:
 
 def unpacked(text: str) -> dict[str, Any]:
     """Return what `packed` was given."""
-    return json.loads(gzip.decompress(base64.b64decode(text)))  # type: ignore[no-any-return]  # a dict, as it was given
+    return dict(json.loads(gzip.decompress(base64.b64decode(text))))
 
 
 def fitting(graph: Graph, room: int, options: dict[str, Any], notes: list[str]) -> str:
-    """Return the packed data of a graph in at most `room` characters: what is largest and least looked at goes first."""
-
+    """Return the packed data of a graph in at most `room` characters: what is largest goes first."""
     root, boxes = fold(graph), BOXES
     whole = plan(graph, root)
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable
 from importlib.resources import files
 
+from ..engine.node import Node
 from ..graph import Graph
 from .embed import fitting
 
@@ -29,13 +30,14 @@ SCRIPTS = (
 
 
 def page(
-    graph: Graph, *, theme: str | None = None, show: Iterable[str] = (), title: str | None = None, embedded: bool = False,
+    graph: Graph, *, theme: str | None = None, show: Iterable[str] = (), title: str | None = None,
+    embedded: bool = False,
 ) -> str:  # fmt: skip
     """Return the viewer of a graph: one HTML page, whole in itself, of at most 1.5 MB.
 
-    The page can be panned, zoomed, searched, folded and unfolded; it shows all that is known of a box, steps through the
-    computation and through backward, and exports what it shows as SVG and PNG. What does not fit into its size is left
-    out, the largest first (histograms, numbers, source lines, ...), and the page says so.
+    The page can be panned, zoomed, searched, folded and unfolded; it shows all that is known of a box, steps through
+    the computation and through backward, and exports what it shows as SVG and PNG. What does not fit into its size is
+    left out, the largest first (histograms, numbers, source lines, ...), and the page says so.
 
     Parameters
     ----------
@@ -79,10 +81,11 @@ def _opened(graph: Graph) -> tuple[Graph, list[str]]:
 
     A composition runs once on arrays of the recorded shapes, so very large ones stay closed.
     """
-    fused = [box for box in graph.nodes if box.kind == "op" and getattr(box.node, "op", None) and box.node.op.compose]  # type: ignore[union-attr]  # as just seen
+    fused = [box for box in graph.nodes if isinstance(box.node, Node) and box.node.op and box.node.op.compose]
+    open_ = any(box.inside is not None for box in graph.nodes)
     arrays = sum(graph.nodes[source].dtype.itemsize * math.prod(graph.nodes[source].shape)
                  for box in fused for _, source in box.inputs)  # fmt: skip
-    if not fused or len(fused) > MOST_FUSED or arrays > LARGEST_FUSED or any(box.inside is not None for box in graph.nodes):
+    if open_ or not fused or len(fused) > MOST_FUSED or arrays > LARGEST_FUSED:
         return graph, []
     try:
         return graph.opened(), []
