@@ -12,7 +12,8 @@ import hypothesis
 import numpy as np
 import pytest
 
-import tinygrad_fc.fused  # noqa: F401  # before the fixture `registry` notes what is declared
+import tinygrad_fc.fused  # both before the fixture `registry` notes what is declared
+import tinygrad_fc.linalg  # noqa: F401  # as the line above says
 from tinygrad_fc import kernels
 from tinygrad_fc.engine import dispatch, node
 from tinygrad_fc.engine.op import REGISTRY

@@ -52,7 +52,7 @@ _OTHER_NAMES = {name: name for name in ("cummax", "cummin", "logcumsumexp", "log
 _OTHER_NAMES |= {"abs": "absolute", "amax": "max", "amin": "min", "concat": "concatenate", "permute_dims": "transpose"}
 
 # The operations: those with NumPy's names, and some that NumPy has not. Others' are reached by name as well.
-_HOOKS = ("at", "check_declared", "graph_text", "late", "notebook_svg")
+_HOOKS = ("at", "check_declared", "graph_text", "late", "notebook_svg", "refusals")
 _NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS)
 
 __all__ = [
@@ -111,9 +111,16 @@ def _check_declared(op: Any) -> None:
     check_declared(op)
 
 
-# The engine shows a tensor in a notebook without knowing who draws, and meets functions without knowing who has them.
+def _refusals() -> Any:
+    from .ops import refusals
+
+    return refusals
+
+
+# The engine shows a tensor in a notebook without knowing who draws, meets functions without knowing who has them, and
+# refuses operations without knowing their names.
 _functions.notebook_svg, _functions.graph_text = _notebook_svg, _graph_text
-_functions.late, _functions.check_declared = _late, _check_declared
+_functions.late, _functions.check_declared, _functions.refusals = _late, _check_declared, _refusals
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import nearest
+from ..engine.operation import nearest
 from ..nn.module import Module
 from .gradcheck import gradcheck
 

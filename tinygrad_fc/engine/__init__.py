@@ -1,1 +1,1 @@
-"""The engine: tensors, the tape, declared operations, backward, NumPy's dispatch, and the graph. It knows no op."""
+"""The engine: tensors, the tape, declared operations, backward, and NumPy's dispatch. It knows no op."""

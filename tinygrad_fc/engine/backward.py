@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dispatch import functions
-from .node import Node, recording
-from .pull import independent, pull, pull_recorded
+from .node import Node, observer, recording
+from .pull import pull, pull_recorded
 from .tensor import Tensor, constant
 
 if TYPE_CHECKING:
@@ -108,14 +108,14 @@ def gradients(
         found[root] = found[root] + seed if root in found else seed
     order = _collect(list(found), set(targets))
     if create_graph:
-        with recording():
+        with recording(observer()):
             found = pull_recorded(order, found, set(targets), retain)
         results = []
         for item, target in zip(inputs, targets, strict=True):
             value = found.get(target)
             value = constant(np.zeros(target.shape, target.dtype)) if value is None else value
             # A gradient that does not depend on the input, as a linear function's, has a derivative too: zero.
-            results.append(value if value.requires_grad else independent(value, item))
+            results.append(value if value.requires_grad else functions.independent(value, item))
         return results
     found, owned = pull(order, found, retain, set(targets))
     results = []
@@ -152,10 +152,7 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
         )
     if gradient is None:
         if node.shape != () and output._array.size != 1:
-            raise ValueError(
-                f"backward: the tensor has shape {node.shape}, and only a scalar's gradient is 1 by itself. Reduce it "
-                f"first, t.sum().backward(), or give {argument.rsplit(' ', 1)[-1]} of shape {node.shape}."
-            )
+            raise functions.refusals().no_scalar(node, argument)
         seed = np.ones(node.shape, node.dtype)
         return node, constant(seed) if create_graph else seed
     if isinstance(gradient, Tensor):
@@ -191,10 +188,7 @@ def _collect(roots: list[Node], targets: set[Node] | None) -> list[Node]:
         for parent in node.parents:
             if type(parent) is Node:
                 if parent.op is None and parent.number > node.number:
-                    raise RuntimeError(
-                        f"backward: {parent.label()} was overwritten after {node.label()} had used it, so the saved "
-                        f"values are stale. Compute the result anew after each write to a leaf."
-                    )
+                    raise functions.refusals().overwritten(parent, node)
                 if parent not in seen:
                     add(parent)
                     push(parent)
@@ -208,8 +202,5 @@ def _collect(roots: list[Node], targets: set[Node] | None) -> list[Node]:
         order = [node for node in order if node in leads]
     for node in freed:
         if node in leads and any(parent in leads for parent in node.parents if type(parent) is Node):
-            raise RuntimeError(
-                f"backward: the graph was freed by an earlier backward at {node.label()}. Compute the result anew, or "
-                f"keep the graph the first time: backward(retain_graph=True)."
-            )
+            raise functions.refusals().freed(node)
     return order

@@ -212,9 +212,9 @@ def no_grad() -> _Mode:
     return _Mode(OFF)
 
 
-def recording() -> _Mode:
+def recording(watcher: Observer | None = None) -> _Mode:
     """Switch recording on, whatever the mode around it is (rules are recorded so for higher orders)."""
-    return _Mode(observer())
+    return _Mode(watcher)
 
 
 def watch(observer: Observer) -> _Mode:

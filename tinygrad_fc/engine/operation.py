@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from .dispatch import functions
 from .node import Node
-from .record import Operation, nearest
+from .record import Operation
 
 Rule = Callable[..., Any]
 Pull = Callable[..., Any]
@@ -34,6 +35,14 @@ def _guarded(pull: Pull, key: str, name: str) -> Pull:
             raise
 
     return guarded
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a sentence that proposes the known word nearest to a misspelled one, or nothing."""
+    import difflib  # only ever needed for a message
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class Op:
@@ -262,23 +271,16 @@ class Op:
         else:
             values = list(args)
             if len(values) > len(names) - len(self.keyword_only):
-                raise TypeError(
-                    f"{self.name}: given {len(values)} positional arguments, expected at most "
-                    f"{len(names) - len(self.keyword_only)} of {', '.join(names)}: give the others by keyword."
-                )
+                raise functions.refusals().too_many(self, len(values))
         for key in names[len(values) :]:
             if key in kwargs:
                 values.append(kwargs.pop(key))
             elif key in self.defaults:
                 values.append(self.defaults[key])
             else:
-                raise TypeError(f"{self.name}: argument {key!r} is missing; expected {', '.join(names)}.")
+                raise functions.refusals().missing(self, key)
         if kwargs:
-            key = next(iter(kwargs))
-            raise TypeError(
-                f"{self.name}: keyword {key!r} is not supported on tensors; expected {', '.join(names)}."
-                f"{nearest(key, names)}"
-            )
+            raise functions.refusals().keyword(self, next(iter(kwargs)))
         return values
 
     def call(self, values: list[Any], function: Callable[..., Any] | None = None) -> Any:

@@ -10,21 +10,10 @@ from numpy import ndarray
 
 from .dispatch import functions
 from .node import Node, observer
-from .op import op
 from .operation import Op
 from .tensor import Tensor, constant
 
 _PLACES = range(sys.maxsize)
-
-# The identity, by which `compose` gets inputs of its own: the derivative of an operation is taken with respect to its
-# arguments, even where one argument was computed from another.
-_same = op(lambda x: x, name="same", x=lambda g: g, samples=lambda generator: [(generator.normal(size=(2, 3)),)])
-
-# A value that happens not to depend on `x`: what a constant derivative is, so that it can be differentiated again.
-independent = op(
-    lambda value, x: np.array(value), name="independent", value=lambda g: g, x=lambda g, x: np.zeros_like(x),
-    samples=lambda generator: [(generator.normal(size=(2, 3)), generator.normal(size=(2, 3)))],
-)  # fmt: skip
 
 
 def pull(
@@ -147,7 +136,7 @@ def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False
         d, tensor = d._array, False
     if not tensor and type(d) is not ndarray:
         if not isinstance(d, (ndarray, np.generic)):
-            raise TypeError(f"{_where(self, node, position)} returned {type(d).__name__}, expected an array.")
+            raise functions.refusals().unfit(self, node, position, parent, d)
         d = np.asarray(d)
     if d.shape != parent.shape:
         lead = d.ndim - len(parent.shape)
@@ -157,14 +146,14 @@ def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False
         sums = self.broadcasts and lead >= 0 and all(have == want or want == 1 for have, want in pairs)
         # A rule of ours may return what is still to be summed; another's has the shape of the result, or is at fault.
         if not sums or not (self.proved or d.shape == node.shape):
-            raise ValueError(f"{_where(self, node, position)} has shape {d.shape}, expected {parent.shape}.")
+            raise functions.refusals().unfit(self, node, position, parent, d)
         stretched = [axis for axis in range(lead, d.ndim) if parent.shape[axis - lead] == 1 and d.shape[axis] != 1]
         d = np.add.reduce(d, axis=(*range(lead), *stretched)) if lead or stretched else d
         d = d.reshape(parent.shape) if tensor else np.asarray(d).reshape(parent.shape)
     if d.dtype != parent.dtype:
         # A float32 argument beside a float64 one got a float64 gradient: cast it back. Anything else is a fault.
         if d.dtype.kind != "f" or (d.dtype != node.dtype and not (self.broadcasts and self.proved)):
-            raise TypeError(f"{_where(self, node, position)} has dtype {d.dtype}, expected {parent.dtype}.")
+            raise functions.refusals().unfit(self, node, position, parent, d)
         d = functions.astype(d, parent.dtype) if tensor else d.astype(parent.dtype)
     return d
 
@@ -216,14 +205,10 @@ def _through_compose(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> lis
     inputs: dict[str, Any] = {}
     for key, want in zip(self.differentiable, wanted, strict=True):
         if want:
-            inputs[key] = values[key] = _same(values[key])
+            inputs[key] = values[key] = functions.same(values[key])
     out = self.call([values[key] for key in self.arguments], self.compose)
     if not isinstance(out, Tensor) or out.shape != node.shape or out.dtype != node.dtype or not out.requires_grad:
-        what = f"a tensor of shape {out.shape} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
-        raise ValueError(
-            f"{self.name}: its compose returned {what}, expected shape {node.shape} {node.dtype} as its kernel "
-            f"does, computed from its arguments by operations on tensors."
-        )
+        raise functions.refusals().composed(self, node, out)
     found = iter(gradients([out], list(inputs.values()), [g], create_graph=True))
     return [next(found) if want else None for want in wanted]
 
@@ -248,8 +233,3 @@ def _tensor(data: Any, node: Any) -> Any:
     result = Tensor()
     result._array, result.node = data, node
     return result
-
-
-def _where(self: Op, node: Node, position: int) -> str:
-    name = self.parent_names(len(node.parents))[position]
-    return f"{self.name}: the gradient that its rule gives for argument {name!r}"

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy import ndarray
 
-from .dispatch import refuse_foreign
+from .dispatch import Record, functions, refuse_foreign
 from .node import MODE, OFF, Constant, Node, intern, tick
 from .tensor import Tensor
 
 if TYPE_CHECKING:
     from .operation import Op
 
-Record = Callable[..., Any]
 _Plan = tuple[tuple[int, ...], Callable[[list[Any]], tuple[Any, ...]]]
 
 
@@ -56,7 +55,7 @@ def unary(self: Op) -> Record:
         try:
             out = function(x_data)
         except Exception as error:
-            raise explain(self, error, (x_data,)) from error
+            raise functions.refusals().failed(self, error, (x_data,)) from error
         if type(out) is not ndarray:
             out = as_array(self, out)
         result = Tensor()
@@ -103,11 +102,11 @@ def binary(self: Op) -> Record:
         try:
             out = function(x_data, y_data)
         except Exception as error:
-            raise explain(self, error, (x_data, y_data)) from error
+            raise functions.refusals().failed(self, error, (x_data, y_data)) from error
         if type(out) is not ndarray:
             out = as_array(self, out)
-        if keep is not both:
-            check_output(self, out, (x_data, y_data))
+        if keep is not both and out.dtype.kind != "f":
+            raise functions.refusals().no_gradient(self, out, (x_data, y_data))
         keep_x, keep_y, keep_out = keep
         result = Tensor()
         result._array = out
@@ -143,11 +142,11 @@ def ternary(self: Op) -> Record:
         try:
             out = function(x_data, y_data, z_data)
         except Exception as error:
-            raise explain(self, error, (x_data, y_data, z_data)) from error
+            raise functions.refusals().failed(self, error, (x_data, y_data, z_data)) from error
         if type(out) is not ndarray:
             out = as_array(self, out)
         if out.dtype.kind != "f":
-            check_output(self, out, (x_data, y_data, z_data))
+            raise functions.refusals().no_gradient(self, out, (x_data, y_data, z_data))
         pool = [x_data, y_data, z_data, out, None]
         if type(x_node) is Node:
             shaped, chosen = every
@@ -195,7 +194,7 @@ def general(self: Op) -> Record:
                 if role:
                     parents.append(operand.node or parent_of(operand))
                 elif type(operand.node) is Node and self.differentiable:
-                    raise _no_gradient(self, len(data) - 1, operand)
+                    raise functions.refusals().takes_no_gradient(self, len(data) - 1, operand)
             elif role:
                 data.append(plain(operand))
                 parents.append(parent_of(operand))
@@ -208,15 +207,11 @@ def general(self: Op) -> Record:
             else:
                 out = mode.run(self, data, parents)
         except Exception as error:
-            raise explain(self, error, data) from error
+            raise functions.refusals().failed(self, error, data) from error
         rest: Any = ()
         if leaves:
             if type(out) is not tuple or len(out) != 1 + len(self.leaves):
-                raise TypeError(
-                    f"{self.name}: its kernel must return a tuple of the result and {', '.join(self.leaves)}, "
-                    f"{1 + len(self.leaves)} entries; given {type(out).__name__}"
-                    f"{f' of {len(out)}' if type(out) is tuple else ''}."
-                )
+                raise functions.refusals().no_leaves(self, out)
             out, *rest = out
         if type(out) is not ndarray:
             out = as_array(self, out)
@@ -226,7 +221,7 @@ def general(self: Op) -> Record:
         needed = tuple([type(parent) is Node for parent in parents])
         if True in needed and mode is not OFF:
             if out.dtype.kind != "f":
-                check_output(self, out, data)
+                raise functions.refusals().no_gradient(self, out, data)
             plan = plans.get(needed)
             if plan is None:
                 plan = plans[needed] = _plan(self, needed)
@@ -244,7 +239,7 @@ def general(self: Op) -> Record:
             node.info = {"static": {key: data[n] for n, key in static}} if static else None
             node.number = tick()
         elif out.dtype.kind == "O":
-            check_output(self, out, data)
+            raise functions.refusals().no_gradient(self, out, data)
         if mode is not None and mode is not OFF:
             mode.saw(self, node, out, data)
         return (result, *[rest[n] for n in beside]) if beside else result
@@ -305,66 +300,8 @@ def _shape(value: Any) -> Any:
     return tuple([np.shape(item) for item in value]) if isinstance(value, tuple) else np.shape(value)
 
 
-def _no_gradient(self: Op, position: int, operand: Tensor) -> TypeError:
-    key = self.arguments[position]
-    return TypeError(
-        f"{self.name}: argument {key!r} takes no gradient, but {operand._label()} needs one: pass {key}.detach()."
-    )
-
-
-# ---- what can go wrong
-
-
 def as_array(self: Op, out: Any) -> ndarray:
     """Return a NumPy scalar as a 0-d array; refuse what is no array."""
     if isinstance(out, (np.generic, ndarray)) or type(out) in _NUMBERS and not isinstance(self.function, np.ufunc):
         return np.asarray(out)
-    why = "given objects, " if isinstance(self.function, np.ufunc) else ""
-    raise TypeError(f"{self.name}: {why}its function returned {type(out).__name__}, expected an array of numbers.")
-
-
-def check_output(self: Op, out: ndarray, data: Iterable[Any]) -> None:
-    """Raise TypeError unless a result can have a gradient."""
-    kind = out.dtype.kind
-    if kind == "f":
-        return
-    if kind == "O":
-        raise TypeError(f"{self.name}: given {_given(self, data)}; expected arrays of numbers.")
-    why = "gradients of complex tensors are not supported" if kind == "c" else "its result has no gradient"
-    raise TypeError(f"{self.name}: {why} (dtype {out.dtype}): detach the inputs first, t.detach().")
-
-
-def _given(self: Op, data: Iterable[Any]) -> str:
-    parts = []
-    for key, value in zip(self.arguments, data, strict=False):
-        if isinstance(value, (ndarray, np.generic)):
-            parts.append(f"{key} {value.shape} {value.dtype}")
-        elif isinstance(value, tuple) and value and all(isinstance(item, ndarray) for item in value):
-            parts.append(f"{key} [{', '.join(str(item.shape) for item in value)}]")
-        else:
-            parts.append(f"{key}={value!r:.60}")
-    return ", ".join(parts)
-
-
-def explain(self: Op, error: Exception, data: Iterable[Any]) -> Exception:
-    """Return `error` again with the operation, the arguments' shapes and the cure in its message."""
-    text = str(error)
-    if text.startswith(f"{self.name}:"):
-        if not isinstance(self.function, np.ufunc):
-            return error  # the operation said it all itself
-        text = text.removeprefix(f"{self.name}: ")
-    cure = f" {self.cure}" if self.cure and isinstance(error, ValueError) else ""
-    message = f"{self.name}: {text.rstrip(' .')}. Given {_given(self, data)}.{cure}"
-    try:
-        return type(error)(message)
-    except Exception:  # an exception whose constructor wants more than a message keeps its own, with a note
-        error.add_note(message)
-        return error
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a sentence that proposes the known word nearest to a misspelled one, or nothing."""
-    import difflib  # only ever needed for a message
-
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    raise functions.refusals().no_array(self, out)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..operators import Operators
 from .dispatch import array_function, array_ufunc, functions, refuse_foreign
 from .node import Constant, Node, Shape, leaf, tick
+from .operators import Operators
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,10 +55,7 @@ class Tensor(Operators):
         if isinstance(value, Tensor):
             value = value._array
         if type(self.node) is Node and self.node.op is not None:
-            raise TypeError(
-                f"data of tensor{label} cannot be assigned: it was computed by {self.node.op.name}, and the tape holds "
-                f"its value. Only leaves take new data. Wrong: h = x * 2; h.data = v. Right: h = tg.tensor(v)."
-            )
+            raise functions.refusals().computed_data(label, self.node.op)
         array = np.asarray(value)
         if array.shape != self._array.shape:
             raise ValueError(
@@ -190,19 +187,12 @@ class Tensor(Operators):
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if type(self.node) is Node:
-            raise TypeError(
-                f"{self._label()} needs a gradient and cannot become a plain array in silence. For the numbers: "
-                f"t.data; for a constant: t.detach(); for an array of tensors: tg.stack([t, u])."
-            )
+            raise functions.refusals().plain_array(self)
         return np.array(self._array, dtype=dtype, copy=copy)
 
     def _scalar(self, kind: str) -> Any:
         if type(self.node) is Node:
-            number = "t.item()" if self._array.size == 1 else "t.data"
-            raise TypeError(
-                f"{kind}({self._label()}) would lose its gradient: write {number} for the number, np.exp(t) for "
-                f"math.exp(t), and tg.stack or t.at[i].set(v) for array[i] = t."
-            )
+            raise functions.refusals().plain_number(self, kind)
         return self._array.item()
 
     def __float__(self) -> float: return float(self._scalar("float"))
@@ -212,10 +202,7 @@ class Tensor(Operators):
     def __bool__(self) -> bool: return bool(self._array)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError(
-            "tensors are not written in place. Wrong: t[i] = v. Right: t = t.at[i].set(v) (a new tensor), "
-            "or t.data[i] = v before t is used."
-        )
+        raise functions.refusals().written_in_place()
 
     def __len__(self) -> int:
         return len(self._array)

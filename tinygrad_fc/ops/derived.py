@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine.dispatch import FUNCTIONS, UFUNCS, Record, functions
 from ..engine.op import REGISTRY
-from ..engine.record import nearest
+from ..engine.operation import nearest
 
 
 class Derived:

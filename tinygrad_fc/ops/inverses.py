@@ -18,12 +18,12 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.node import MODE, OFF
 from ..engine.op import op
-from ..engine.pull import independent
 from ..engine.tensor import Tensor, constant
 from .branches import side, steps
 from .derived import derived
 from .linalg import as_tensor, dense, matmul, transposed
 from .samples import Samples, calls, several
+from .slopes import independent
 
 if TYPE_CHECKING:
     from numpy.random import Generator

@@ -14,12 +14,12 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..engine.dispatch import functions
 from ..engine.op import op
-from ..engine.pull import independent
 from .branches import side
 from .derived import derived
 from .inverses import stacks
 from .linalg import as_tensor, transposed
 from .samples import calls, reduction, several
+from .slopes import independent
 
 
 def _shape_kept(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:

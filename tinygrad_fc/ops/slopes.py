@@ -2,6 +2,8 @@
 
 Recorded piece by piece, ``1 / sqrt(1 - x * x)`` has at 1 the derivative infinity times 0, which is NaN; in the form
 given here it is infinite, as it should be. In the same way the derivative of ``1 / (1 + x * x)`` is 0 at infinity.
+
+``same`` and ``independent``, which the engine asks for by name where it records derivatives, stand here too.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 
 from ..engine.op import op
 from ..engine.tensor import Tensor
-from .samples import unary
+from .samples import calls, unary
 
 
 def _finite(x: Any) -> Any:
@@ -48,6 +50,19 @@ def _either(kernel: Callable[[Any], Any], record: Callable[[Any], Any]) -> Calla
 arcsin_slope = _either(_arcsin_slope, _arcsin)
 arccosh_slope = _either(_arccosh_slope, _arccosh)
 arctan_slope = _either(_arctan_slope, _arctan)
+
+
+# ---- what higher orders are made of
+
+# The identity, by which `compose` gets inputs of its own: the derivative of an operation is taken with respect to its
+# arguments, even where one argument was computed from another.
+same = op(lambda x: x, name="same", x=lambda g: g, samples=calls((2, 3)))
+
+# A value that happens not to depend on `x`: what a constant derivative is, so that it can be differentiated again.
+independent = op(
+    lambda value, x: np.array(value), name="independent", value=lambda g: g, x=lambda g, x: np.zeros_like(x),
+    samples=calls((2, 3), (2, 3)),
+)  # fmt: skip
 
 
 # ---- rules

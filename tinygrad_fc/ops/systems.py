@@ -11,7 +11,6 @@ import numpy as np
 
 from ..engine.dispatch import functions
 from ..engine.op import op
-from ..engine.pull import independent
 from ..engine.tensor import constant
 from .decompositions import qr, svdvals
 from .derived import derived
@@ -19,6 +18,7 @@ from .inverses import LinAlgError, inv, is_recorded, solve, stacks, wide
 from .linalg import as_tensor, transposed
 from .norms import floating, norm
 from .samples import calls, several
+from .slopes import independent
 
 
 def _barred(a: Any, why: str) -> Any:

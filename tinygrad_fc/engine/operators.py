@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .engine.tensor import Tensor
+    from .tensor import Tensor
 
 
 class Functions:
