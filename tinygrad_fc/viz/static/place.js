@@ -6,7 +6,8 @@ const MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono',
 const TITLE = 12.5, SMALL = 10.5, LINE = 15;           // font sizes and the height of a small line
 const HEAD = 28, PAD = 18, GAP = 26, LANE = 13, RISE = 30;  // header and padding of a group, gaps between points and ranks
 const EDGE = 14;                                        // between the border of a group and the first and last rank
-const NEAR = { lanes: 8, main: 4, branch: 0.04, source: 0.05, other: 1 };  // how strongly segments pull their ends into line
+const NEAR = { lanes: 8, main: 4, branch: 0.04, source: 0.001, other: 1 };  // how strongly segments pull their ends into line
+const HOLD = { lane: 3, member: 1, source: 0.02, idle: 0.005 };            // how firmly points hold their places against others
 
 const isGroup = (cell) => !cell.box || cell.members.length > 0;  // a fused operation is both, a box and a group
 const pen = document.createElement("canvas").getContext("2d");
@@ -136,7 +137,7 @@ function alignRow(group, row, x, w, fromAbove, fromBelow, starts = false) {
   let offset = 0;
   row.forEach((point, i) => {
     if (i) offset += apart(group, row[i - 1], point, w);
-    let weight = 0.01, total = 0.01 * x[point];
+    let weight = 0, total = 0;
     const pull = (segment, other, shift) => {
       const strength = strengthOf(inside, segment);
       weight += strength;
@@ -144,7 +145,9 @@ function alignRow(group, row, x, w, fromAbove, fromBelow, starts = false) {
     };
     if (fromAbove) for (const s of inside.above[point]) pull(s, s.a, portShift(group, s.a, s.out, false) - portShift(group, s.b, s.into, true));
     if (fromBelow || (starts && !inside.above[point].length)) for (const s of inside.below[point]) pull(s, s.b, portShift(group, s.b, s.into, true) - portShift(group, s.a, s.out, false));
-    pools.push({ weight, total: total - weight * offset, count: 1 });
+    const wish = weight ? total / weight : x[point];
+    const hold = !weight ? HOLD.idle : point >= inside.firstLane ? HOLD.lane : inside.above[point].length ? HOLD.member : HOLD.source;
+    pools.push({ weight: hold, total: hold * (wish - offset), count: 1 });
     while (pools.length > 1) {
       const last = pools.at(-1), before = pools.at(-2);
       if (before.total / before.weight <= last.total / last.weight) break;
