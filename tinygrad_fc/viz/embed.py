@@ -48,8 +48,8 @@ class _Writer:
 
     def clip(self, value: str) -> str:
         length = SHORT if DROPPED[-1] in self.dropped else CLIP
-        value = value.encode("utf-8", "replace").decode()  # lone surrogates are no UTF-8
-        return value if len(value) <= length else f"{value[:length]}… ({len(value):,} characters)"
+        clipped = value if len(value) <= length else f"{value[:length]}… ({len(value):,} characters)"
+        return clipped.encode("utf-8", "replace").decode()  # lone surrogates are no UTF-8
 
     def stats(self, given: dict[str, Any] | None, keys: tuple[str, ...] = STATISTICS) -> dict[str, Any] | None:
         """Return the statistics of an array as the page has them: a count of nothing is left out."""
