@@ -27,7 +27,8 @@ function fill(data) {
   for (const [index, parts] of Object.entries(data.insides)) model.cells[index].inside = inside(model.cells[index], parts);
   model.boxes = data.boxes.map((row, index) => box(row, data.facts[index] || {}, text));
   for (const item of model.boxes)
-    for (const input of item.inputs) if (input.cell.box) input.cell.box.users.push({ argument: input.argument, box: item });
+    for (const { argument, cell } of item.inputs)
+      if (cell.box && (item.cell.parent.kind !== "fused" || cell.parent === item.cell.parent)) cell.box.users.push({ argument, box: item });
   for (const cell of model.cells) {  // what a fused operation computes is the result of what it is composed of
     cell.result = cell.result < 0 ? null : model.cells[cell.result];
     if (cell.result) cell.result.box.users = cell.box.users;

@@ -70,6 +70,8 @@ function follow(source, target, take) {
   for (const [group, member] of ups) pass(group, carried.index, group.members.indexOf(member), "exit", take);
   pass(start.parent, carried.index, start.parent.members.indexOf(start), start.parent.members.indexOf(end), take);
   for (const [group, member] of downs) pass(group, carried.index, "entry", group.members.indexOf(member), take);
+  // In an opened fused operation the line goes on to all that reads the array there.
+  if (target.inside) for (const segment of target.inside.segments) if (target.inside.netsOf.get(carried.index)?.includes(segment.net)) take(target, segment);
 }
 
 function pass(group, source, from, to, take) {
@@ -81,7 +83,9 @@ function pass(group, source, from, to, take) {
     if (!inside.targets[net].has(last)) continue;
     for (const segment of inside.segments) {
       if (segment.net !== net || !ends(segment.a, first) || !ends(segment.b, last)) continue;
-      if (inside.rank[segment.a] >= inside.rank[first] && inside.rank[segment.b] <= inside.rank[last]) take(group, segment);
+      const after = segment.a === first || inside.rank[segment.a] > inside.rank[first];
+      const before = segment.b === last || inside.rank[segment.b] < inside.rank[last];
+      if (after && before) take(group, segment);
     }
   }
 }
