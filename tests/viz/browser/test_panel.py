@@ -120,6 +120,8 @@ def test_what_is_wrong_stands_out(opened: Callable[..., Any]) -> None:
     assert viewer.ask("selected")["label"] == "matmul"
     assert viewer.page.inner_text("#panel .message") == mark
     assert viewer.locator(".alarm-sign").count() == 1
+    assert viewer.box("matmul").locator("text").all_text_contents() == ["matmul", "no result", "!"]
+    assert "shape" not in viewer.facts()
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered.*")

@@ -62,7 +62,7 @@ function render(area, without = false) {
   dress();
 }
 
-const noteOf = (cell) => (cell.kind === "repeat" ? `× ${cell.repeats.toLocaleString("en")}` : cell.kind === "module" ? "" : `${cell.size.toLocaleString("en")} boxes`);
+const noteOf = (cell) => (cell.kind === "repeat" ? `× ${cell.repeats.toLocaleString("en")}` : cell.kind === "module" ? "" : cell.kind === "fused" ? "from primitives" : `${cell.size.toLocaleString("en")} boxes`);
 
 function panelOf(cell) {
   const panel = draw("g", { class: `panel depth-${Math.min(3, cell.depth)}${cell.mark ? " marked" : ""}`, "data-cell": cell.index, id: `cell-${cell.index}`, role: "group", "aria-label": `${nameOf(cell)}, unfolded` });
@@ -110,7 +110,7 @@ function boxOf(cell, without) {
 
 function tipText(box) {
   const where = [box.module, box.line].filter(Boolean).map((text) => clip(text, 200)).join("\n");
-  const what = `${box.label ? `${clip(box.label, 200)}: ` : ""}${kindText(box)}, ${shapeText(box)} ${box.dtype}`;
+  const what = `${box.label ? `${clip(box.label, 200)}: ` : ""}${kindText(box)}, ${kindOf(box)}`;
   return [what, where, box.mark ? clip(box.mark, 300) : ""].filter(Boolean).join("\n");
 }
 

@@ -61,8 +61,8 @@ function boxParts(box) {
   const { facts } = box, op = model.ops[box.op];
   const elements = size(box), bytes = elements * (itemBytes(box.dtype) || 0);
   const about = listOf([
-    ["shape", box.shape.length ? `(${box.shape.join(", ")}${box.shape.length === 1 ? "," : ""})` : "() scalar"],
-    ["dtype", box.dtype], ["elements", elements.toLocaleString("en")], ["bytes", bytes ? quantity(bytes, "B") : null],
+    ...(hasResult(box) ? [["shape", box.shape.length ? `(${box.shape.join(", ")}${box.shape.length === 1 ? "," : ""})` : "() scalar"],
+      ["dtype", box.dtype], ["elements", elements.toLocaleString("en")], ["bytes", bytes ? quantity(bytes, "B") : null]] : []),
     ["name", box.name], ["variable", box.variable], ["module", box.module], ["box", box.id >= model.count ? null : `${box.id} of ${model.count.toLocaleString("en")}`],
     ...box.extras,
   ]);
@@ -103,7 +103,7 @@ function rulesOf(op) {
   return op.rules.flatMap(([names, text]) => [make("p", { class: "quiet" }, names.map((name) => (name === "via" ? "shared by all" : `for ${name}`)).join(", ")), code(text)]);
 }
 
-const noNumbers = (box) => (box.facts.value || box.facts.gradient ? null : hint());
+const noNumbers = (box) => (box.facts.value || box.facts.gradient || !hasResult(box) ? null : hint());
 
 function hint() {
   const words = make("p", { class: "hint" }, "Numbers were not recorded. Compute and differentiate under ");
@@ -184,7 +184,7 @@ function grid(numbers) {
 
 function stepPart(box) {
   if (!at.step || current() !== box.cell) return null;
-  if (!isBackward()) return section(`Step ${at.step.toLocaleString("en")}: forward`, make("p", { class: "formula" }, formula(box)), briefly("it is now", box.facts.value), box.facts.value ? null : hint());
+  if (!isBackward()) return section(`Step ${at.step.toLocaleString("en")}: forward`, make("p", { class: "formula" }, formula(box)), briefly("it is now", box.facts.value), noNumbers(box));
   const { facts } = box, op = model.ops[box.op], list = make("ol", { class: "gives" });
   const gives = facts.gives || box.inputs.filter(({ cell }) => cell.box?.kind !== "constant").map(({ argument }) => ({ argument }));
   for (const { argument, gradient, total } of gives) {

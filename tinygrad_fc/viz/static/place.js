@@ -24,7 +24,7 @@ function linesOf(cell) {
   const lines = [{ text: titleOf(cell), class: "name" }];
   if (cell.box) {
     for (const [key, text] of cell.box.extras.slice(0, 3)) lines.push({ text: clip(`${key} = ${text}`, 30), class: "small" });
-    lines.push({ text: clip(`${shapeText(cell.box)} ${cell.box.dtype}`, 40), class: "small", metric: true });
+    lines.push({ text: clip(kindOf(cell.box), 40), class: "small", metric: true });
     if (smallNumbers(cell.box)) lines.push({ text: "", class: "number", of: "value" });
     if (smallNumbers(cell.box) && cell.box.kind !== "constant") lines.push({ text: "", class: "number", of: "gradient" });
   } else {

@@ -50,7 +50,8 @@ function goToStep(step) {
     }
   }
   document.getElementById("step").value = String(at.step);
-  document.getElementById("said").textContent = said();
+  const words = document.getElementById("said");
+  words.textContent = words.title = said();
   if (cell) choose(shownAs(cell), { quiet: true, move: document.getElementById("follow").checked });
   else choose(null);
   renew();

@@ -35,7 +35,9 @@ function clip(text, length) {
 }
 
 const size = (box) => box.shape.reduce((product, length) => product * length, 1);
-const shapeText = (box) => box.shape.join(" × ") || "scalar";
+const hasResult = (box) => !box.dtype.startsWith("|V");  // an operation that failed has none
+const shapeText = (box) => (hasResult(box) ? box.shape.join(" × ") || "scalar" : "no result");
+const kindOf = (box) => (hasResult(box) ? `${shapeText(box)} ${box.dtype}` : shapeText(box));
 const kindText = (box) => (box.kind === "op" ? `result of ${box.op}` : box.kind === "parameter" ? "leaf that needs a gradient" : "input, no gradient");
 
 function titleOf(cell, length = 34) {
