@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_fc as tg
-from tinygrad_fc.engine.node import Observer, watch
+from tinygrad_fc.engine.node import Observer, recording
 from tinygrad_fc.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 
@@ -219,7 +219,7 @@ def test_an_observer_sees_the_function_run() -> None:
         def saw(self, op: Any, node: Any, out: Any, data: Any) -> None:
             self.seen.append(op.name)
 
-    with watch(Names()):
+    with recording(Names()):
         assert grad(lambda x: np.sin(x) * 2.0)(0.0) == 2.0
     assert Names.seen == ["sin", "multiply"]
 

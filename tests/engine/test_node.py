@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_fc as tg
-from tinygrad_fc.engine.node import MODE, OFF, Constant, Node, Observer, intern, recording, tick, watch
+from tinygrad_fc.engine.node import MODE, OFF, Constant, Node, Observer, intern, recording, tick
 
 
 def recorded() -> bool:
@@ -138,7 +138,7 @@ class Log(Observer):
 
 def test_an_observer_sees_each_operation_of_a_block() -> None:
     x = tg.tensor(np.ones((2, 3)), requires_grad=True)
-    with watch(Log()) as log:
+    with recording(Log()) as log:
         h = np.exp(x) * 2.0 + np.ones(3)
         y = h.detach() - 1.0  # nothing to record, still seen
         loss = tg.relu(h @ np.ones((3, 2))).sum()
@@ -158,7 +158,7 @@ def test_an_observer_sees_each_operation_of_a_block() -> None:
 
 def test_observing_and_not_recording() -> None:
     x = tg.tensor(1.0, requires_grad=True)
-    with watch(Log()) as log:
+    with recording(Log()) as log:
         with tg.no_grad():
             assert not (x * 2.0).requires_grad
         assert MODE.get() is log

@@ -226,7 +226,7 @@ def test_it_goes_into_json() -> None:
     assert by_op["softmax_loss"]["static"] == {"y": "[0, 1, 2]"}
     assert by_op[None] == {
         "id": 0, "kind": "parameter", "op": None, "name": "x", "shape": [3, 4], "dtype": "float64", "module": [],
-        "line": None, "inputs": [], "numbers": {}, "static": {}, "variable": None, "mark": None, "inside": None,
+        "line": None, "inputs": [], "numbers": {}, "static": {}, "variable": "x", "mark": None, "inside": None,
         "facts": {},
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ from registry_checks import branch_at, cases
 import tinygrad_fc as tg
 import tinygrad_fc.linalg
 import tinygrad_fc.ops.special  # declared when it is first used
-from tinygrad_fc.engine.node import Observer, watch
+from tinygrad_fc.engine.node import Observer, recording
 from tinygrad_fc.engine.op import REGISTRY
 
 BRANCHED = sorted(name for name, op in REGISTRY.items() if op.branch is not None)
@@ -192,7 +192,7 @@ class _Seen(Observer):
 
 
 def seen(f: Any, x: Any) -> list[Any]:
-    with watch(_Seen()) as watching:
+    with recording(_Seen()) as watching:
         f(tg.tensor(x, requires_grad=True))
     return watching.found
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import weakref
 from typing import Any
 
 import numpy as np
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
+from tinygrad_fc.profile import stats
+
+observing: Any = importlib.import_module("tinygrad_fc.profile.observe")  # the package has the function by that name
 
 
 def here(offset: int = 0) -> str:
@@ -61,3 +66,99 @@ def test_observing_changes_no_number_and_ends_with_the_block() -> None:
     for a, b in zip(tg.gradients(plain, x), tg.gradients(observed, x), strict=True):
         np.testing.assert_array_equal(a.data, b.data)
     assert all(box.line is None for box in tg.Graph(after).nodes)
+
+
+def test_the_user_sees_text_time_bytes_and_work_of_each_operation() -> None:
+    x = tg.tensor(np.ones((4, 3)), requires_grad=True)
+    with tg.observe():
+        loss = np.exp(x @ np.ones((3, 2))).sum()
+        loss.backward()
+    boxes = {box.op: box.facts for box in tg.Graph(loss).nodes if box.kind == "op"}
+    assert {facts["source"] for facts in boxes.values()} == {"loss = np.exp(x @ np.ones((3, 2))).sum()"}
+    assert [boxes[op]["saved_bytes"] for op in ("matmul", "exp", "sum")] == [144, 64, 0]  # and it was freed
+    assert [boxes[op]["backward"]["freed"] for op in ("matmul", "exp", "sum")] == [144, 64, 0]
+    assert [boxes[op]["multiply_adds"] for op in ("matmul", "exp", "sum")] == [24, 8, 1]
+    for facts in boxes.values():
+        assert facts["forward_seconds"] > 0.0
+        assert facts["backward_seconds"] > 0.0
+        assert "value" not in facts
+        assert "gradient" not in facts
+        assert [list(entry) for entry in facts["backward"]["gives"]] == [["argument"]]
+
+
+def test_the_time_of_an_operation_is_not_that_of_watching_it(monkeypatch: Any) -> None:
+    clock = [0.0]
+
+    def slow(value: Any) -> dict[str, Any]:
+        clock[0] += 1000.0  # statistics that take a quarter of an hour
+        return stats(value)
+
+    def now() -> float:
+        clock[0] += 1.0
+        return clock[0]
+
+    monkeypatch.setattr(observing, "stats", slow)
+    monkeypatch.setattr(observing, "perf_counter", now)
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.observe(values=True):
+        loss = (np.exp(x) * x).sum()
+        loss.backward(retain_graph=True)
+        tg.gradients(loss, x, create_graph=True)
+    for box in tg.Graph(loss).nodes:
+        if box.kind == "op":
+            assert 0.0 < box.facts["forward_seconds"] < 100.0
+            assert 0.0 < box.facts["backward_seconds"] < 100.0
+
+
+def test_values_and_gradients_stand_on_inputs_too() -> None:
+    w, c = tg.tensor([1.0, 2.0], requires_grad=True, name="w"), tg.tensor([3.0, 4.0], name="c")
+    with tg.observe(values=True):
+        loss = (w * c * np.array([5.0, 6.0]) * 2.0).sum()
+        loss.backward()
+    boxes = tg.Graph(loss).nodes
+    values = {tuple(box.facts["value"]["numbers"]) for box in boxes if box.kind == "constant"}
+    assert values == {(3.0, 4.0), (5.0, 6.0)}
+    (leaf,) = [box for box in boxes if box.kind == "parameter"]
+    assert leaf.facts["value"]["numbers"] == [1.0, 2.0]
+    assert leaf.facts["gradient"]["numbers"] == [30.0, 48.0]
+
+
+def test_a_leaf_shows_no_facts_of_another_graph() -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True, name="w")
+
+    def leaf(loss: Any) -> dict[str, Any]:
+        return next(box.facts for box in tg.Graph(loss).nodes if box.kind == "parameter")
+
+    with tg.observe(values=True):
+        first = (w * 3.0).sum()
+        first.backward()
+    w.data -= 0.1 * w.grad
+    unseen = (w * 5.0).sum()
+    assert leaf(unseen) == {}
+    assert leaf(first)["value"]["numbers"] == [1.0, 2.0]  # the graph is what it was
+    assert leaf(first)["gradient"]["numbers"] == [3.0, 3.0]
+    with tg.observe(values=True):
+        second = (w * 7.0).sum()
+    assert leaf(second)["value"]["numbers"] == w.data.tolist()
+    assert "gradient" not in leaf(second)
+    assert leaf(first) == {}
+    assert leaf(unseen)["value"]["numbers"] == w.data.tolist()  # it read the same array
+
+
+def test_a_trace_holds_what_it_saw_until_it_is_dropped() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.observe() as run:
+        kept = weakref.ref((x * 2.0).node)
+    assert kept() is not None
+    assert [box.op for box in run.graph().nodes] == [None, "multiply"]
+    del run
+    assert kept() is None
+
+
+def test_a_block_may_be_entered_again() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    block = tg.observe()
+    for count in (1, 2):
+        with block as run:
+            x * 2.0
+        assert run.count == count

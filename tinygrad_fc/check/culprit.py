@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.node import Node, Observer, recording, watch
+from ..engine.node import Node, recording
 from ..engine.operation import Op
 from ..engine.tensor import tensor
 from ..graph import Graph
-from ..profile.observe import users_line
+from ..profile import Trace
 from .difference import EPS, MARGIN, Estimate, Point, derivative, noise
 from .problem import Problem, branch_of, natural
 from .report import Culprit, GradcheckReport
@@ -22,40 +22,46 @@ TOLERANCE = 1e-6
 MANY, FEW = 200, 40  # coordinates that are moved to see where a gradient is wrong, or only to name one where it is
 
 
-class Tape(Observer):
-    """Keeps the arguments of each operation that is recorded, and the user's line."""
+class Tape(Trace):
+    """A trace that keeps the arguments of each operation too."""
 
     def __init__(self) -> None:
-        self.calls: dict[Node, tuple[list[Any], str]] = {}
+        super().__init__()
+        self.arguments: dict[Node, list[Any]] = {}
 
     def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
         """Keep the arguments of one operation."""
+        super().saw(op, node, out, data)
         if node is not None:
-            self.calls[node] = (list(data), users_line())
+            self.arguments[node] = list(data)
 
 
-def find_culprits(problem: Problem, generator: np.random.Generator) -> tuple[Culprit, ...]:
-    """Return the operations behind a problem's result whose own rules are wrong, the nearest to the result first."""
+def find_culprits(problem: Problem, generator: np.random.Generator) -> tuple[tuple[Culprit, ...], Graph]:
+    """Return the operations behind a problem's result whose own rules are wrong, the nearest to the result first.
+
+    And the graph, in which their boxes are marked with what is said of them.
+    """
     problem.restore()
     tape = Tape()
-    with watch(tape):
+    with recording(tape):
         out = problem.f(*problem.arguments)
     found: list[Culprit] = []
-    boxes = [box for box in Graph(out).nodes if box.kind == "op"]
+    graph = Graph(out)
+    boxes = [box for box in graph.nodes if box.kind == "op"]
     for distance, box in enumerate(reversed(boxes)):
-        if not isinstance(box.node, Node) or box.node.op is None or box.node not in tape.calls:
+        if not isinstance(box.node, Node) or box.node.op is None or box.node not in tape.arguments:
             continue
-        data, line = tape.calls[box.node]
-        local = Local(box.node.op, data, generator)
+        local = Local(box.node.op, tape.arguments[box.node], generator)
         for place in local.places:
             fault = local.fault(place)
             if fault is not None:
                 looks, at, ours, theirs = fault
                 found.append(Culprit(
-                    box.op or "", local.name(place), looks, ".".join(box.module), line, local.arrays[place].shape, at,
-                    ours, theirs, distance,
+                    box.op or "", local.name(place), looks, ".".join(box.module), box.line or "",
+                    local.arrays[place].shape, at, ours, theirs, distance,
                 ))  # fmt: skip
-    return tuple(found)
+                box.mark = f"{box.mark}\n{found[-1]}" if box.mark else str(found[-1])
+    return tuple(found), graph
 
 
 def left_to_say(report: GradcheckReport, order: int) -> str:

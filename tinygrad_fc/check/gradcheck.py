@@ -118,10 +118,11 @@ def report_on(
             checks = check.all(samples, exhaustive, progress)
             judge_rounding(problem, checks, working, jitter, check.slopes, out, generator)
             wrong = any(c.verdict == "wrong" and not c.note.startswith("in its own dtype") for c in checks)
-            culprits = find_culprits(problem, generator) if wrong and order == 1 else ()
+            culprits, graph = find_culprits(problem, generator) if wrong and order == 1 else ((), None)
     finally:
         problem.restore()
-    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note)
+    marked = graph if culprits else None
+    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note, marked)
 
 
 class _Check:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.node import Node, Observer, no_grad, recording, watch
+from ..engine.node import Node, Observer, no_grad, recording
 from ..engine.operation import Op
 from ..engine.tensor import Tensor, tensor
 from .difference import Line, Point
@@ -178,7 +178,8 @@ class Problem:
         self.restore()
         self.evaluations += 1
         branching = Branching()
-        with watch(branching), np.errstate(all="ignore"):  # a step may leave the domain; then a smaller one is tried
+        # A step may leave the domain; then a smaller one is tried.
+        with recording(branching), np.errstate(all="ignore"):
             out = self.f(*self.arguments)
         terms = out.data.astype(np.float64) * self.weights
         self.analytic = branching.names <= ANALYTIC

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..graph import Graph
+
 VERDICTS = ("correct", "kink", "inconclusive", "wrong")
 
 
@@ -141,6 +143,11 @@ class GradcheckReport:
     evaluations: int = 0
     order: float | None = None
     note: str = ""
+    _graph: Graph | None = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A graph holds rules, which another process has of its own: a copy goes there without it.
+        return type(self), (self.inputs, self.culprits, self.evaluations, self.order, self.note)
 
     def __bool__(self) -> bool:
         return all(check.holds for check in self.inputs)
@@ -194,6 +201,23 @@ class GradcheckReport:
         facts = {"holds": bool(self), "verdict": self.verdict, "evaluations": self.evaluations, "order": self.order,
                  "note": self.note}  # fmt: skip
         return facts | {"inputs": [_plain(c) for c in self.inputs], "culprits": [_plain(c) for c in self.culprits]}
+
+    def graph(self) -> Graph:
+        """Return the graph of the function, in which the culprits' boxes have a `mark`: for ``tg.draw``.
+
+        It is as it was recorded for the check, in float64, and its arrays are kept as long as the report.
+
+        Raises
+        ------
+        ValueError
+            If no operation was found to be at fault.
+        """
+        if self._graph is None:
+            raise ValueError(
+                "graph: the report names no culprit, or is a copy, so it has no graph. Draw what f returns: "
+                "tg.draw(f(x), 'graph.svg')."
+            )
+        return self._graph
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Plot for each input the error of the central difference against its step, with the chosen step marked.

@@ -34,7 +34,19 @@ def intern(shape: Shape) -> Shape:
     return _shapes.setdefault(shape, shape)
 
 
-class Node:
+class _Noted:
+    """What rare facts are noted on: an entry of the tape."""
+
+    __slots__ = ("info",)
+
+    info: dict[str, Any] | None
+
+    def note(self, key: str, value: Any) -> None:
+        """Put a rare fact on it."""
+        self.info = {**(getattr(self, "info", None) or {}), key: value}
+
+
+class Node(_Noted):
     """One recorded operation, or a leaf: a tensor that a user made with ``requires_grad=True``.
 
     A node holds arrays and older nodes, never tensors: no reference cycle can form, and what no rule reads is not kept.
@@ -59,7 +71,7 @@ class Node:
         that returned this node, in one flat tuple), ``retain``.
     """
 
-    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "info", "__weakref__")
+    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "__weakref__")
 
     op: Op | None
     parents: tuple[Any, ...]
@@ -68,18 +80,11 @@ class Node:
     shape: Shape
     dtype: np.dtype[Any]
     grad: np.ndarray | None
-    info: dict[str, Any] | None
 
     @property
     def name(self) -> str | None:
         """The name that a user or a module gave, or None."""
         return self.info.get("name") if self.info else None
-
-    def note(self, key: str, value: Any) -> None:
-        """Put a rare fact on the node."""
-        if self.info is None:
-            self.info = {}
-        self.info[key] = value
 
     def label(self) -> str:
         """Return what messages call the node."""
@@ -91,24 +96,16 @@ class Node:
         return f"<Node {self.number} {kind}{f' {self.name!r}' if self.name else ''} {self.shape} {self.dtype}>"
 
 
-class Constant:
+class Constant(_Noted):
     """What the tape knows of an array that needs no gradient: enough to draw it, and not the array itself.
 
     Rare facts are noted in ``info``, as a node's are. It is not set before: constants are made on the hot path.
     """
 
-    __slots__ = ("name", "shape", "dtype", "info")
-
-    info: dict[str, Any]
+    __slots__ = ("name", "shape", "dtype")
 
     def __init__(self, name: str | None, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.name, self.shape, self.dtype = name, shape, dtype
-
-    def note(self, key: str, value: Any) -> None:
-        """Put a rare fact on it."""
-        if not hasattr(self, "info"):
-            self.info = {}
-        self.info[key] = value
 
     def __repr__(self) -> str:
         return f"<Constant {self.name or ''} {self.shape} {self.dtype}>"
@@ -125,7 +122,7 @@ def leaf(data: np.ndarray, name: str | None = None) -> Node:
 
 
 class Observer:
-    """Base of everything that watches operations run: subclass it, and record under ``with watch(observer)``.
+    """Base of everything that watches operations run: subclass it, and record under ``with recording(observer)``.
 
     Recording and backward go on as usual, with the same numbers. An observer that is asked to run something runs it.
     """
@@ -162,8 +159,7 @@ MODE: ContextVar[None | _Off | Observer] = ContextVar("tinygrad_fc.mode", defaul
 
 def observer() -> Observer | None:
     """Return who watches the running block, if anyone does."""
-    mode = MODE.get()
-    return mode if isinstance(mode, Observer) else None
+    return mode if isinstance(mode := MODE.get(), Observer) else None
 
 
 _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -213,10 +209,5 @@ def no_grad() -> _Mode:
 
 
 def recording(watcher: Observer | None = None) -> _Mode:
-    """Switch recording on, whatever the mode around it is (rules are recorded so for higher orders)."""
+    """Switch recording on, whatever the mode around it is, and let `watcher` see each operation of the block."""
     return _Mode(watcher)
-
-
-def watch(observer: Observer) -> _Mode:
-    """Let `observer` see each operation of a block."""
-    return _Mode(observer)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from .dispatch import functions
-from .node import Node, observer
+from .node import Node, Observer, observer
 from .operation import Op
 from .tensor import Tensor, constant
 
@@ -162,28 +162,31 @@ def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node],
     """Run the same rules on tensors, so that NumPy's dispatch records them: the base of every higher order."""
     pending: dict[Node, Any] = dict.fromkeys(order)
     pending.update((node, seed) for node, seed in seeds.items() if node in pending)
-    watcher = observer()
-    for node in order if watcher is None else watcher.walk(order, pending):
-        self = node.op
-        g = pending[node]
-        if self is None or g is None:
-            continue
-        if node not in targets:
-            pending[node] = None
-        wanted = [type(parent) is Node and parent in pending for parent in node.parents]
-        if not any(wanted):
-            continue
-        results = _through_rules(self, node, g, wanted) if self.recordable else _through_compose(self, node, g, wanted)
-        if not retain:
-            node.saved = None
-        for position, (parent, want, d) in enumerate(zip(node.parents, wanted, results, strict=True)):
-            if want:
-                d = constant(np.asarray(d)) if isinstance(d, (ndarray, np.generic)) else d
-                d = _fit(d, parent, node, position, recorded=True)
-                if watcher is not None:
+    watcher = observer() or Observer()
+    try:
+        for node in watcher.walk(order, pending):
+            self = node.op
+            g = pending[node]
+            if self is None or g is None:
+                continue
+            if node not in targets:
+                pending[node] = None
+            wanted = [type(parent) is Node and parent in pending for parent in node.parents]
+            if not any(wanted):
+                continue
+            results = (_through_rules if self.recordable else _through_compose)(self, node, g, wanted)
+            if not retain:
+                node.saved = None
+            for position, (parent, want, d) in enumerate(zip(node.parents, wanted, results, strict=True)):
+                if want:
+                    d = constant(np.asarray(d)) if isinstance(d, (ndarray, np.generic)) else d
+                    d = _fit(d, parent, node, position, recorded=True)
                     watcher.pulled(node, position, d, parent)
-                prior = pending[parent]
-                pending[parent] = d if prior is None else prior + d
+                    prior = pending[parent]
+                    pending[parent] = d if prior is None else prior + d
+    except Exception as error:
+        watcher.failed(node, error)
+        raise
     return pending
 
 

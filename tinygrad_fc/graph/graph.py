@@ -13,6 +13,8 @@ from ..engine.dispatch import functions
 from ..engine.node import Constant, Node, leaf, recording
 from ..engine.tensor import Tensor
 from .box import GraphNode, kept_bytes
+from .counts import multiply_adds
+from .names import variable_names
 
 
 class Graph:
@@ -49,10 +51,11 @@ class Graph:
     def __init__(self, *outputs: Tensor) -> None:
         roots = self._roots(outputs)
         self._read(roots)
+        self._learn()
         self.outputs = [self._ids[root] for root in roots]
 
     @classmethod
-    def of(cls, nodes: Iterable[Node], marks: Mapping[Node, str] | None = None) -> Graph:
+    def of(cls, nodes: Iterable[Node], marks: Mapping[Node, str] | None = None, bare: bool = False) -> Graph:
         """Return the graph of whatever is on the tape, such as what ran before an exception.
 
         Parameters
@@ -61,6 +64,8 @@ class Graph:
             They and all that leads to them; those that nothing else uses are the outputs.
         marks : mapping of Node to str, optional
             What is wrong with a node, for `GraphNode.mark`.
+        bare : bool
+            Whether the boxes are wanted without facts and without the user's names for them, which take longest.
 
         Raises
         ------
@@ -71,6 +76,8 @@ class Graph:
         graph._read(list(nodes))
         if not graph.nodes:
             raise ValueError("Graph.of: given no node, so there is nothing to draw: no operation was recorded.")
+        if not bare:
+            graph._learn()
         used = {source for box in graph.nodes for _, source in box.inputs}
         graph.outputs = [box.id for box in graph.nodes if box.id not in used]
         for node, mark in (marks or {}).items():
@@ -117,12 +124,26 @@ class Graph:
         self.nodes = [self._describe(position, entry) for position, entry in enumerate(ordered)]
         self._find_modules(tape)
 
+    def _learn(self) -> None:
+        """Add the facts that the tape has, and which variables of the user's code hold what."""
+        for box in self.nodes:
+            box.facts |= (getattr(box.node, "info", None) or {}).get("facts", {})
+            if isinstance(box.node, Node) and box.node.op is not None:
+                if box.node.saved is not None:
+                    box.facts["saved_bytes"] = kept_bytes(box.node.saved)
+                if box.dtype.kind == "f":  # what failed has none
+                    shapes = [getattr(parent, "shape", ()) for parent in box.node.parents]
+                    static = (box.node.info or {}).get("static", {})
+                    box.facts["multiply_adds"] = multiply_adds(box.op or "", shapes, box.shape, static)
+        self._forget_others()
+        for entry, name in variable_names(self._ids).items():
+            self.nodes[self._ids[entry]].variable = name
+
     def _describe(self, position: int, entry: Any) -> GraphNode:
         info = getattr(entry, "info", None) or {}
         kind = "constant" if type(entry) is Constant else "parameter" if entry.op is None else "op"
         name = entry.op.name if kind == "op" else None
         box = GraphNode(position, kind, name, entry.name, entry.shape, entry.dtype, entry)
-        box.facts |= info.get("facts", {})
         if kind == "op":
             for argument, parent in zip(entry.op.parent_names(len(entry.parents)), entry.parents, strict=True):
                 if type(parent) in (Node, Constant):
@@ -130,10 +151,21 @@ class Graph:
                 elif parent is not None:
                     box.numbers[argument] = parent
             static, defaults, box.line = info.get("static", {}), entry.op.defaults, info.get("line")
-            if entry.saved is not None:
-                box.facts["saved_bytes"] = kept_bytes(entry.saved)
             box.static = {k: value for k, value in static.items() if k not in defaults or value is not defaults[k]}
         return box
+
+    def _forget_others(self) -> None:
+        """Take from leaves the facts of another graph, in which they had other values: see ``Trace.current``."""
+        own: set[int] = set()
+        for box in self.nodes:
+            for _, source in box.inputs:
+                info = getattr(self.nodes[source].node, "info", None) or {}
+                since, until = info.get("observed", (0, 0))
+                if since < getattr(box.node, "number", 0) <= until:
+                    own.add(source)
+        for box in self.nodes:
+            if box.kind == "parameter" and box.id not in own:
+                box.facts.clear()
 
     def _find_modules(self, tape: list[Node]) -> None:
         """Give each operation the path of modules that were running when it was recorded (see ``Module.__call__``)."""
@@ -213,7 +245,7 @@ class Graph:
                 given[arguments[name].node] = self._ids[parent]
         with recording(), np.errstate(all="ignore"):
             values = [arguments.get(name, entry.op.defaults.get(name)) for name in entry.op.arguments]
-            inner = Graph(entry.op.call(values, entry.op.compose))
+            inner = Graph.of([entry.op.call(values, entry.op.compose).node], bare=True)
         return inner, {inner._ids[node]: id for node, id in given.items() if node in inner._ids}
 
     @staticmethod

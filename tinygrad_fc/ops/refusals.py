@@ -177,15 +177,22 @@ def _given(op: Op, data: Iterable[Any]) -> str:
     return ", ".join(parts)
 
 
-def failed(op: Op, error: Exception, data: Iterable[Any]) -> Exception:
-    """Return `error` again with the operation, the arguments' shapes and the cure in its message."""
+def message_of(op: Op, error: Exception, data: Iterable[Any]) -> str:
+    """Return what is said of `error`: with the operation, the arguments' shapes and the cure."""
     text = str(error)
     if text.startswith(f"{op.name}:"):
         if not isinstance(op.function, np.ufunc):
-            return error  # the operation said it all itself
+            return text  # the operation said it all itself
         text = text.removeprefix(f"{op.name}: ")
     cure = f" {op.cure}" if op.cure and isinstance(error, ValueError) else ""
-    message = f"{op.name}: {text.rstrip(' .')}. Given {_given(op, data)}.{cure}"
+    return f"{op.name}: {text.rstrip(' .')}. Given {_given(op, data)}.{cure}"
+
+
+def failed(op: Op, error: Exception, data: Iterable[Any]) -> Exception:
+    """Return `error` again with all that is to be said in its message."""
+    message = message_of(op, error, data)
+    if message == str(error):
+        return error
     try:
         return type(error)(message)
     except Exception:  # an exception whose constructor wants more than a message keeps its own, with a note

@@ -1,5 +1,7 @@
 """Observers: what watches operations run, and puts facts on the graph that nobody pays for otherwise."""
 
 from .observe import Trace, observe
+from .rehearse import rehearse
+from .stats import stats
 
-__all__ = ["Trace", "observe"]
+__all__ = ["Trace", "observe", "rehearse", "stats"]

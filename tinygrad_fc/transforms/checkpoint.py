@@ -151,9 +151,10 @@ def _run(piece: _Piece, given: list[Tensor]) -> Any:
         return out  # no gradient flows through it: a comparison, say
     piece.read, piece.value = outside([out], start), out.data
     beside = [stand_in(node) for node in piece.read]
-    for node, t in zip(piece.read, beside, strict=True):
+    for node in piece.read:
         # The other's gradient would hold what reaches it through this one, and then get it a second time.
-        if node.op is not None and any(box.node in piece.read and box.node is not node for box in Graph(t).nodes):
+        behind = Graph.of([node], bare=True).nodes if node.op is not None else []
+        if any(box.node in piece.read and box.node is not node for box in behind):
             raise TypeError(
                 f"checkpoint: {piece!r} reads a tensor computed outside, {node.label()}, and another that it was "
                 f"computed from. Make the computed one an argument."

@@ -44,12 +44,12 @@ def outside(results: list[Tensor], start: int) -> list[Node]:
     These are nodes that are older, and leaves that no transform made. A leaf is younger, and marked, where it is an
     argument of this transform, or of one that ran and ended inside.
     """
-    results = [result for result in results if needs_gradient(result)]
-    if not results:
+    ends = [result.node for result in results if isinstance(result, Tensor) and type(result.node) is Node]
+    if not ends:
         return []
-    boxes = Graph(*results).nodes
+    boxes = Graph.of(ends, bare=True).nodes
     read = {position: None for box in boxes if _inside(box.node, start) for _, position in box.inputs}
-    read.update((box.id, None) for box in boxes if any(box.node is result.node for result in results))
+    read.update((box.id, None) for box in boxes if any(box.node is end for end in ends))
     nodes = [boxes[position].node for position in sorted(read)]
     return [node for node in nodes if type(node) is Node and not _inside(node, start)]
 

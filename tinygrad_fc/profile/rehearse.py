@@ -1,0 +1,176 @@
+"""rehearse(): the values and the steps of backward of a graph that nobody watched."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import numpy as np
+
+from ..engine.backward import gradients
+from ..engine.node import Constant, Node, recording
+from ..engine.operation import Op
+from ..engine.tensor import Tensor
+from ..graph import Graph, GraphNode
+from ..graph.names import namespaces, variables
+from ..nn import Module
+from ..ops.refusals import overwritten
+from .observe import Trace
+from .stats import stats
+
+ELEMENTS = 4_000_000  # of all results together
+BOXES = 20_000
+
+
+def rehearse(graph: Graph, *tensors: Tensor, elements: int = ELEMENTS, boxes: int = BOXES) -> str:
+    """Find out what the boxes of a graph hold and what backward does with them, without touching anything.
+
+    The engine's own backward runs, from the outputs, which have to be scalars; nothing is freed and no ``grad`` is
+    written. Values come from what the tape keeps for its rules and from the user's variables; others are computed
+    again by the operation's own function, where all that it reads is known. What cannot be known stays absent. The
+    facts are put on the boxes of this graph alone, where none are: ``value``, ``gradient`` and ``backward``, in which
+    ``freed`` is what a backward would free that does not keep the graph.
+
+    Parameters
+    ----------
+    graph : Graph
+        One that was observed with values is left as it is.
+    *tensors : Tensor
+        Of which the values are known besides: the graph's outputs, say.
+    elements, boxes : int
+        A larger graph is left alone: so many elements of all results, so many boxes.
+
+    Returns
+    -------
+    str
+        Why backward could not be rehearsed, as a sentence; empty where all went well.
+    """
+    own = [box for box in graph.nodes if box.inside is None]
+    operations = [box for box in own if box.kind == "op"]
+    if any("gradient" in box.facts for box in operations):
+        return ""
+    size = sum(math.prod(box.shape) for box in operations)
+    if size > elements or len(own) > boxes:
+        return (
+            f"The graph is too large to run backward for its picture ({len(own):,} boxes, {size:,} elements). Watch "
+            f"it: with tg.observe(values=True)."
+        )
+    for box in operations:
+        for _, source in box.inputs:
+            leaf = graph.nodes[source].node
+            if type(leaf) is Node and leaf.op is None and isinstance(box.node, Node) and leaf.number > box.node.number:
+                return str(overwritten(leaf, box.node))
+    with np.errstate(all="ignore"):
+        for id, array in _values(graph, own, tensors).items():
+            graph.nodes[id].facts.setdefault("value", stats(array))
+    return _steps(graph, own)
+
+
+# ---- values
+
+
+def _values(graph: Graph, own: list[GraphNode], tensors: tuple[Tensor, ...]) -> dict[int, Any]:
+    """Return the arrays that are known, by the id of the box."""
+    ids = {box.node: box.id for box in own}
+    held = [*tensors, *[tensor for _, tensor in variables(ids).values()]]
+    models = [value for names in namespaces() for _, value in names if issubclass(type(value), Module)]
+    for model in models:
+        with contextlib.suppress(ValueError, TypeError):  # of a model whose parameters cannot be listed
+            held += model.parameters()
+    known = {ids[tensor.node]: tensor._array for tensor in held if tensor.node in ids}
+    for box in own:
+        if isinstance(box.node, Node) and box.node.op is not None and box.node.saved is not None:
+            sources = dict(box.inputs)
+            for key, value in zip(box.node.op.environment, box.node.saved, strict=True):
+                found: list[tuple[int | None, Any]]
+                if key == "out":
+                    found = [(box.id, value)]
+                elif key == box.node.op.variadic:
+                    found = [(sources.get(f"{key}[{n}]"), item) for n, item in enumerate(value or ())]
+                else:
+                    found = [(sources.get(key), value)]
+                known |= {id: item for id, item in found if id is not None and item is not None}
+    for box in own:
+        if box.id not in known and isinstance(box.node, Node) and box.node.op is not None and not box.mark:
+            array = _again(box, box.node.op, box.node, known)
+            if array is not None:
+                known[box.id] = array
+    return known
+
+
+def _again(box: GraphNode, op: Op, node: Node, known: dict[int, Any]) -> Any:
+    """Return what an operation computes from what is known, or None."""
+    if not all(source in known for _, source in box.inputs):
+        return None
+    found: dict[str, Any] = {key: known[source] for key, source in box.inputs}
+    found |= {key: value if op.broadcasts else np.asarray(value) for key, value in box.numbers.items()}
+    if op.variadic in op.differentiable:
+        names = op.parent_names(len(node.parents))[len(op.differentiable) - 1 :]
+        found[str(op.variadic)] = tuple([found.get(name) for name in names])
+    found |= (node.info or {}).get("static", {})
+    try:
+        out = op.call([found.get(key) for key in op.arguments])
+    except Exception:  # a user's function that cannot run twice; the value stays unknown
+        return None
+    out = np.asarray(out[0] if op.leaves else out)
+    return out if out.shape == node.shape and out.dtype == node.dtype else None
+
+
+# ---- steps
+
+
+class _Rehearsal(Trace):
+    """A trace that writes nothing on the tape."""
+
+    def __init__(self) -> None:
+        super().__init__(values=True)
+        self.found: dict[Node | Constant, dict[str, Any]] = {}
+
+    def run(self, op: Op, data: list[Any], parents: list[Any]) -> Any:
+        """Run what a rule computes with tensors: no part of the graph."""
+        return op.call(data)
+
+    def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
+        """Take no note of it."""
+
+    def facts(self, entry: Node | Constant) -> dict[str, Any]:
+        """Return the facts of an entry, which are kept here."""
+        return self.found.setdefault(entry, {})
+
+    def current(self, leaf: Node, until: int) -> dict[str, Any]:
+        """Return the facts of a leaf, which are kept here."""
+        return self.facts(leaf)
+
+
+def _steps(graph: Graph, own: list[GraphNode]) -> str:
+    outputs = [graph.nodes[id] for id in graph.outputs]
+    marked = next((box for box in own if box.mark), None)
+    if marked is not None:
+        return f"Backward does not run through what is marked: {marked.mark}"
+    shaped = next((box for box in outputs if math.prod(box.shape) != 1), None)
+    if shaped is not None:
+        return (
+            f"The result has shape {shaped.shape}, and backward starts by itself from a scalar only: reduce it first, "
+            f"t.sum() say."
+        )
+    trace = _Rehearsal()
+    leaves = [_stand_in(box) for box in own if box.kind == "parameter"]
+    try:
+        with recording(trace), np.errstate(all="ignore"):
+            gradients([_stand_in(box) for box in outputs], leaves, retain_graph=True)
+    except Exception as error:  # a graph that was freed, or a rule that is wrong: the picture says so, and is drawn
+        return str(error)
+    for box in own:
+        facts = trace.found.get(box.node, {})
+        if "backward" in facts:
+            facts["backward"]["freed"] = box.facts.get("saved_bytes", 0)
+        box.facts |= {key: facts[key] for key in ("gradient", "backward") if key in facts}
+    return ""
+
+
+def _stand_in(box: GraphNode) -> Tensor:
+    """Return a tensor at a box's place on the tape. Backward reads no more of it than its shape."""
+    result = Tensor()
+    result._array, result.node = np.broadcast_to(np.zeros((), box.dtype), box.shape), box.node
+    return result
