@@ -172,6 +172,7 @@ def test_rules_of_every_operation() -> None:
     ops = {content["strings"][int(key)]: op for key, op in content["ops"].items()}
     assert {box.op for box in graph.nodes if box.op} <= set(ops)
     assert ops["multiply"]["reads"] == {"x": ["y"], "y": ["x"]}
+    assert ops["multiply"]["formulas"] == {"x": "g * y", "y": "g * x"}
     assert ops["matmul"]["rules"]
     assert ops["tanh"]["compose"].startswith("def tanh_compose")
 

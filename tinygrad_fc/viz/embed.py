@@ -19,8 +19,9 @@ from ..engine.node import Node
 from ..graph import Graph, GraphNode, brief
 from ..graph.fold import Group, fold
 from .cells import Cell, cells
+from .formula import formula, reads
 from .layout import Inside, layout
-from .source import function_text, rule_reads, rule_text
+from .source import function_text, rule_text
 
 # What is left out of a page that would be too large, the largest first.
 DROPPED = (
@@ -189,7 +190,8 @@ def _operations(shown: list[GraphNode], writer: _Writer) -> dict[int, Any]:
                 texts.setdefault(text, []).append(argument)
         found[writer.text(op.name)] = {
             "rules": [[arguments, text] for text, arguments in texts.items()],
-            "reads": {argument: list(rule_reads(op, argument)) for argument in op.differentiable},
+            "reads": {argument: reads(op.rules[argument])[1:] for argument in op.differentiable},
+            "formulas": {argument: formula(op.rules[argument]) for argument in op.differentiable},
             "variadic": op.variadic,
             "compose": function_text(op.compose) if op.compose is not None else None,
         }

@@ -9,6 +9,8 @@ import linecache
 from collections.abc import Callable
 from typing import Any
 
+from .formula import parsed
+
 LONGEST = 2_000  # characters; a declaration is a few lines
 
 
@@ -31,12 +33,6 @@ def rule_text(op: Any, argument: str) -> str | None:
     return None if rule is None else function_text(rule)
 
 
-def rule_reads(op: Any, argument: str) -> tuple[str, ...]:
-    """Return what the rule for one argument reads beside the gradient that arrives: its parameters after ``g``."""
-    code = op.rules[argument].__code__
-    return tuple(code.co_varnames[1 : code.co_argcount])
-
-
 def function_text(function: Callable[..., Any]) -> str | None:
     """Return the source of a function; of a lambda the whole statement that it stands in; None if there is none."""
     code = getattr(function, "__code__", None)
@@ -44,30 +40,24 @@ def function_text(function: Callable[..., Any]) -> str | None:
         return None
     try:
         if code.co_name == "<lambda>":
-            return _statement(code.co_filename, code.co_firstlineno)
+            return _statement(code.co_filename, code.co_firstlineno, len(linecache.getlines(code.co_filename)))
         return _clipped(inspect.getsource(function))
     except (OSError, TypeError, SyntaxError, ValueError):
         return None
 
 
 @functools.lru_cache(maxsize=1024)
-def _statement(file: str, line: int) -> str | None:
-    """Return the innermost statement around a line of a file."""
+def _statement(file: str, line: int, count: int) -> str | None:
+    """Return the innermost statement around a line of a file of `count` lines."""
     lines = linecache.getlines(file)
-    if not 0 < line <= len(lines):
+    if not 0 < line <= count:
         return None
     best: ast.stmt | None = None
-    for node in ast.walk(_parsed(file, len(lines))):
+    for node in ast.walk(parsed(file, count)):
         if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
             if best is None or node.lineno >= best.lineno:
                 best = node
     return _clipped("".join(lines[best.lineno - 1 : best.end_lineno])) if best is not None else None
-
-
-@functools.lru_cache(maxsize=64)
-def _parsed(file: str, count: int) -> ast.Module:
-    """Parse a file; `count`, its lines, makes a notebook cell that was run anew another entry."""
-    return ast.parse("".join(linecache.getlines(file)))
 
 
 def _clipped(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from pictures import leaf
 
 import tinygrad_fc as tg
-from tinygrad_fc.engine.node import Node, Observer, watch
+from tinygrad_fc.engine.node import Node, Observer, recording
 
 
 class Order(Observer):
@@ -44,7 +44,7 @@ def test_steps_are_the_engines(opened: Callable[..., Any], net: tg.Graph) -> Non
     model = tg.models.FullyConnectedNet([6, 5], input_dim=7, num_classes=3, seed=0, reg=0.1)
     loss = model.loss_tensor(np.ones((4, 7), np.float32), np.array([0, 1, 2, 0]))
     graph = tg.Graph(loss)
-    with watch(Order()) as seen:
+    with recording(Order()) as seen:
         loss.backward()
     found = steps(opened(graph))
     forward = [step["id"] for step in found if step["way"] == "forward"]
@@ -94,8 +94,8 @@ def test_the_panel_shows_what_a_rule_reads_gives_and_frees(opened: Callable[...,
     assert viewer.ask("step")["number"] == number
     text = viewer.panel().replace("−", "-")
     assert f"STEP {number}: BACKWARD" in text.upper()
-    assert "the rule reads g, y" in text
-    assert "the rule reads g, x" in text
+    assert "by the rule g * y" in text
+    assert "by the rule g * x" in text
     for give in product.facts["backward"]["gives"]:
         first = float(np.ravel(give["gradient"]["numbers"])[0])
         assert any(abs(float(word.strip("[],")) - first) <= 1e-3 * abs(first) for word in text.split()
@@ -149,7 +149,7 @@ def test_without_facts_the_order_is_still_shown(opened: Callable[..., Any]) -> N
     assert "with tg.observe(values=True):" in viewer.panel()
     viewer.press("End")
     assert viewer.ask("step")["text"] == "step 4 of 4: backward, multiply (x · 3.0)"
-    assert "the rule reads g, y" in viewer.panel()
+    assert "by the rule g * y" in viewer.panel()
 
 
 def test_turns_that_are_left_out_are_one_step(opened: Callable[..., Any]) -> None:

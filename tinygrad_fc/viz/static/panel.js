@@ -190,16 +190,18 @@ function stepPart(box) {
   for (const { argument, gradient, total } of gives) {
     const source = box.inputs.find((input) => input.argument === argument)?.cell;
     const item = make("li", {}, `to ${source ? nameOf(source) : argument} (${argument})`);
-    const reads = op?.reads[argument] || op?.reads[argument.replace(/\[\d+\]$/, "")] || [];
-    item.append(make("p", { class: "quiet" }, `the rule reads ${["g", ...reads].join(", ")}`));
-    for (const key of reads) {
-      const read = key === "out" ? box.facts.value : box.inputs.find((input) => input.argument === key)?.cell.box?.facts.value;
-      item.append(briefly(key, read) || "");
+    const key = op && argument in op.reads ? argument : argument.replace(/\[\d+\]$/, ""), reads = op?.reads[key] || [];
+    const rule = make("p", { class: "rule" });
+    rule.append(make("span", { class: "quiet" }, "by the rule "), make("span", { class: "mono" }, op?.formulas[key] || "g"));
+    item.append(rule);
+    for (const name of reads) {
+      const read = name === "out" ? box.facts.value : box.inputs.find((input) => input.argument === name)?.cell.box?.facts.value;
+      item.append(briefly(`${name} is`, read) || "");
     }
     item.append(briefly("gives", gradient) || "", (total && source?.box?.users.length > 1 ? briefly("the sum there is now", total) : null) || "");
     list.append(item);
   }
-  return section(`Step ${at.step.toLocaleString("en")}: backward`, make("p", { class: "formula" }, formula(box)), briefly("g, which arrived", reached(box, "gradient") || facts.gradient), list,
+  return section(`Step ${at.step.toLocaleString("en")}: backward`, make("p", { class: "formula" }, formula(box)), briefly("g, which arrived, is", reached(box, "gradient") || facts.gradient), list,
     facts.freed ? make("p", {}, `${quantity(facts.freed, "B")} of what it kept are freed`) : null, facts.gives ? null : hint());
 }
 
