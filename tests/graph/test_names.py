@@ -81,9 +81,10 @@ def test_names_that_are_nobodys_to_show() -> None:
 
 def test_names_that_nobody_can_write() -> None:
     """Tools keep values under such names, as pytest does of what an assertion compares."""
-    room: dict[str, Any] = {"tg": tg, "names": names, "@kept": tg.tensor(1.0, requires_grad=True)}
-    exec("found = names(globals()['@kept'].node)", room)
-    assert room["found"] == [None]
+    found: list[Any] = []
+    code = "found += names(globals()['@kept'].node)"
+    exec(code, {"found": found, "names": names, "@kept": tg.tensor(1.0, requires_grad=True)})
+    assert found == [None]
 
 
 def test_the_tensor_comes_with_its_name() -> None:
