@@ -13,6 +13,24 @@ function watchTheme() {
   if (!theme) dark.addEventListener("change", () => { setTheme(dark.matches ? "dark" : "light"); renew(); });
 }
 
+// Paper is light, and takes all of what is open.
+function watchPrinter() {
+  let before = null;
+  window.addEventListener("beforeprint", () => {
+    before = { theme: document.documentElement.dataset.theme, ...eye };
+    setTheme("light");
+    fit(false);
+    showNow();
+  });
+  window.addEventListener("afterprint", () => {
+    if (!before) return;
+    const { theme, ...view } = before;
+    setTheme(theme);
+    Object.assign(eye, view);
+    showNow();
+  });
+}
+
 const marked = { list: [], place: -1 };
 function nextMark() {
   if (!marked.list.length) return;
@@ -82,6 +100,7 @@ async function main() {
   watchKeys();
   watchSearch();
   watchPlayer();
+  watchPrinter();
   welcome();
   showNow();
   document.getElementById("depth").textContent = String(levels());

@@ -6,8 +6,9 @@ const MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono',
 const TITLE = 12.5, SMALL = 10.5, LINE = 15;           // font sizes and the height of a small line
 const HEAD = 28, PAD = 18, GAP = 26, LANE = 13, RISE = 30;  // header and padding of a group, gaps between points and ranks
 const EDGE = 14;                                        // between the border of a group and the first and last rank
+const WIDEST = 320, TIPS = 10;                           // a box is as wide as its lines need, up to a width
 const NEAR = { lanes: 8, main: 4, branch: 0.04, source: 0.001, other: 1 };  // how strongly segments pull their ends into line
-const HOLD = { lane: 3, member: 1, source: 0.02, idle: 0.005 };            // how firmly points hold their places against others
+const HOLD = { lane: 0.2, member: 1, source: 0.02, idle: 0.005 };            // how firmly points hold their places against others
 
 const isGroup = (cell) => !cell.box || cell.members.length > 0;  // a fused operation is both, a box and a group
 const pen = document.createElement("canvas").getContext("2d");
@@ -69,7 +70,12 @@ function unsettle(cell) {
 function layInside(group) {
   const { inside } = group, count = inside.count;
   const w = new Float64Array(count), x = new Float64Array(count), h = new Float64Array(count);
-  group.members.forEach((member, point) => { sizeOf(member); w[point] = member.w; h[point] = member.h; });
+  group.members.forEach((member, point) => {
+    sizeOf(member);
+    if (!member.open) member.w = Math.max(member.w, Math.min(WIDEST, inside.above[point].length * TIPS + 12));
+    w[point] = member.w;
+    h[point] = member.h;
+  });
   const rows = inside.rows;
   for (const row of rows) {  // to begin with: side by side, around the middle
     let at = 0;

@@ -49,14 +49,14 @@ function fit(smooth = true) {
   eye.fitted = true;
 }
 
-// At first the words should be readable: as large as fits, but no smaller than that; the output, at the bottom, is less
-// to begin with than the inputs at the top.
+// At first the words should be readable: all of it where that can be, else the top of it.
 function welcome() {
-  const { w, h } = windowSize(), root = model.cells[0], least = w < 600 ? 0.55 : 0.62;
+  const { w, h } = windowSize(), root = model.cells[0], least = w < 600 ? 0.6 : 0.75;
   fit(false);
   const whole = Math.min(1.25, (w - 40) / Math.max(1, root.w), (h - 40) / Math.max(1, root.h));
-  if (whole < least) look_at({ k: least, left: root.w * least < w ? (w - least * root.w) / 2 : (w - least * root.w) / 2, top: 20 }, false);
-  eye.fitted = whole >= least;
+  const readable = 0.5;  // smaller words would be guessed at
+  if (whole < readable) look_at({ k: least, left: (w - least * root.w) / 2, top: 20 }, false);
+  eye.fitted = whole >= readable;
 }
 
 function zoom(factor, x = windowSize().w / 2, y = windowSize().h / 2) {
