@@ -104,7 +104,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Viewer]]:
     contexts: list[Any] = []
     troubles: list[str] = []
 
-    def open_(target: Any, size: dict[str, int] = WIDE, **options: Any) -> Viewer:
+    def open_(target: Any, size: dict[str, int] = WIDE, ready: bool = True, **options: Any) -> Viewer:
         settings = {key: options.pop(key) for key in ("color_scheme", "reduced_motion") if key in options}
         text = target if isinstance(target, str) else page(target, **options)
         file = tmp_path / f"page{len(contexts)}.html"
@@ -125,7 +125,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Viewer]]:
         tab.on("pageerror", lambda error: troubles.append(f"error: {error}"))
         tab.on("websocket", lambda socket: troubles.append(f"socket: {socket.url}"))
         tab.goto(file.as_uri())
-        if not isinstance(target, str):
+        if ready:
             tab.wait_for_selector("html[data-ready]")
         return Viewer(tab)
 
@@ -168,8 +168,8 @@ def net() -> tg.Graph:
 
 
 @pytest.fixture(scope="session")
-def large() -> tg.Graph:
-    """A graph of more than 5,000 boxes that has little to fold: each array is used here and there."""
+def large() -> str:
+    """The page of a graph of more than 5,000 boxes that has little to fold: each array is used here and there."""
     generator = np.random.default_rng(0)
     pool = [leaf(np.ones(2), f"p{number}") for number in range(20)]
     while len(pool) < 4_400:
@@ -179,4 +179,4 @@ def large() -> tg.Graph:
         pool.append(a * 0.5 + b if kind == 0 else a + b * 0.1 if kind == 1 else np.tanh(a) - b)
     graph = tg.Graph(pool[-1].sum())
     assert len(graph) > 5_000
-    return graph
+    return page(graph)

@@ -82,7 +82,7 @@ def test_several_in_one_page_do_not_clash(opened: Callable[..., Any], expression
         f'<iframe sandbox="{rights}" width="700" height="400" srcdoc="{html.escape(text)}"></iframe>'
         for text in (page(expression, embedded=True, title="one"), page(net, embedded=True, title="two"))
     )
-    viewer = opened(f"<!DOCTYPE html><title>notebook</title><body>{frames}</body>")
+    viewer = opened(f"<!DOCTYPE html><title>notebook</title><body>{frames}</body>", ready=False)
     inner = viewer.page.frames[1:]
     assert len(inner) == 2
     for frame in inner:
@@ -109,3 +109,18 @@ def test_several_in_one_page_do_not_clash(opened: Callable[..., Any], expression
     viewer.page.mouse.wheel(0, 100)
     viewer.page.wait_for_timeout(50)
     assert inner[0].evaluate("viewer.view.k") < before
+
+
+def test_a_frame_that_is_shown_later_is_drawn_then(opened: Callable[..., Any], expression: tg.Graph) -> None:
+    inner = html.escape(page(expression, embedded=True))
+    frame = f'<iframe id="f" sandbox="allow-scripts" style="width:0;height:0;border:0" srcdoc="{inner}"></iframe>'
+    viewer = opened(f"<!DOCTYPE html><body>{frame}<style>.big{{width:700px!important;height:480px!important}}</style>",
+                    ready=False)  # fmt: skip
+    (_, framed) = viewer.page.frames
+    framed.wait_for_selector("html[data-ready]", state="attached")
+    viewer.page.evaluate("document.getElementById('f').className = 'big'")
+    viewer.page.wait_for_timeout(200)
+    assert framed.evaluate("viewer.drawn") == len(expression)
+    view = framed.evaluate("viewer.view")
+    assert view["k"] > 0.3
+    assert 0 <= view["top"] < view["h"]

@@ -1,7 +1,7 @@
 // Pan and zoom. A point (x, y) of the graph is seen at (k x + left, k y + top) of the window.
 
 const stage = document.getElementById("stage");
-const eye = { k: 1, left: 0, top: 0, least: 0.01, most: 4, fitted: true, touched: false };
+const eye = { k: 1, left: 0, top: 0, least: 0.01, most: 4, fitted: true, welcomed: false };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const FAR = 0.32;  // below it words would be smaller than 4 pixels, and are not drawn
 
@@ -51,6 +51,8 @@ function fit(smooth = true) {
 
 // At first the words should be readable: all of it where that can be, else the top of it.
 function welcome() {
+  if (!stage.clientWidth || !stage.clientHeight) return;  // a frame that is not shown yet: when it has a size
+  eye.welcomed = true;
   const { w, h } = windowSize(), root = model.cells[0], least = w < 600 ? 0.6 : 0.75;
   fit(false);
   const whole = Math.min(1.25, (w - 40) / Math.max(1, root.w), (h - 40) / Math.max(1, root.h));
@@ -122,7 +124,7 @@ function watchPointer() {
     const cell = element && model.cells[Number(element.dataset.cell)];
     if (cell && !event.target.closest("[data-toggle]")) toggle(cell);
   });
-  new ResizeObserver(() => { if (eye.fitted) fit(false); else show(); }).observe(stage);
+  new ResizeObserver(() => { if (!eye.welcomed) welcome(); else if (eye.fitted) fit(false); else show(); }).observe(stage);
 }
 
 function spacing(fingers) {
