@@ -206,10 +206,17 @@ def test_of_many_turns_the_first_and_the_last_are_kept() -> None:
     assert sum(cell.size for cell in found if not cell.members) == len(graph.nodes)
 
 
-@pytest.mark.parametrize("limit", [1, 45, 100])
-def test_what_does_not_fit_is_closed(limit: int) -> None:
-    graph, planned_ = planned(tangle(np.random.default_rng(1)), limit)
-    assert len(planned_.found) <= max(limit, 1 + len(planned_.found[0].members))
-    assert set(planned_.places) == set(range(len(graph.nodes)))
-    assert sum(cell.size for cell in planned_.found if not cell.members) == len(graph.nodes)
-    assert [cell for cell in planned_.found if cell.box is None and not cell.members]
+@pytest.mark.parametrize("limit", [1, 20, 45, 100])
+@pytest.mark.parametrize("which", ["tangle", "fused operations opened"])
+def test_what_does_not_fit_is_closed(limit: int, which: str) -> None:
+    graph, small = planned(CASES[which](), limit)
+    whole = plan(graph, fold(graph))
+    assert len(small.found) <= max(limit, 1 + len(small.found[0].members))
+    assert set(small.places) == set(range(len(graph.nodes)))
+    count = sum(box.inside is None for box in graph.nodes)
+    outer = [cell for cell in small.found if cell.parent is None or cell.parent.kind != "fused"]
+    assert sum(cell.size for cell in outer if not cell.members or cell.kind == "fused") == count
+    closed = [cell for cell in small.found if cell.kind != "box" and not cell.members]
+    assert bool(closed) == (len(whole.found) > limit)
+    assert all(cell.result is None for cell in closed)
+    assert set(small.insides) == {cell.index for cell in small.found if cell.members}

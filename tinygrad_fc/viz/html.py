@@ -56,7 +56,8 @@ def page(
     Returns
     -------
     str
-        The page. It reads nothing and sends nothing: its policy forbids any request.
+        The page. It reads nothing and sends nothing: its policy forbids any request. Its script says what it shows in
+        ``window.viewer`` (``boxes``, ``selected``, ``step``, ``hits``, ``view``, ...), which cannot be written.
 
     Raises
     ------

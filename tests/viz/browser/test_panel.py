@@ -151,6 +151,7 @@ def test_empty_and_scalar_arrays(values: np.ndarray, shape: str, opened: Callabl
     viewer.select("x")
     assert viewer.facts()["shape"] == shape
     assert viewer.locator(".grid").count() == 2
+    assert viewer.locator(".stats").count() == 0  # of one number, or none, there are no statistics
     if values.size:
         assert table(viewer, ".grid >> nth=0") == [["2.5"]]
     else:

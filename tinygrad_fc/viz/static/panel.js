@@ -134,10 +134,11 @@ function statsTable(box) {
       if (shown instanceof Element) field.append(shown); else field.textContent = shown === null ? "–" : shown;
     }
   };
-  for (const [key, title] of STATISTICS)
+  const one = size(box) <= 1 && (own || gradient).numbers !== undefined;  // of one number there are no statistics
+  for (const [key, title] of one ? [] : STATISTICS)
     row(title, (stats) => (stats?.[key] === undefined ? null : key === "zeros" ? `${plain(100 * stats[key], 3)} %` : plain(stats[key])));
   row("", (stats) => (stats?.histogram ? histogram(stats.histogram) : null));
-  const parts = [table];
+  const parts = body.rows.length ? [table] : [];
   for (const [title, stats] of [["value", own], ["gradient", gradient]])
     if (stats?.numbers !== undefined) parts.push(make("p", { class: "quiet" }, title), grid(stats.numbers));
   const around = make("div");
