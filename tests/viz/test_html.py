@@ -122,6 +122,10 @@ def test_options() -> None:
     assert content["title"] == "Computation graph"
 
 
+def test_notes_stand_in_the_page() -> None:
+    assert data_of(page(tg.Graph(example()), notes=("one thing", "x" * 900)))["notes"] == ["one thing", "x" * CLIP]
+
+
 def test_the_title_is_the_module_around_everything() -> None:
     model = tg.models.FullyConnectedNet([4], input_dim=6, num_classes=3, seed=0)
     scores = model(np.ones((2, 6), np.float32))

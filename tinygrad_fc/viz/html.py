@@ -31,7 +31,7 @@ SCRIPTS = (
 
 def page(
     graph: Graph, *, theme: str | None = None, show: Iterable[str] = (), title: str | None = None,
-    embedded: bool = False,
+    embedded: bool = False, notes: Iterable[str] = (),
 ) -> str:  # fmt: skip
     """Return the viewer of a graph: one HTML page, whole in itself, of at most 1.5 MB.
 
@@ -50,8 +50,10 @@ def page(
     title : str, optional
         Of the page; by default the outermost module that holds all of the graph's operations.
     embedded : bool
-        Made for a frame inside another page (a notebook): slimmer, and the wheel zooms only with Ctrl held, so that the
-        page around it still scrolls.
+        Made for a frame inside another page (a notebook): the wheel zooms only after a click into the graph, or with
+        Ctrl held, so that the page around it still scrolls.
+    notes : iterable of str
+        Sentences that the page shows above the graph: why something is not known, say.
 
     Returns
     -------
@@ -72,9 +74,9 @@ def page(
     options = {"theme": theme, "colour": colour, "title": title, "embedded": embedded}
     head, middle, tail = _frame()
     around = head + html.escape(title) + middle + tail
-    opened, notes = _opened(graph)
+    opened, trouble = _opened(graph)
     room = LARGEST - len(around.encode())
-    return head + html.escape(title) + middle + fitting(opened, room, options, notes) + tail
+    return head + html.escape(title) + middle + fitting(opened, room, options, [*notes, *trouble]) + tail
 
 
 def _opened(graph: Graph) -> tuple[Graph, list[str]]:

@@ -97,7 +97,8 @@ def test_several_in_one_page_do_not_clash(opened: Callable[..., Any], expression
     with viewer.page.expect_download() as waiting:
         inner[0].click("#save-png")
     assert waiting.value.suggested_filename == "one.png"
-    # The wheel belongs to the page around, unless Ctrl is held.
+    # The wheel belongs to the page around, unless Ctrl is held or the graph was clicked.
+    viewer.page.mouse.click(850, 700)
     before = None
     while before != (before := inner[0].evaluate("viewer.view.k")):
         viewer.page.wait_for_timeout(100)
@@ -105,7 +106,13 @@ def test_several_in_one_page_do_not_clash(opened: Callable[..., Any], expression
     viewer.page.mouse.wheel(0, 100)
     viewer.page.wait_for_timeout(50)
     assert inner[0].evaluate("viewer.view.k") == before
+    before_ctrl = before
     viewer.keyboard.down("Control")
+    viewer.page.mouse.wheel(0, 100)
+    viewer.page.wait_for_timeout(50)
+    assert (before := inner[0].evaluate("viewer.view.k")) < before_ctrl
+    viewer.keyboard.up("Control")
+    inner[0].focus("#canvas")
     viewer.page.mouse.wheel(0, 100)
     viewer.page.wait_for_timeout(50)
     assert inner[0].evaluate("viewer.view.k") < before

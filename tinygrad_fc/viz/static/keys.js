@@ -4,7 +4,7 @@ const KEYS = [
   ["↑ ↓", "walk along lines: to inputs, to users"], ["← →", "walk to neighbours of the same rank"], ["Enter", "fold or unfold what is selected"],
   ["Backspace", "select the group around"], ["Escape", "close, then select nothing"], ["/", "search; Enter goes to the next, Shift Enter back"], ["+ −", "zoom"],
   ["F", "fit the window"], ["Space", "play or pause"], ["[ ]", "one step back, one step on"], ["Home End", "first step, last step"], ["M", "to the next box that is marked"], ["T", "light or dark"],
-  ["?", "this list"], ["drag, wheel", "move, zoom (in a notebook with Ctrl)"], ["click on a header, double click", "fold or unfold"],
+  ["?", "this list"], ["drag, wheel", "move, zoom (in a notebook after a click, or with Ctrl)"], ["click on a header, double click", "fold or unfold"],
 ];
 
 const ACTS = {

@@ -85,7 +85,8 @@ function watchPointer() {
   let moved = 0, gap = 0;
   const spot = (event) => { const frame = svg.getBoundingClientRect(); return [event.clientX - frame.left, event.clientY - frame.top]; };
   svg.addEventListener("wheel", (event) => {
-    if (model.options.embedded && !event.ctrlKey && !event.metaKey) return;  // the page around scrolls
+    // Inside another page the wheel scrolls that one, until somebody has clicked into the graph.
+    if (model.options.embedded && !event.ctrlKey && !event.metaKey && !(document.hasFocus() && document.activeElement === svg)) return;
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 20 : 1;
     zoom(Math.exp(-Math.max(-240, Math.min(240, event.deltaY * lines)) * (event.ctrlKey ? 0.008 : 0.0018)), ...spot(event));
