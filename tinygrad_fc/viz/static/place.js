@@ -87,6 +87,7 @@ function layInside(group) {
   for (let sweep = 0; sweep < 7; sweep++)
     for (let i = 0; i < rows.length; i++) alignRow(group, rows[sweep % 2 ? rows.length - 1 - i : i], x, w, sweep % 2 === 0, sweep % 2 === 1);
   for (let i = rows.length - 2; i >= 0; i--) alignRow(group, rows[i], x, w, true, false, true);
+  straighten(group, x, w);
   let left = Infinity, right = -Infinity;
   for (let point = 0; point < count; point++) {
     left = Math.min(left, x[point] - w[point] / 2);
@@ -113,6 +114,30 @@ function layInside(group) {
     member.dy = tops[inside.rank[point]] + room * share;
   });
   return { w: wide + 2 * pad, h: y + (root ? 0 : 4), x, tops, bottoms };
+}
+
+// Lines that pass several ranks keep one place across as long as there is room: a bend has a reason.
+function straighten(group, x, w) {
+  const { inside } = group, rows = inside.rows, place = [];
+  for (const row of rows) row.forEach((point, i) => { place[point] = i; });
+  const isLane = (point) => point >= inside.firstLane;
+  for (let lane = inside.firstLane; lane < inside.count; lane++) {
+    if (inside.above[lane].some(({ a }) => isLane(a))) continue;  // not the first of its line
+    let run = [], low = -Infinity, high = Infinity, wish = 0;
+    const settle = () => { for (const point of run) x[point] = Math.max(low, Math.min(high, wish / run.length)); };
+    for (let point = lane; point !== undefined; point = inside.below[point].find(({ b }) => isLane(b))?.b) {
+      const row = rows[inside.rank[point]], i = place[point];
+      const least = i ? x[row[i - 1]] + apart(group, row[i - 1], point, w) : -Infinity;
+      const most = i + 1 < row.length ? x[row[i + 1]] - apart(group, point, row[i + 1], w) : Infinity;
+      if (Math.max(low, least) > Math.min(high, most) + 0.01) {
+        settle();
+        [run, low, high, wish] = [[], -Infinity, Infinity, 0];
+      }
+      [low, high, wish] = [Math.max(low, least), Math.min(high, most), wish + x[point]];
+      run.push(point);
+    }
+    settle();
+  }
 }
 
 // Longer ways across need more height, or the lines lie flat.
