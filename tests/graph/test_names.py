@@ -79,6 +79,14 @@ def test_names_that_are_nobodys_to_show() -> None:
     assert Out[3] is _secret
 
 
+def test_names_that_nobody_can_write() -> None:
+    """Tools keep values under such names, as pytest does of what an assertion compares."""
+    found: list[Any] = []
+    code = "found += names(globals()['@kept'].node)"
+    exec(code, {"found": found, "names": names, "@kept": tg.tensor(1.0, requires_grad=True)})
+    assert found == [None]
+
+
 def test_the_tensor_comes_with_its_name() -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     (found,) = variables({x.node}).values()

@@ -44,7 +44,7 @@ def put_in(expression: str, numbers: Mapping[str, str]) -> str:
 @functools.lru_cache(maxsize=1024)
 def _expression(code: CodeType) -> str | None:
     try:
-        tree = _parsed(code.co_filename, len(linecache.getlines(code.co_filename)))
+        tree = parsed(code.co_filename, len(linecache.getlines(code.co_filename)))
     except (SyntaxError, ValueError):
         return None
     # The columns tell one lambda of a line from another.
@@ -67,6 +67,6 @@ def _expression(code: CodeType) -> str | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(file: str, count: int) -> ast.Module:
+def parsed(file: str, count: int) -> ast.Module:
     """Parse a file; `count`, its lines, makes a notebook cell that was run anew another entry."""
     return ast.parse("".join(linecache.getlines(file)))

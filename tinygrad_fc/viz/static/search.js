@@ -1,0 +1,57 @@
+// Search: names, operations, module paths, shapes and lines. Enter goes to the next hit and unfolds what hides it.
+
+const hits = { list: [], place: -1, cells: new Set() };
+
+function search(words) {
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  hits.list = [];
+  hits.place = -1;
+  if (wanted.length)
+    for (const cell of model.cells) {
+      if (!cell.parent || cell.kind === "section") continue;
+      const text = searchable(cell);
+      if (wanted.every((word) => text.includes(word))) hits.list.push(cell);
+    }
+  showHits();
+}
+
+function searchable(cell) {
+  if (cell.searched === undefined) {
+    const { box } = cell;
+    cell.searched = (box ? [box.label, box.name, box.variable, box.op, box.module, box.line, box.dtype, box.shape.join("x"), box.mark] : [cell.label]).filter(Boolean).join("\n").toLowerCase();
+  }
+  return cell.searched;
+}
+
+function showHits() {
+  hits.cells = new Set(hits.list.map(shownAs));
+  const words = document.getElementById("search").value.trim(), count = hits.list.length.toLocaleString("en");
+  document.getElementById("hits").textContent = !words ? "" : hits.place < 0 ? `${count} found` : `${hits.place + 1} of ${count}`;
+  dress();
+}
+
+function nextHit(side = 1) {
+  if (!hits.list.length) return;
+  hits.place = (hits.place + side + hits.list.length) % hits.list.length;
+  goTo(hits.list[hits.place]);
+  showHits();
+}
+
+function watchSearch() {
+  const field = document.getElementById("search");
+  let soon = 0;
+  field.addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(() => search(field.value), model.cells.length > 4000 ? 120 : 0); });
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") {
+      event.preventDefault();
+      clearTimeout(soon);
+      if (hits.words !== field.value) { hits.words = field.value; search(field.value); }
+      nextHit(event.shiftKey ? -1 : 1);
+    } else if (event.key === "Escape") {
+      field.value = "";
+      search("");
+      svg.focus();
+    }
+    event.stopPropagation();
+  });
+}

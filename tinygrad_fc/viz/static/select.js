@@ -1,0 +1,90 @@
+// What is selected, and what leads to it and follows from it.
+
+const chosen = { cell: null, up: new Set(), down: new Set(), upLines: new Set(), downLines: new Set(), quiet: false, wants: { up: true, down: true } };
+
+function choose(cell, { quiet = false, move = false } = {}) {
+  chosen.cell = cell;
+  chosen.quiet = quiet;
+  refreshChoice();
+  if (cell) svg.setAttribute("aria-activedescendant", `cell-${cell.index}`);
+  else svg.removeAttribute("aria-activedescendant");
+  fillPanel();
+  dress();
+  if (cell && move) reveal(cell);
+}
+
+// Select a cell wherever it is: unfold what hides it, and go there.
+function goTo(cell) {
+  uncover(cell);
+  choose(cell);
+  requestAnimationFrame(() => reveal(cell));  // after the panel has taken its room
+}
+
+function refreshChoice() {
+  for (const set of [chosen.up, chosen.down, chosen.upLines, chosen.downLines]) set.clear();
+  if (!chosen.cell || chosen.quiet) return;
+  const start = new Set([...boxesIn(chosen.cell)]);
+  if (chosen.wants.up) trace(start, ancestorsOf, chosen.up, chosen.upLines);
+  if (chosen.wants.down) trace(start, descendantsOf, chosen.down, chosen.downLines);
+}
+
+const ancestorsOf = (box) => box.inputs.map(({ cell }) => [cell, cell, box.cell]);
+const descendantsOf = (box) => box.users.map(({ box: user }) => [user.cell, box.cell, user.cell]);
+
+function reach(start, next) {
+  const found = new Set(start), stack = [...start], edges = [];
+  while (stack.length) {
+    for (const [cell, source, target] of next(stack.pop())) {
+      edges.push([source, target]);
+      if (cell.box && !found.has(cell.box)) { found.add(cell.box); stack.push(cell.box); }
+    }
+  }
+  return { found, edges };
+}
+
+function trace(start, next, cells, lines) {
+  const { found, edges } = reach(start, next);
+  for (const box of found) if (!start.has(box)) cells.add(shownAs(box.cell));
+  const done = new Set();
+  for (const [source, target] of edges) {
+    if (shownAs(source) === shownAs(target)) continue;
+    const key = source.index * model.cells.length + target.index;
+    if (done.has(key)) continue;
+    done.add(key);
+    follow(source, target, (group, segment) => { if (group.open) lines.add(segment); });
+  }
+  cells.delete(chosen.cell);
+}
+
+// ---- walking along lines with the arrow keys
+
+function neighbours(cell, key) {
+  if (key === "ArrowUp") return joined(cell, (box) => box.inputs.map((input) => input.cell));
+  if (key === "ArrowDown") return joined(cell, (box) => box.users.map(({ box: user }) => user.cell));
+  const group = cell.parent;
+  if (!group) return [];
+  const { inside } = group, point = group.members.indexOf(cell), side = key === "ArrowLeft" ? -1 : 1;
+  const row = inside.rows[inside.rank[point]].filter((other) => other < inside.members);
+  const other = row[row.indexOf(point) + side];
+  return other === undefined ? [] : [group.members[other]];
+}
+
+function joined(cell, next) {
+  const inner = new Set(boxesIn(cell)), found = new Set();
+  for (const box of inner) for (const other of next(box)) if (!other.box || !inner.has(other.box)) found.add(shownAs(other));
+  found.delete(cell);
+  return [...found];
+}
+
+function walk(key) {
+  if (!chosen.cell) return choose(scene.shown.find((cell) => !cell.open) || null, { move: true });
+  let options = neighbours(chosen.cell, key);
+  if (!options.length && chosen.cell.open && key === "ArrowDown") options = [chosen.cell.members[0]];
+  if (!options.length) return tell("No line leads on in this direction");
+  const middle = chosen.cell.x + chosen.cell.w / 2;
+  const main = options.filter((cell) => !cell.box || cell.box.kind === "op");
+  const near = (main.length && key === "ArrowUp" ? main : options).reduce((best, cell) => (Math.abs(cell.x + cell.w / 2 - middle) < Math.abs(best.x + best.w / 2 - middle) ? cell : best));
+  choose(near, { move: true });
+}
+
+function tell(words) { document.getElementById("status").textContent = words; }

@@ -1,0 +1,141 @@
+// Pan and zoom. A point (x, y) of the graph is seen at (k x + left, k y + top) of the window.
+
+const stage = document.getElementById("stage");
+const eye = { k: 1, left: 0, top: 0, least: 0.01, most: 4, fitted: true, welcomed: false };
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const FAR = 0.32;  // below it words would be smaller than 4 pixels, and are not drawn
+
+const windowSize = () => ({ w: stage.clientWidth, h: stage.clientHeight });
+const seen = () => { const { w, h } = windowSize(); return { x: -eye.left / eye.k, y: -eye.top / eye.k, w: w / eye.k, h: h / eye.k }; };
+
+let asked = false;
+function show() {
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(showNow);
+}
+
+function showNow() {
+  asked = false;
+  world.setAttribute("transform", `translate(${eye.left} ${eye.top}) scale(${eye.k})`);
+  const area = seen(), drawn = scene.area, without = eye.k < FAR;
+  const inside = drawn && area.x >= drawn.x && area.y >= drawn.y && area.x + area.w <= drawn.x + drawn.w && area.y + area.h <= drawn.y + drawn.h;
+  const wasteful = drawn && drawn.w > 6 * area.w;  // zoomed in since: less has to be kept
+  if (inside && !wasteful && scene.plain === without) return;
+  render({ x: area.x - area.w / 2, y: area.y - area.h / 2, w: 2 * area.w, h: 2 * area.h }, without);
+}
+
+let gliding = 0;
+function look_at(target, smooth = true) {
+  cancelAnimationFrame(gliding);
+  const from = { ...eye }, begin = performance.now();
+  if (!smooth || calm.matches || document.hidden) {
+    Object.assign(eye, target);
+    return show();
+  }
+  const step = (now) => {
+    const t = Math.min(1, (now - begin) / 260), e = 1 - (1 - t) ** 3;
+    for (const key of ["k", "left", "top"]) eye[key] = from[key] + (target[key] - from[key]) * e;
+    showNow();
+    if (t < 1) gliding = requestAnimationFrame(step);
+  };
+  gliding = requestAnimationFrame(step);
+}
+
+function fit(smooth = true) {
+  const { w, h } = windowSize(), root = model.cells[0], margin = w < 600 ? 14 : 28;
+  const k = Math.max(eye.least, Math.min(1.25, (w - 2 * margin) / Math.max(1, root.w), (h - 2 * margin) / Math.max(1, root.h)));
+  look_at({ k, left: (w - k * root.w) / 2, top: (h - k * root.h) / 2 }, smooth);
+  eye.fitted = true;
+}
+
+// At first the words should be readable: all of it where that can be, else the top of it.
+function welcome() {
+  if (!stage.clientWidth || !stage.clientHeight) return;  // a frame that is not shown yet: when it has a size
+  eye.welcomed = true;
+  const { w, h } = windowSize(), root = model.cells[0], least = w < 600 ? 0.6 : 0.75;
+  fit(false);
+  const whole = Math.min(1.25, (w - 40) / Math.max(1, root.w), (h - 40) / Math.max(1, root.h));
+  const readable = 0.5;  // smaller words would be guessed at
+  if (whole < readable) look_at({ k: least, left: (w - least * root.w) / 2, top: 20 }, false);
+  eye.fitted = whole >= readable;
+}
+
+function zoom(factor, x = windowSize().w / 2, y = windowSize().h / 2) {
+  cancelAnimationFrame(gliding);
+  const k = Math.max(eye.least, Math.min(eye.most, eye.k * factor));
+  eye.left = x - (x - eye.left) * (k / eye.k);
+  eye.top = y - (y - eye.top) * (k / eye.k);
+  eye.k = k;
+  eye.fitted = false;
+  show();
+}
+
+// Bring a cell into the window; nothing moves if it is there already.
+function reveal(cell, smooth = true) {
+  const { w, h } = windowSize(), k = Math.max(eye.k, Math.min(0.8, w / (cell.w + 40)));
+  const x = eye.left + cell.x * eye.k, y = eye.top + cell.y * eye.k, edge = Math.min(50, w / 8);
+  if (k === eye.k && x >= edge && y >= edge && x + cell.w * k <= w - edge && y + Math.min(cell.h * k, h / 2) <= h - edge) return;
+  eye.fitted = false;
+  look_at({ k, left: w / 2 - k * (cell.x + cell.w / 2), top: h / 2 - k * (cell.y + Math.min(cell.h / 2, h / 3 / k)) }, smooth);
+}
+
+function watchPointer() {
+  const fingers = new Map();
+  let moved = 0, gap = 0;
+  const spot = (event) => { const frame = svg.getBoundingClientRect(); return [event.clientX - frame.left, event.clientY - frame.top]; };
+  svg.addEventListener("wheel", (event) => {
+    // Inside another page the wheel scrolls that one, until somebody has clicked into the graph.
+    if (model.options.embedded && !event.ctrlKey && !event.metaKey && !(document.hasFocus() && document.activeElement === svg)) return;
+    event.preventDefault();
+    const lines = event.deltaMode === 1 ? 20 : 1;
+    zoom(Math.exp(-Math.max(-240, Math.min(240, event.deltaY * lines)) * (event.ctrlKey ? 0.008 : 0.0018)), ...spot(event));
+  }, { passive: false });
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.button > 1) return;
+    cancelAnimationFrame(gliding);
+    if (!fingers.size) moved = 0;
+    fingers.set(event.pointerId, spot(event));
+    gap = spacing(fingers);
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (!fingers.has(event.pointerId)) return;
+    const [x, y] = spot(event), [px, py] = fingers.get(event.pointerId);
+    moved += Math.abs(x - px) + Math.abs(y - py);
+    if (moved < 4) return;
+    if (!svg.hasPointerCapture(event.pointerId)) svg.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, [x, y]);
+    eye.left += (x - px) / fingers.size;
+    eye.top += (y - py) / fingers.size;
+    eye.fitted = false;
+    if (fingers.size === 2) {
+      const now = spacing(fingers), [first, second] = [...fingers.values()];
+      if (gap > 0) zoom(now / gap, (first[0] + second[0]) / 2, (first[1] + second[1]) / 2);
+      gap = now;
+    }
+    svg.classList.add("dragging");
+    show();
+  });
+  const lift = (event) => { fingers.delete(event.pointerId); gap = spacing(fingers); svg.classList.remove("dragging"); };
+  svg.addEventListener("pointerup", lift);
+  svg.addEventListener("pointercancel", lift);
+  svg.addEventListener("click", (event) => { if (moved < 4) clicked(event); });
+  svg.addEventListener("dblclick", (event) => {
+    const element = event.target.closest("[data-cell]");
+    const cell = element && model.cells[Number(element.dataset.cell)];
+    if (cell && !event.target.closest("[data-toggle]")) toggle(cell);
+  });
+  new ResizeObserver(() => { if (!eye.welcomed) welcome(); else if (eye.fitted) fit(false); else show(); }).observe(stage);
+}
+
+function spacing(fingers) {
+  const [first, second] = [...fingers.values()];
+  return second ? Math.hypot(first[0] - second[0], first[1] - second[1]) : 0;
+}
+
+function clicked(event) {
+  svg.focus({ preventScroll: true });
+  const head = event.target.closest("[data-toggle]"), element = event.target.closest("[data-cell]");
+  if (head) toggle(model.cells[Number(head.dataset.toggle)]);
+  else choose(element ? model.cells[Number(element.dataset.cell)] : null);
+}

@@ -1,0 +1,77 @@
+// Numbers and names as people read them.
+
+const UNITS = { s: [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]], B: [[2 ** 30, "GB"], [2 ** 20, "MB"], [2 ** 10, "KB"], [1, "B"]],
+                "": [[1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]] };
+
+// JSON has no nan and no inf: they come as strings.
+const value = (given) => (given === "nan" ? NaN : given === "inf" ? Infinity : given === "-inf" ? -Infinity : given);
+
+function plain(given, digits = 4) {
+  if (typeof given === "string") return given.replace("-inf", "−inf");
+  if (given === null || given === undefined) return "–";
+  if (given === 0) return "0";
+  const size = Math.abs(given);
+  const text = size >= 1e5 || size < 1e-3 ? given.toExponential(Math.max(0, digits - 2)).replace("e+", "e") : String(Number(given.toPrecision(digits)));
+  return text.replace(/-/g, "−");
+}
+
+function quantity(given, unit) {
+  if (given === null || given === undefined) return "–";
+  const [size, name] = UNITS[unit].find(([least]) => given >= least) || UNITS[unit].at(-1);
+  const text = Number((given / size).toPrecision(3)).toString();
+  return name && unit ? `${text} ${name}` : `${text}${name}`;
+}
+
+// Control characters and the ones that turn the direction of writing are shown as a mark, spaces of all kinds as one.
+function clean(text) {
+  return text.replace(/\s+/gu, " ").replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029]/gu, "\ufffd");
+}
+
+// Cut in the middle, by whole characters.
+function clip(text, length) {
+  const letters = Array.from(clean(text));
+  const half = Math.floor(length / 2);
+  return letters.length <= length ? letters.join("") : `${letters.slice(0, half).join("")}…${letters.slice(1 - half).join("")}`;
+}
+
+const size = (box) => box.shape.reduce((product, length) => product * length, 1);
+const hasResult = (box) => !box.dtype.startsWith("|V");  // an operation that failed has none
+const shapeText = (box) => (hasResult(box) ? box.shape.join(" × ") || "scalar" : "no result");
+const kindOf = (box) => (hasResult(box) ? `${shapeText(box)} ${box.dtype}` : shapeText(box));
+const kindText = (box) => (box.kind === "op" ? `result of ${box.op}` : box.kind === "parameter" ? "leaf that needs a gradient" : "input, no gradient");
+
+function titleOf(cell, length = 34) {
+  if (!cell.box) return clip(cell.label || cell.kind, length);
+  const { op, label, kind } = cell.box;
+  if (op && label) return clip(`${clip(label, length - 4)} = ${op}`, length + 14);
+  return clip(op || label || (kind === "parameter" ? "parameter" : "input"), length);
+}
+
+// What a box is called in a sentence.
+const nameOf = (cell) => (cell.box ? clip(cell.box.label || cell.box.op || (cell.box.kind === "parameter" ? "parameter" : "input"), 30) : clip(cell.label, 30));
+
+const INFIX = { add: "+", subtract: "−", multiply: "·", divide: "/", true_divide: "/", matmul: "@", power: "**" };
+
+// "y = a · b": what an operation computes, in its inputs' names.
+function formula(box) {
+  const given = new Map(box.inputs.map(({ argument, cell }) => [argument, nameOf(cell)]));
+  for (const [key, text] of box.extras) given.set(key, clip(text, 20));
+  const parts = [...given], sign = INFIX[box.op];
+  const right = sign && given.has("x") && given.has("y") ? `${given.get("x")} ${sign} ${given.get("y")}`
+    : `${box.op}(${parts.map(([key, text], index) => (index && box.extras.some(([extra]) => extra === key) ? `${key}=${text}` : text)).join(", ")})`;
+  return clip(box.label ? `${clip(box.label, 30)} = ${right}` : right, 90);
+}
+
+// The numbers of a small array on one line; null where they are not known.
+function numbersLine(stats, digits = 3) {
+  if (!stats || stats.numbers === undefined) return null;
+  const write = (item) => (Array.isArray(item) ? `[${item.map(write).join(", ")}]` : plain(item, digits));
+  return write(stats.numbers);
+}
+
+function groupText(cell) {
+  const boxes = `${cell.size.toLocaleString("en")} ${cell.size === 1 ? "box" : "boxes"}`;
+  if (cell.kind === "rest") return `${boxes}, not in this page`;
+  if (cell.kind === "repeat") return `${boxes} in ${cell.repeats.toLocaleString("en")} turns`;
+  return cell.members.length ? boxes : `${boxes}, not in this page`;
+}
