@@ -61,12 +61,16 @@ def namespaces() -> Iterator[list[tuple[str, Any]]]:
 
 
 def _own(frames: Iterator[FrameType]) -> Iterator[FrameType]:
-    """Yield the innermost frame, and of those around it the ones that are not a library's."""
-    for position, frame in enumerate(frames):
+    """Yield the frames that are not a library's (a notebook shows a tensor through some), or else the innermost."""
+    innermost, found = None, False
+    for frame in frames:
+        innermost = innermost or frame
         file = frame.f_code.co_filename
-        library = file.startswith((_LIBRARY, "<frozen ")) or f"{os.sep}site-packages{os.sep}" in file
-        if not position or not library:
+        if not (file.startswith((_LIBRARY, "<frozen ")) or f"{os.sep}site-packages{os.sep}" in file):
+            found = True
             yield frame
+    if innermost is not None and not found:
+        yield innermost
 
 
 def _shown(names: Mapping[str, Any]) -> list[tuple[str, Any]]:
