@@ -20,33 +20,40 @@ class Picture:
     def __init__(self, source: Path | str) -> None:
         text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
         self.root = ET.fromstring(text)
-        self.boxes: dict[int, list[str]] = {}
-        self.tips: dict[int, str] = {}
-        self.places: dict[int, tuple[float, float]] = {}
-        self.edges: list[tuple[int, int, str]] = []
+        # By id; folded groups, and leaves that are drawn beside each reader, by the name of their box.
+        self.boxes: dict[Any, list[str]] = {}
+        self.tips: dict[Any, str] = {}
+        self.places: dict[Any, tuple[float, float]] = {}
+        self.edges: list[tuple[Any, Any, str]] = []
         self.panels: list[str] = []
         for group in self.root.iter(f"{SVG}g"):
             title = group.findtext(f"{SVG}title") or ""
+            key = self.key(title)
             words = [self.clean("".join(text.itertext())) for text in group.iter(f"{SVG}text")]
             match group.get("class"):
                 case "node":
                     first = next(group.iter(f"{SVG}text"))
-                    self.boxes[int(title)] = words
-                    self.places[int(title)] = float(first.get("x", "")), float(first.get("y", ""))
-                    self.tips[int(title)] = next(group.iter(f"{SVG}a")).get(f"{XLINK}title", "")
+                    self.boxes[key] = words
+                    self.places[key] = float(first.get("x", "")), float(first.get("y", ""))
+                    self.tips[key] = next(group.iter(f"{SVG}a")).get(f"{XLINK}title", "")
                 case "edge":
                     start, end = title.split("->")
-                    self.edges.append((int(start), int(end), " ".join(words)))
+                    self.edges.append((self.key(start), self.key(end), " ".join(words)))
                 case "cluster":
                     self.panels.append(" ".join(words))
+
+    @staticmethod
+    def key(title: str) -> Any:
+        return int(title) if title.isdecimal() else title
 
     @staticmethod
     def clean(text: str) -> str:
         return text.replace("\xa0", " ").strip()
 
 
-def picture(target: Any, folder: Path, **options: Any) -> Picture:
-    return Picture(tg.draw(target, folder / "picture.svg", **options))
+def picture(_target: Any, folder: Path, **options: Any) -> Picture:
+    """Draw and take apart. The underscore keeps the name from being taken for the user's."""
+    return Picture(tg.draw(_target, folder / "picture.svg", **options))
 
 
 def leaf(values: Any, name: str | None = None) -> tg.Tensor:

@@ -22,7 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinygrad_fc"
 ENGINE = PACKAGE / "engine"
 MAY_WALK_PARENTS = {PACKAGE / "graph" / "graph.py", ENGINE / "backward.py", ENGINE / "pull.py"}
-OPTIONAL = {"graphviz", "matplotlib", "networkx", "numba", "pooch", "requests", "scipy", "sklearn", "tqdm"}
+OPTIONAL = {
+    "graphviz", "matplotlib", "networkx", "numba", "pooch", "reportlab", "requests", "scipy", "sklearn", "svglib",
+    "tqdm",
+}  # fmt: skip
 
 
 def modules(folder: Path) -> list[Path]:

@@ -37,7 +37,7 @@ _ROOMS = (
     "check", "cs231n", "data", "linalg", "models", "nn", "optim", "profile", "special", "testing", "training",
     "transforms", "viz",
 )  # fmt: skip
-_LATE = {"Graph": "graph", "draw": "viz.dot", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
+_LATE = {"Graph": "graph", "draw": "viz.draw", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
 _LATE |= {"explain": "viz.explain"}
 _LATE |= {"check_gradient": "check.plain", "check_layer": "check.plain"}
 _TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
@@ -53,7 +53,7 @@ _OTHER_NAMES = {name: name for name in ("cummax", "cummin", "logcumsumexp", "log
 _OTHER_NAMES |= {"abs": "absolute", "amax": "max", "amin": "min", "concat": "concatenate", "permute_dims": "transpose"}
 
 # The operations: those with NumPy's names, and some that NumPy has not. Others' are reached by name as well.
-_HOOKS = ("at", "check_declared", "graph_text", "late", "notebook_svg", "refusals")
+_HOOKS = ("at", "check_declared", "graph_text", "late", "notebook_html", "notebook_svg", "refusals")
 _NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS)
 
 __all__ = [
@@ -78,9 +78,15 @@ def __getattr__(name: str) -> Any:
 
 
 def _notebook_svg(target: Any) -> str | None:
-    from .viz.dot import notebook_svg
+    from .viz.notebook import notebook_svg
 
     return notebook_svg(target)
+
+
+def _notebook_html(target: Any) -> str:
+    from .viz.notebook import notebook_html
+
+    return notebook_html(target)
 
 
 def _graph_text(graph: Any) -> str:
@@ -120,7 +126,7 @@ def _refusals() -> Any:
 
 # The engine shows a tensor in a notebook without knowing who draws, meets functions without knowing who has them, and
 # refuses operations without knowing their names.
-_functions.notebook_svg, _functions.graph_text = _notebook_svg, _graph_text
+_functions.notebook_svg, _functions.notebook_html, _functions.graph_text = _notebook_svg, _notebook_html, _graph_text
 _functions.late, _functions.check_declared, _functions.refusals = _late, _check_declared, _refusals
 
 

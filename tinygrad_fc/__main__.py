@@ -1,4 +1,4 @@
-"""The command line: ``python -m tinygrad_fc demo``, ``check`` and ``bench`` (also the script ``tinygrad-fc``)."""
+"""The command line: ``python -m tinygrad_fc demo``, ``check``, ``graph``, ``bench`` (also as ``tinygrad-fc``)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import __version__, bench, demo
 from .check import command
+from .viz import command as graph_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     part = commands.add_parser("check", help=text, description=f"{text.capitalize()}.")
     command.add_arguments(part)
     part.set_defaults(run=command.main)
+    text = "draw the graph of what a script computes"
+    part = commands.add_parser("graph", help=text, description=f"{text.capitalize()}.")
+    graph_command.add_arguments(part)
+    part.set_defaults(run=graph_command.main)
     text = "time one training step of four networks, next to the peers that are installed"
     part = commands.add_parser("bench", help=text, description=f"{text.capitalize()}.")
     bench.add_arguments(part)

@@ -14,7 +14,7 @@ from .check.gradcheck import gradcheck
 from .data import load_digits
 from .models import FullyConnectedNet
 from .training import Solver, plot_history
-from .viz.dot import draw
+from .viz.draw import draw
 
 if TYPE_CHECKING:
     from .check.report import GradcheckReport

@@ -52,7 +52,7 @@ def test_it_prints_as_a_table() -> None:
         "  2  matmul          (4, 2)  x=0 y=1",
         "  3  tanh            (4, 2)  x=2",
         "  4  multiply        (4, 2)  x=3 y=2.0",
-        "  5  sum             (2,)    a=4 axis=0",
+        "  5  sum       out   (2,)    a=4 axis=0",
     ]
 
 
@@ -69,10 +69,12 @@ def test_the_table_has_modules_and_lines_where_there_are_any() -> None:
     with tg.observe():
         out = w * 2.0
     text = str(tg.Graph(out)).splitlines()
-    assert text[0].split() == ["id", "what", "name", "shape", "line", "inputs"]
+    assert text[0].split() == ["id", "what", "name", "shape", "line", "time", "kept", "inputs"]
     assert text[1].split() == ["0", "leaf", "w", "(3,", "2)"]
-    assert text[2].split()[4].startswith("test_graph.py:")
-    assert text[2].split()[5:] == ["x=0", "y=2.0"]
+    assert text[2].split()[:3] == ["1", "multiply", "out"]
+    assert text[2].split()[5].startswith("test_graph.py:")
+    assert text[2].split()[7] in ("s", "ms", "µs")
+    assert text[2].split()[8:] == ["0", "B", "x=0", "y=2.0"]
 
 
 def test_a_shared_tensor_is_one_box() -> None:

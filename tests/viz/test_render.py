@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from pictures import Picture, example, leaf
 
 import tinygrad_fc as tg
-from tinygrad_fc.viz import dot
+from tinygrad_fc.viz import dot, notebook, render
 
 
 @pytest.fixture
@@ -106,9 +107,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 def test_dot_is_preferred(install: Callable[..., Path], tmp_path: Path) -> None:
     pure = install("graphviz-pure")
-    assert dot.renderer() == str(pure)
+    assert render.renderer() == str(pure)
     system = install("dot")
-    assert dot.renderer() == str(system)
+    assert render.renderer() == str(system)
     out = example()
     assert tg.draw(out, tmp_path / "graph.svg").read_text() == "<svg from='dot'/>\n"
     assert Path(f"{system}.arguments").read_text() == "-Tsvg\n"
@@ -125,26 +126,34 @@ def test_graphviz_pure_serves_where_there_is_no_dot(install: Callable[..., Path]
 def test_graphviz_pure_beside_the_running_python_is_found(install: Callable[..., Path], tmp_path: Path) -> None:
     """An environment that was not activated has its scripts on no PATH."""
     pure = install("graphviz-pure", where="scripts")
-    assert dot.renderer() == str(pure)
+    assert render.renderer() == str(pure)
     assert tg.draw(example(), tmp_path / "graph.svg").read_text() == "<svg from='graphviz-pure'/>\n"
-    assert dot.renderer() == str(pure)
-    assert dot.renderer() != str(install("dot"))
+    assert render.renderer() == str(pure)
+    assert render.renderer() != str(install("dot"))
 
 
 def test_a_file_that_cannot_be_run_is_no_renderer(install: Callable[..., Path]) -> None:
     install("dot").chmod(0o644)
     pure = install("graphviz-pure")
-    assert dot.renderer() == str(pure)
+    assert render.renderer() == str(pure)
 
 
-def test_pdf_needs_a_system_dot(install: Callable[..., Path], tmp_path: Path) -> None:
-    install("graphviz-pure")
-    with pytest.raises(RuntimeError, match=r"graphviz-pure writes no PDF: draw an \.svg, or install Graphviz"):
-        tg.draw(example(), tmp_path / "graph.pdf")
-    assert not (tmp_path / "graph.pdf").exists()
+def test_a_system_dot_writes_the_pdf_itself(install: Callable[..., Path], tmp_path: Path) -> None:
     system = install("dot", then="echo %PDF-1.7")
     assert tg.draw(example(), tmp_path / "graph.pdf").read_text() == "%PDF-1.7\n"
     assert Path(f"{system}.arguments").read_text() == "-Tpdf\n"
+
+
+def test_without_svglib_a_pdf_needs_a_system_dot(
+    install: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pure = install("graphviz-pure")
+    monkeypatch.setitem(sys.modules, "svglib", None)
+    message = r"graphviz-pure writes no PDF itself.*pip install svglib \(or tinygrad_fc\[viz\]\), or Graphviz"
+    with pytest.raises(ImportError, match=message):
+        tg.draw(example(), tmp_path / "graph.pdf")
+    assert not (tmp_path / "graph.pdf").exists()
+    assert not Path(f"{pure}.input").exists()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +181,10 @@ def test_without_any_renderer_the_message_says_what_to_install(install: Callable
         path = tmp_path / f"graph.{suffix}"
         with pytest.raises(RuntimeError) as caught:
             tg.draw(example(), path)
-        for words in ("pip install graphviz-pure", "tinygrad_fc[viz]", "Graphviz from your system's packages", ".dot"):
+        for words in (
+            "pip install graphviz-pure", "tinygrad_fc[viz]", "Graphviz from your system's packages", ".dot", ".mmd",
+            ".html",
+        ):  # fmt: skip
             assert words in str(caught.value)
         assert not path.exists()
 
@@ -182,7 +194,7 @@ def test_the_text_needs_no_renderer(tmp_path: Path) -> None:
     path = tg.draw(example(), tmp_path / "graph.dot")
     assert "matmul" in path.read_text(encoding="utf-8")
     with pytest.raises(RuntimeError, match="pip install graphviz-pure"):
-        dot.renderer()
+        render.renderer()
 
 
 # ---- notebooks
@@ -195,7 +207,7 @@ def test_a_notebook_shows_the_picture() -> None:
         assert text is not None
         assert text.startswith("<svg ")
         assert [words[0] for _, words in sorted(Picture(text).boxes.items())] == [
-            "x", "w", "matmul", "tanh", "multiply", "sum",
+            "x", "w", "matmul", "tanh", "multiply", "out = sum",
         ]  # fmt: skip
 
 
@@ -215,14 +227,13 @@ def test_a_notebook_shows_the_text_where_nothing_renders() -> None:
     assert tg.Graph(out)._repr_svg_() is None
 
 
-def test_a_notebook_shows_no_picture_of_a_very_large_graph() -> None:
+def test_a_notebook_shows_a_large_graph_folded_and_nothing_that_is_too_large_still() -> None:
     x = leaf(1.0)
-    for _ in range(299):
+    for _ in range(400):
         x = x + 1.0
-    assert len(tg.Graph(x)) == 300
-    assert len(Picture(x._repr_svg_() or "").boxes) == 300
-    large = x + 1.0
-    assert large._repr_svg_() is None
-    assert tg.Graph(large)._repr_svg_() is None
-    assert dot.notebook_svg(large, limit=301) is not None
-    assert dot.notebook_svg(example(), limit=5) is None
+    for target in (x, tg.Graph(x)):
+        drawn = Picture(target._repr_svg_() or "")
+        assert len(drawn.boxes) == 2
+        assert drawn.panels == ["add × 400"]
+    assert notebook.notebook_svg(example(), limit=5) is None
+    assert notebook.notebook_svg(example(), limit=6) is not None

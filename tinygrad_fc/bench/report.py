@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..graph.figures import duration
+
 
 def text(part: dict[str, Any]) -> str:
     """Format one part of the results, as `session.measure_all` yields it.
@@ -31,14 +33,6 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         lines.append("  " + "  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """Write a time with three digits and a fitting unit."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if seconds * factor >= 1 or unit == "µs":
-            break
-    return f"{seconds * factor:#.3g}".rstrip(".") + f" {unit}"
 
 
 def spread(found: dict[str, float]) -> str:

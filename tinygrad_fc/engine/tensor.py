@@ -234,13 +234,15 @@ class Tensor(Operators):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if type(self.node) is Node and self.node.op is not None:
-            raise TypeError(
-                f"{self._label()} was computed and holds its graph: copy or pickle t.detach(), or take its t.data."
-            )
+            raise functions.refusals().copied_with_graph(self)
         return tensor, (self._array, None, self.requires_grad, self.name)
 
+    def _repr_html_(self) -> str | None:
+        """Show the graph in a notebook, to open and step through; None (the text) for a tensor without one."""
+        return functions.notebook_html(self) if type(self.node) is Node and self.node.op is not None else None
+
     def _repr_svg_(self) -> str | None:
-        """Show the graph in a notebook; None (the text) for a tensor without one, or where nothing can render it."""
+        """Show the graph in an exported notebook; None without one, or where nothing can render it."""
         return functions.notebook_svg(self) if type(self.node) is Node and self.node.op is not None else None
 
 

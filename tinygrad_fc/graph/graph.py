@@ -353,8 +353,12 @@ class Graph:
 
         return as_networkx(self)
 
+    def _repr_html_(self) -> str | None:
+        """Show the graph in a notebook, to open and step through."""
+        return functions.notebook_html(self)
+
     def _repr_svg_(self) -> str | None:
-        """Show the graph in a notebook."""
+        """Show the graph in an exported notebook."""
         return functions.notebook_svg(self)
 
     def __len__(self) -> int:

@@ -70,9 +70,9 @@ def _own(frames: Iterator[FrameType]) -> Iterator[FrameType]:
 
 
 def _shown(names: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    # Tools keep values under names that nobody can write: ``@py_assert1`` is pytest's.
-    kept = [(key, value) for key, value in list(names.items())[:NAMES] if key not in _HISTORY]
-    return [(key, value) for key, value in kept if key[:1] != "_" and key.isidentifier()]
+    # What rewrites code, as pytest does, keeps what it needs under names that nobody can write.
+    return [(key, value) for key, value in list(names.items())[:NAMES]
+            if key[:1] != "_" and key.isidentifier() and key not in _HISTORY]  # fmt: skip
 
 
 def _locals(frame: FrameType) -> list[tuple[str, Any]]:

@@ -79,6 +79,10 @@ class _Table:
                         where, place = _OWN, codes.setdefault(kind, len(codes))
                     row.append((where, place, source))
                 shape.append((box.kind, box.op, box.shape, box.dtype, tuple(inner), tuple(box.numbers)))
+            if len(row) > _WIDEST:  # an inner loop reads its weights again and again: they are compared once
+                slots = {entry: slot for slot, entry in enumerate(dict.fromkeys(row))}
+                shape.append(tuple([slots[entry] for entry in row]))
+                row = list(slots)
             if len(row) > _WIDEST:
                 shape.append(n)  # like no other
                 row = []

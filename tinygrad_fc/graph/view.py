@@ -156,7 +156,8 @@ def _connect(graph: Graph, root: Group, shown: Shown, repeats: bool) -> View:
                 for n, boxes in enumerate(turns):
                     for box, first in zip(boxes, turns[0], strict=True):
                         turn[box.id] = (*turn.get(box.id, ()), (group.id, n))
-                        stand_in.setdefault(box.id, first.id)
+                        if n:  # in the first turn, an inner repeat may still have one that stands for it
+                            stand_in.setdefault(box.id, first.id)
     keys: dict[int, str] = {}
     inside: set[int] = set()  # repeats that a folded group hides
     for item in shown.boxes():
@@ -169,7 +170,7 @@ def _connect(graph: Graph, root: Group, shown: Shown, repeats: bool) -> View:
                 keys[item.box.id] = item.key
     for box in graph.nodes:
         at = box.id
-        while at not in keys and at in stand_in and stand_in[at] != at:
+        while at not in keys and at in stand_in:
             at = stand_in[at]
         if at in keys:
             keys[box.id] = keys[at]

@@ -116,6 +116,11 @@ def plain_number(t: Tensor, kind: str) -> TypeError:
     )
 
 
+def copied_with_graph(t: Tensor) -> TypeError:
+    """Return the refusal to copy or pickle what was computed."""
+    return TypeError(f"{t._label()} was computed and holds its graph: copy or pickle t.detach(), or take its t.data.")
+
+
 def written_in_place() -> TypeError:
     """Return the refusal to assign to elements."""
     return TypeError(

@@ -1,7 +1,9 @@
 """Pictures of the graph. Everything here reads `Graph` and nothing else."""
 
-from .dot import dot_source, draw, notebook_svg
+from .dot import dot_source
+from .draw import draw
 from .explain import Explanation, explain
+from .notebook import notebook_html, notebook_svg
 from .text import graph_text
 
-__all__ = ["Explanation", "dot_source", "draw", "explain", "graph_text", "notebook_svg"]
+__all__ = ["Explanation", "dot_source", "draw", "explain", "graph_text", "notebook_html", "notebook_svg"]

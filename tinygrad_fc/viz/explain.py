@@ -10,8 +10,8 @@ from ..engine.node import Node
 from ..engine.tensor import Tensor
 from ..graph import Graph, GraphNode, brief
 from ..profile.rehearse import rehearse
-from .dot import shape_text
 from .formula import formula, put_in, reads
+from .words import shape_text
 
 FEW = 12  # elements of an array that is written out
 WITHIN = 6  # and of one that is put into a formula

@@ -1,29 +1,94 @@
-"""The graph as text, for terminals."""
+"""The graph as text, for terminals: a table of few boxes, a tree of many."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Sequence
 
-from ..graph import Graph, brief
+from ..graph import Graph, GraphNode, brief
+from ..graph.figures import duration, memory
+from ..graph.fold import fold
+from ..graph.view import Shown, view
+from .scene import FEW, counts, group_title
+from .words import figure
+
+# A tree has no more lines; what is deeper is said in a count.
+LINES = 120
 
 
 def graph_text(graph: Graph) -> str:
-    """Return a table of the nodes, oldest first: what ``print(Graph(t))`` shows.
+    """Return what ``print(Graph(t))`` shows: a table of the nodes, oldest first, or a tree of more than 60.
 
-    Where boxes stand in a module, or their lines were observed, a column has its path, or file and line.
+    Where boxes stand in a module, or their lines or times were observed, a column says so. The tree has the modules,
+    what repeats ("× N") and what was cut into sections, in no more than 120 lines as wide as the terminal.
     """
+    return _tree(graph) if len(graph) > FEW else _table(graph)
+
+
+def _table(graph: Graph) -> str:
     rows = [[" id", "what", "name", "shape", "inputs"]]
     for box in graph.nodes:
-        inputs = [f"{argument}={source}" for argument, source in box.inputs]
-        inputs += [f"{key}={brief(value)}" for key, value in (box.numbers | box.static).items()]
-        what = box.op or ("leaf" if box.kind == "parameter" else box.kind)
-        rows.append([f"{box.id:3d}", what, box.name or "", str(box.shape), " ".join(inputs)])
+        rows.append([f"{box.id:3d}", _what(box), box.label or "", str(box.shape), _inputs(box)])
+    timed = any("forward_seconds" in box.facts for box in graph.nodes)
     for title, cells in (
         ("module", ["/".join(box.module) for box in graph.nodes]),
         ("line", [os.path.basename(box.line or "") for box in graph.nodes]),
+        ("time", [_time([box]) for box in graph.nodes]),
+        ("kept", [_kept([box]) if timed else "" for box in graph.nodes]),
+        ("wrong", [box.mark or "" for box in graph.nodes]),
     ):
         if any(cells):
             for row, cell in zip(rows, [title, *cells], strict=True):
-                row.insert(-1, cell)
+                row.insert(len(row) if title == "wrong" else -1, cell)
+    return _aligned(rows)
+
+
+def _tree(graph: Graph) -> str:
+    tree = fold(graph)
+    shown = view(graph, tree, limit=FEW).root
+    timed = any("forward_seconds" in box.facts for box in graph.nodes)
+    rows = [["what", "name", "shape or size", "time", "kept", "inputs"]]
+    stack: list[tuple[Shown, str]] = [(item, "") for item in reversed(shown.members)]
+    while stack and len(rows) < LINES:
+        item, indent = stack.pop()
+        inside: Sequence[GraphNode] = list(item.group.boxes()) if item.group else [item.box] if item.box else []
+        figures = [_time(inside), _kept(inside) if timed else ""]
+        if item.group is not None:
+            rows.append([indent + group_title(item.group), "", ", ".join(counts(inside)), *figures, ""])
+        elif item.box is not None:
+            rows.append([indent + f"{item.box.id} {_what(item.box)}", item.box.label or "", str(item.box.shape),
+                         *figures, _inputs(item.box)])  # fmt: skip
+        rows += [[f"{indent}  ! {box.mark}", *[""] * 5] for box in inside if box.mark is not None and not item.members]
+        stack += [(member, indent + "  ") for member in reversed(item.members)]
+    kept = [n for n in range(6) if n in (0, 2) or any(row[n] for row in rows[1:])]
+    text = _aligned([[row[n] for n in kept] for row in rows])
+    width = shutil.get_terminal_size((80, 24)).columns
+    lines = [line if len(line) <= width else line[: width - 1] + "…" for line in text.splitlines()]
+    if stack:
+        lines.append(f"… and {len(stack):,} more: tg.draw(t, 'graph.html') shows all of it.")
+    return "\n".join([f"{graph!r}"[1:-1], *lines])
+
+
+def _what(box: GraphNode) -> str:
+    return box.op or ("leaf" if box.kind == "parameter" else box.kind)
+
+
+def _inputs(box: GraphNode) -> str:
+    inputs = [f"{argument}={source}" for argument, source in box.inputs]
+    return " ".join([*inputs, *(f"{key}={brief(value)}" for key, value in (box.numbers | box.static).items())])
+
+
+def _time(boxes: Sequence[GraphNode]) -> str:
+    seconds = figure("time", boxes)
+    return "" if seconds is None else duration(seconds)
+
+
+def _kept(boxes: Sequence[GraphNode]) -> str:
+    kept = figure("memory", boxes)
+    return "" if kept is None else memory(int(kept))
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

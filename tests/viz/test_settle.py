@@ -1,0 +1,58 @@
+"""Names of panels stand beside the arrows, not below them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gallery import GALLERY, draw
+
+import tinygrad_fc as tg
+from tinygrad_fc.viz.dot import as_dot
+from tinygrad_fc.viz.render import render
+from tinygrad_fc.viz.scene import scene
+from tinygrad_fc.viz.settle import crossed_names, settled
+from tinygrad_fc.viz.theme import THEMES
+
+
+@pytest.mark.parametrize("options", [{}, {"which": "backward"}, {"direction": "LR"}], ids=str)
+@pytest.mark.parametrize("name", GALLERY)
+def test_no_arrow_crosses_a_name(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    assert crossed_names(draw(name, tmp_path, **options).read_bytes()) == []
+
+
+@pytest.mark.parametrize(("name", "side"), [("loop", "r"), ("six_layers", "r"), ("two_layers", "l")])
+def test_a_name_that_is_crossed_on_the_left_goes_to_the_right(name: str, side: str) -> None:
+    make, options = GALLERY[name]
+    drawn = scene(tg.Graph(make()), depth=options.get("depth"), fold_repeats=options.get("fold"))
+    plain = as_dot(drawn, "TB", THEMES["light"]).source
+    assert bool(crossed_names(render(plain, "svg"))) == (side == "r")
+    assert ("labeljust=r" in settled(drawn, "TB", THEMES["light"])) == (side == "r")
+
+
+SVG = """<svg xmlns="http://www.w3.org/2000/svg"><g class="cluster"><title>cluster_7</title>
+<text text-anchor="{anchor}" x="100" y="50">{words}</text></g>
+<g class="edge"><title>1-&gt;2</title><path d="M{x},0C{x},30 {x},60 {x},90"/></g></svg>"""
+
+
+@pytest.mark.parametrize(("anchor", "x", "crossed"), [
+    ("start", 97, False), ("start", 103, True), ("start", 160, True), ("start", 165, False),
+    ("end", 97, True), ("end", 103, False), ("end", 35, False), ("middle", 72, True), ("middle", 66, False),
+])  # fmt: skip
+def test_where_a_name_stands(anchor: str, x: int, crossed: bool) -> None:
+    svg = SVG.format(anchor=anchor, words="ten_letter", x=x)
+    assert crossed_names(svg.encode()) == (["g7"] if crossed else [])
+
+
+def test_spaces_before_a_name_may_be_crossed() -> None:
+    words = "\N{NO-BREAK SPACE}" * 20 + "ten_letter"
+    found = {x: bool(crossed_names(SVG.format(anchor="end", words=words, x=x).encode())) for x in (0, 20, 41, 95)}
+    assert found == {0: False, 20: False, 41: True, 95: True}
+
+
+def test_a_picture_without_panels_is_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = tg.tensor(np.ones(2), requires_grad=True, name="x")
+    monkeypatch.setattr("tinygrad_fc.viz.settle.render", None)
+    assert "multiply" in settled(scene(tg.Graph(x * 2.0)), "TB", THEMES["light"])

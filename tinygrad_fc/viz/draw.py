@@ -1,0 +1,180 @@
+"""draw: the graph as a file, a picture, a page or text."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..engine.tensor import Tensor
+from ..graph import Graph
+from .dot import as_dot
+from .mermaid import as_mermaid
+from .render import render
+from .scene import scene
+from .settle import settled
+from .theme import THEMES
+from .words import SHOW
+
+FORMATS = ("svg", "png", "pdf", "dot", "mmd", "html")
+DIRECTIONS = ("TB", "BT", "LR", "RL")
+WHICH = ("forward", "backward", "both")
+
+
+def draw(
+    target: Any, path: str | os.PathLike[str], *, depth: int | None = None, direction: str = "TB",
+    theme: str = "light", show: str | Sequence[str] = ("shapes",), which: str = "forward",
+    expand: str | Iterable[int | str] = (), fold: bool | None = None,
+) -> Path:  # fmt: skip
+    """Draw the graph behind a tensor into a file.
+
+    Boxes are operations (blue; the result green), leaves that need a gradient (orange) and other inputs (grey, dashed),
+    each with its shape and dtype; modules are panels around them. What repeats is drawn once, "× N", with dashed arrows
+    for what goes from one turn to the next, and what is folded is a box with a double border that says what it holds.
+    No picture has more than 300 boxes, unless ``fold=False`` asks for all.
+
+    Parameters
+    ----------
+    target : Tensor, Graph, or anything with a method ``graph()``
+        What to draw. The trace of ``tg.observe()`` and the report of ``tg.gradcheck`` have their graph.
+    path : str or path-like
+        Where to; the suffix chooses the form: .svg, .png, .pdf; .html for the interactive page; .dot or .mmd
+        (Mermaid) for the text. An existing file is replaced, and left as it was if the drawing fails.
+    depth : int, optional
+        How many levels of modules are open; 0 shows the outermost as boxes. By default all, or as many as fit.
+    direction : {"TB", "BT", "LR", "RL"}
+        Where the computation runs: down, up, right or left.
+    theme : {"light", "dark", "print"}
+        Colours; "print" is black on white, with borders and line styles instead.
+    show : sequence of str
+        Any of "shapes", "values" and "gradients" (the numbers of small tensors, else mean ± standard deviation),
+        "time", "memory", "multiply_adds" (the first of these three colours the boxes too) and "lines". What is not
+        known, because nothing observed it, a note below the picture says.
+    which : {"forward", "backward", "both"}
+        What arrows are: values; gradients, from the outputs to the leaves; or both.
+    expand : "all" or sequence of int or str
+        Fused operations to draw as what they are composed of: ids of boxes, or names of operations.
+    fold : bool, optional
+        Whether what repeats is drawn once. By default only in a graph of more than 60 boxes.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    TypeError
+        If the target has no graph, or an argument is of a wrong type.
+    ValueError
+        If the suffix or an argument is none of these.
+    FileNotFoundError
+        If the folder of `path` does not exist.
+    RuntimeError, ImportError
+        If nothing is installed that renders; the message says what to install.
+    """
+    path, kind = checked_path(path)
+    words = checked(depth, direction, theme, show, which, fold)
+    chosen = _chosen(expand)
+    graph = graph_of(target)
+    if kind == "html":
+        from .html import page
+
+        opened = graph.opened(chosen) if chosen else graph
+        content = page(opened, theme="dark" if theme == "dark" else "light", show=words).encode()
+    else:
+        drawn = scene(graph, depth=depth, show=words, which=which, expand=chosen, fold_repeats=fold)
+        if kind == "mmd":
+            content = as_mermaid(drawn, direction, THEMES[theme]).encode()
+        else:
+            look = THEMES[theme]
+            if kind == "dot":
+                content = as_dot(drawn, direction, look).source.encode()
+            else:
+                content = render(settled(drawn, direction, look), kind)
+    _replace(path, content)
+    return path
+
+
+def graph_of(target: Any) -> Graph:
+    """Return the graph of a Tensor, or of what has one (a `Graph` is its own)."""
+    if isinstance(target, Graph):
+        return target
+    if not isinstance(target, Tensor) and callable(getattr(target, "graph", None)):
+        graph = target.graph()
+        if not isinstance(graph, Graph):
+            raise TypeError(f"draw: {type(target).__name__}.graph() gave {type(graph).__name__}, expected a Graph.")
+        return graph
+    return Graph(target)
+
+
+def checked_path(path: str | os.PathLike[str]) -> tuple[Path, str]:
+    """Return where to draw and in which form, or raise for a suffix or a folder that there is not."""
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
+        suffixes = ", ".join(f".{known}" for known in FORMATS)
+        raise ValueError(f"draw: cannot write {path.name!r}, expected a suffix of {suffixes}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"draw: the folder {str(path.parent)!r} does not exist: make it first.")
+    return path, kind
+
+
+def checked(depth: Any, direction: Any, theme: Any, show: Any, which: Any, fold: Any) -> tuple[str, ...]:
+    """Return the words of `show`, or raise for the first argument that is none of what it may be."""
+    for name, given, known in (
+        ("direction", direction, DIRECTIONS), ("theme", theme, tuple(THEMES)), ("which", which, WHICH),
+    ):  # fmt: skip
+        if given not in known:
+            raise ValueError(f"draw: {name}={given!r}, expected {_either(known)}.")
+    if depth is not None:
+        if isinstance(depth, bool) or not isinstance(depth, int):
+            raise TypeError(f"draw: depth={depth!r} is {type(depth).__name__}, expected an int, or None for all.")
+        if depth < 0:
+            raise ValueError(f"draw: depth={depth}, expected 0 (the outermost modules as boxes) or more.")
+    if fold is not None and not isinstance(fold, bool):
+        raise TypeError(f"draw: fold={fold!r} is {type(fold).__name__}, expected True, False or None.")
+    if not isinstance(show, (str, list, tuple, set, frozenset)):
+        raise TypeError(f"draw: show={show!r} is {type(show).__name__}, expected a sequence of {_either(SHOW)}.")
+    words = (show,) if isinstance(show, str) else tuple(show)
+    for word in words:
+        if word not in SHOW:
+            near = difflib.get_close_matches(str(word), SHOW, 1, 0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"draw: show has {word!r}, expected {_either(SHOW)}.{hint}")
+    return words
+
+
+def _chosen(expand: Any) -> str | list[int | str]:
+    if isinstance(expand, str):
+        return expand
+    if not isinstance(expand, Iterable):
+        raise TypeError(
+            f"draw: expand={expand!r} is {type(expand).__name__}, expected 'all', or a sequence of ids or names of "
+            f"operations."
+        )
+    return list(expand)
+
+
+def _either(words: Sequence[str]) -> str:
+    return ", ".join(map(repr, words[:-1])) + f" or {words[-1]!r}"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: beside it first, then in its place."""
+    path = path.resolve()  # a link stays a link
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)  # a folder, which raises, or a device
+        return
+    beside = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        beside.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,87 @@
+"""settled(): names of panels out of the way of arrows, which Graphviz draws over them."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from typing import Any
+
+from .dot import as_dot
+from .parts import Scene
+from .render import render
+from .theme import Theme
+
+# Spaces before a name on the right, which make its panel wider, try after try.
+_WIDER = (0, 20, 50)
+# Each try is a layout: in larger pictures a name that is crossed is the least of worries.
+MANY = 150
+# Of a letter of a name, bold 11 point: its width on average, and what it takes above and below the line.
+_WIDTH, _ABOVE, _BELOW = 6.2, 8.5, 2.5
+_STEP = 3.0
+
+_SVG = "{http://www.w3.org/2000/svg}"
+Box = tuple[float, float, float, float]
+
+
+def settled(drawn: Scene, direction: str, look: Theme) -> str:
+    """Return the DOT text of a scene, in which arrows run beside the names of panels where that can be had.
+
+    A name stands on the left. Where an arrow crosses it there, it is tried on the right, and then in a wider panel.
+    """
+    source = as_dot(drawn, direction, look).source
+    if drawn.tangled or not any(panel.label for panel in drawn.panels()) or sum(1 for _ in drawn.cards()) > MANY:
+        return source
+    aside: dict[str, int] = {}
+    crossed = crossed_names(render(source, "svg"))
+    for wider in _WIDER:
+        if crossed:
+            tried = aside | dict.fromkeys(crossed, wider)
+            text = as_dot(drawn, direction, look, tried).source
+            left = crossed_names(render(text, "svg"))
+            if len(left) < len(crossed):
+                source, aside, crossed = text, tried, left
+    return source
+
+
+def crossed_names(svg: bytes) -> list[str]:
+    """Return the keys of the panels whose name an arrow crosses, in an SVG of Graphviz."""
+    names: dict[str, Box] = {}
+    paths: list[str] = []
+    for group in ET.fromstring(svg).iter(f"{_SVG}g"):
+        if group.get("class") == "cluster":
+            title = (group.findtext(f"{_SVG}title") or "").replace("cluster_", "g")
+            names[title] = _area(next(group.iter(f"{_SVG}text")))
+        elif group.get("class") == "edge":
+            paths += [path.get("d", "") for path in group.iter(f"{_SVG}path")]
+    points = [point for path in paths for point in _along(path)]
+    return [
+        title for title, (left, top, right, bottom) in names.items()
+        if any(left < x < right and top < y < bottom for x, y in points)
+    ]  # fmt: skip
+
+
+def _area(text: Any) -> Box:
+    x, y = float(text.get("x")), float(text.get("y"))
+    words = "".join(text.itertext())
+    width = _WIDTH * len(words.strip())
+    # Spaces before a name, which make its panel wider, are half as wide as letters.
+    before = _WIDTH / 2 * (len(words) - len(words.lstrip()))
+    left = x + before - (width + before) * {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor", "start")]
+    return left, y - _ABOVE, left + width, y + _BELOW
+
+
+def _along(path: str) -> Iterator[tuple[float, float]]:
+    """Yield points along an arrow, no further apart than a line of text is high: Bézier curves, one after another."""
+    numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", path)]
+    corners = list(zip(numbers[::2], numbers[1::2], strict=True))
+    for n in range(0, len(corners) - 3, 3):
+        four = corners[n : n + 4]
+        length = sum(math.dist(one, other) for one, other in zip(four, four[1:], strict=False))
+        steps = max(1, math.ceil(length / _STEP))
+        for step in range(steps + 1):
+            t = step / steps
+            weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
+            x, y = (sum(w * point[axis] for w, point in zip(weights, four, strict=True)) for axis in (0, 1))
+            yield x, y
