@@ -102,6 +102,7 @@ def test_all_of_the_script_is_in_the_page_and_each_part_is_short() -> None:
     for item in folder.iterdir():
         content = item.read_text(encoding="utf-8")
         assert content.count("\n") < 400, item.name
+        assert max(map(len, content.splitlines())) <= 120, item.name
         if item.name.endswith((".js", ".css")):
             assert content in text
 

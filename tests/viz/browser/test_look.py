@@ -94,6 +94,16 @@ def test_colours_have_a_legend_and_numbers(opened: Callable[..., Any], net: tg.G
     assert f"{box.facts['saved_bytes']} B" in shown
     shades = {c for item in viewer.locator(".box").all() for c in item.get_attribute("class").split() if "shade" in c}
     assert len(shades) >= 3
+    colours = viewer.page.evaluate(  # the legend's are those of the boxes
+        """() => [['.swatch', 'backgroundColor'], ['.card', 'fill']].map(([part, key]) => {
+          const found = document.querySelectorAll(`[class*="shade-"]${part}, [class*="shade-"] ${part}`);
+          const shade = (e) => /shade-\\w+/.exec(e.closest('[class*="shade-"]').getAttribute('class'))[0];
+          return Object.fromEntries([...found].map((e) => [shade(e), getComputedStyle(e)[key]]));
+        })"""
+    )
+    assert len(set(colours[0].values())) == len(colours[0]) >= 7
+    assert colours[1]
+    assert colours[1].items() <= colours[0].items()
     viewer.page.select_option("#colour", "dtype")
     assert "float32" in viewer.page.inner_text("#legend")
     viewer.page.select_option("#colour", "gradient")

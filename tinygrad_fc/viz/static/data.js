@@ -24,11 +24,15 @@ function fill(data) {
     cell.depth = cell.parent.depth + 1;
     cell.parent.members.push(cell);
   });
-  for (const [index, parts] of Object.entries(data.insides)) model.cells[index].inside = inside(model.cells[index], parts);
+  for (const [index, parts] of Object.entries(data.insides)) {
+    const cell = model.cells[index];
+    cell.inside = inside(cell, parts);
+  }
   model.boxes = data.boxes.map((row, index) => box(row, data.facts[index] || {}, text));
   for (const item of model.boxes)
     for (const { argument, cell } of item.inputs)
-      if (cell.box && (item.cell.parent.kind !== "fused" || cell.parent === item.cell.parent)) cell.box.users.push({ argument, box: item });
+      if (cell.box && (item.cell.parent.kind !== "fused" || cell.parent === item.cell.parent))
+        cell.box.users.push({ argument, box: item });
   for (const cell of model.cells) {  // what a fused operation computes is the result of what it is composed of
     cell.result = cell.result < 0 ? null : model.cells[cell.result];
     if (cell.result) cell.result.box.users = cell.box.users;
@@ -53,7 +57,7 @@ function box(row, facts, text) {
     extras: extras.map(([key, value]) => [text(key), text(value)]),
     facts: {
       ...facts, source: facts.source === undefined ? null : text(facts.source),
-      gives: facts.gives ? facts.gives.map(([argument, gradient, total]) => ({ argument: text(argument), gradient, total })) : null,
+      gives: facts.gives?.map(([argument, gradient, total]) => ({ argument: text(argument), gradient, total })),
     },
   };
   made.label = made.name || made.variable;

@@ -1,4 +1,5 @@
-// What is in sight, as SVG: panels of open groups, then lines, then boxes. Only what the window shows is in the document.
+// What is in sight, as SVG: panels of open groups, then lines, then headers and boxes. Only what the window shows is in
+// the document.
 
 const SVG = "http://www.w3.org/2000/svg";
 const svg = document.getElementById("canvas");
@@ -18,7 +19,8 @@ function draw(tag, attributes = {}, text = null) {
 }
 
 const world = draw("g", { id: "world" });
-const layers = { panels: draw("g", { class: "panels" }), lines: draw("g", { class: "lines" }), heads: draw("g", { class: "heads" }), boxes: draw("g", { class: "boxes" }) };
+const layers = {};
+for (const name of ["panels", "lines", "heads", "boxes"]) layers[name] = draw("g", { class: name });
 world.append(layers.panels, layers.lines, layers.heads, layers.boxes);
 svg.append(world);
 
@@ -31,7 +33,8 @@ function settle() {
   scene.area = null;
 }
 
-const touches = (area, x, y, w, h) => x <= area.x + area.w && x + w >= area.x && y <= area.y + area.h && y + h >= area.y;
+const touches = (area, x, y, w, h) =>
+  x <= area.x + area.w && x + w >= area.x && y <= area.y + area.h && y + h >= area.y;
 
 // Draw what lies in `area` (in the graph's own units). Far away, words are too small to be read and are left out.
 function render(area, without = false) {
@@ -62,41 +65,57 @@ function render(area, without = false) {
   dress();
 }
 
-const noteOf = (cell) => (cell.kind === "repeat" ? `× ${cell.repeats.toLocaleString("en")}` : cell.kind === "module" ? "" : cell.kind === "fused" ? "from primitives" : `${cell.size.toLocaleString("en")} boxes`);
+function noteOf(cell) {
+  if (cell.kind === "repeat") return `× ${many(cell.repeats)}`;
+  return cell.kind === "module" ? "" : cell.kind === "fused" ? "from primitives" : `${many(cell.size)} boxes`;
+}
 
 function panelOf(cell) {
-  const panel = draw("g", { class: `panel depth-${Math.min(3, cell.depth)}${cell.mark ? " marked" : ""}`, "data-cell": cell.index, id: `cell-${cell.index}`, role: "group", "aria-label": `${nameOf(cell)}, unfolded` });
+  const panel = draw("g", {
+    class: `panel depth-${Math.min(3, cell.depth)}${cell.mark ? " marked" : ""}`, "data-cell": cell.index,
+    id: `cell-${cell.index}`, role: "group", "aria-label": `${nameOf(cell)}, unfolded`,
+  });
   panel.append(draw("rect", { class: "frame", x: cell.x, y: cell.y, width: cell.w, height: cell.h, rx: 10 }));
   return panel;
 }
 
 // The header of an open group stands above the lines that enter the group: they pass behind its words.
 function headOf(cell) {
-  const head = draw("g", { class: `head depth-${Math.min(3, cell.depth)}`, "data-toggle": cell.index, "data-cell": cell.index });
+  const depth = Math.min(3, cell.depth);
+  const head = draw("g", { class: `head depth-${depth}`, "data-toggle": cell.index, "data-cell": cell.index });
   head.append(draw("rect", { class: "grip", x: cell.x, y: cell.y, width: cell.w, height: HEAD, rx: 10 }));
-  head.append(draw("rect", { class: "chip", x: cell.x + 7, y: cell.y + 5, width: headWidth(cell) - 12, height: 20, rx: 6 }));
+  const wide = headWidth(cell) - 12;
+  head.append(draw("rect", { class: "chip", x: cell.x + 7, y: cell.y + 5, width: wide, height: 20, rx: 6 }));
   head.append(draw("path", { class: "sign", d: `M${cell.x + 12} ${cell.y + 12}l4 4.5l4 -4.5` }));
   const name = draw("text", { class: "name", x: cell.x + 27, y: cell.y + 18.5 }, titleOf(cell));
   if (noteOf(cell)) name.append(draw("tspan", { class: "small", dx: 8 }, noteOf(cell)));
-  head.append(name, draw("title", {}, `${clip(cell.label || titleOf(cell), 200)}: ${groupText(cell)}. Click the header to fold it.`));
+  const tip = `${clip(cell.label || titleOf(cell), 200)}: ${groupText(cell)}. Click the header to fold it.`;
+  head.append(name, draw("title", {}, tip));
   return head;
 }
 
-const headWidth = (cell) => width(titleOf(cell), `600 ${TITLE}px ${FONT}`) + (noteOf(cell) ? 8 + width(noteOf(cell), `${SMALL}px ${FONT}`) : 0) + 40;
+const headWidth = (cell) => width(titleOf(cell), NAME_FONT) + width(noteOf(cell), SMALL_FONT) + 48;
 
 function boxOf(cell, without) {
   const folded = isGroup(cell), closed = folded && !cell.members.length;
   const kind = cell.box ? cell.box.kind : closed ? "closed" : "folded";
-  const box = draw("g", { class: `box ${kind} ${tint(cell)}${cell.mark ? " marked" : ""}`, "data-cell": cell.index, id: `cell-${cell.index}`, role: "button", "aria-label": spoken(cell) });
+  const box = draw("g", {
+    class: `box ${kind} ${tint(cell)}${cell.mark ? " marked" : ""}`, "data-cell": cell.index,
+    id: `cell-${cell.index}`, role: "button", "aria-label": spoken(cell),
+  });
   const rx = kind === "parameter" ? Math.min(15, cell.h / 2) : kind === "constant" ? 3 : 8;
-  if (folded) box.append(draw("rect", { class: "behind", x: cell.x + 4, y: cell.y + 4, width: cell.w - 1, height: cell.h - 1, rx }));
+  const [w, h] = [cell.w, cell.h];
+  const behind = { class: "behind", x: cell.x + 4, y: cell.y + 4, width: w - 1, height: h - 1, rx };
+  if (folded) box.append(draw("rect", behind));
   box.append(draw("rect", { class: "card", x: cell.x, y: cell.y, width: cell.w, height: cell.h, rx }));
   if (without) return box;
   const middle = cell.x + cell.w / 2 + (folded && !closed ? 8 : 0);
-  if (folded && !closed) box.append(draw("path", { class: "sign", d: `M${cell.x + 12} ${cell.y + cell.h / 2 - 4.5}l4.5 4.5l-4.5 4.5` }));
+  const sign = `M${cell.x + 12} ${cell.y + h / 2 - 4.5}l4.5 4.5l-4.5 4.5`;
+  if (folded && !closed) box.append(draw("path", { class: "sign", d: sign }));
   let y = cell.y + 7 + TITLE - 1;
   linesOf(cell).forEach((line, index) => {
-    const text = line.metric && METRICS[look.by] ? metricText(cell, look.by) : line.of ? known(cell.box, line.of) : line.text;
+    const amount = line.metric && METRICS[look.by] ? metricText(cell, look.by) : null;
+    const text = amount ?? (line.of ? known(cell.box, line.of) : line.text);
     box.append(draw("text", { class: line.class, x: middle, y }, text));
     y += index === 0 ? LINE + 0.5 : LINE;
   });
@@ -114,7 +133,11 @@ function tipText(box) {
   return [what, where, box.mark ? clip(box.mark, 300) : ""].filter(Boolean).join("\n");
 }
 
-const spoken = (cell) => (cell.box ? `${nameOf(cell)}, ${clip(kindText(cell.box), 60)}, ${shapeText(cell.box)}${cell.mark ? ", marked as wrong" : ""}` : `${nameOf(cell)}, folded group, ${groupText(cell)}`);
+function spoken(cell) {
+  if (!cell.box) return `${nameOf(cell)}, folded group, ${groupText(cell)}`;
+  const mark = cell.mark ? ", marked as wrong" : "";
+  return `${nameOf(cell)}, ${clip(kindText(cell.box), 60)}, ${shapeText(cell.box)}${mark}`;
+}
 
 // The number that stands in a small box: as it becomes known while the player steps, and all of it otherwise.
 function known(box, which) {

@@ -1,7 +1,10 @@
 // Saving what is open as a picture that stands alone: every style is written on its element, so that any program that
 // reads SVG shows it as it is here.
 
-const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "fill-opacity", "font-family", "font-size", "font-weight", "text-anchor", "paint-order"];
+const STYLES = [
+  "fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "font-family",
+  "font-size", "font-weight", "text-anchor",
+];
 const LARGEST = 12000;  // pixels of a side of a PNG
 
 function pictureText() {
@@ -15,7 +18,8 @@ function pictureText() {
     if (!(original instanceof SVGGraphicsElement) || original instanceof SVGGElement) return;
     for (const name of STYLES) {
       const given = style.getPropertyValue(name);
-      if (given && given !== "normal" && !(given === "none" && name === "stroke-dasharray")) target.setAttribute(name, given);
+      const plainly = !given || given === "normal" || (given === "none" && name === "stroke-dasharray");
+      if (!plainly) target.setAttribute(name, given);
     }
   });
   const paper = getComputedStyle(document.body).backgroundColor;
@@ -23,13 +27,15 @@ function pictureText() {
   render(area, plainly);
   const w = Math.ceil(root.w + 2 * margin), h = Math.ceil(root.h + 2 * margin);
   const whole = draw("svg", { xmlns: SVG, width: w, height: h, viewBox: `${-margin} ${-margin} ${w} ${h}` });
-  whole.append(draw("title", {}, model.options.title), draw("rect", { x: -margin, y: -margin, width: w, height: h, fill: paper }), copy);
+  const ground = draw("rect", { x: -margin, y: -margin, width: w, height: h, fill: paper });
+  whole.append(draw("title", {}, model.options.title), ground, copy);
   return { text: new XMLSerializer().serializeToString(whole), w, h };
 }
 
 function save(blob, suffix) {
   const address = URL.createObjectURL(blob);
-  const name = clean(model.options.title).replace(/[^\p{L}\p{N}._-]+/gu, "-").replace(/^[-.]+|[-.]+$/g, "").slice(0, 60) || "graph";
+  const safe = clean(model.options.title).replace(/[^\p{L}\p{N}._-]+/gu, "-").replace(/^[-.]+|[-.]+$/g, "");
+  const name = safe.slice(0, 60) || "graph";
   const way = make("a", { href: address, download: `${name}.${suffix}` });
   way.click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);

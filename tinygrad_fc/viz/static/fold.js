@@ -1,6 +1,7 @@
 // Folding and unfolding. What is opened or closed stays where it is in the window, and the rest makes room.
 
 const ROOM = 80;  // boxes that are in sight at first
+const MOTION = { duration: 200, easing: "ease-out" };
 
 const folds = (cell) => cell.members.length > 0;
 
@@ -36,10 +37,13 @@ function rearrange(keep = null) {
   if (calm.matches || scene.elements.size > 600) return;
   for (const [cell, element] of scene.elements) {
     const start = before.get(cell);
-    if (!start || cell.open) { element.animate?.([{ opacity: 0 }, { opacity: 1 }], { duration: 200, easing: "ease-out" }); continue; }
+    if (!start || cell.open) {
+      element.animate?.([{ opacity: 0 }, { opacity: 1 }], MOTION);
+      continue;
+    }
     const dx = start[0] - cell.x + (old.left - eye.left) / eye.k, dy = start[1] - cell.y + (old.top - eye.top) / eye.k;
     if (Math.abs(dx) + Math.abs(dy) > 1)
-      element.animate?.([{ transform: `translate(${dx}px, ${dy}px)` }, { transform: "none" }], { duration: 200, easing: "ease-out" });
+      element.animate?.([{ transform: `translate(${dx}px, ${dy}px)` }, { transform: "none" }], MOTION);
   }
   layers.lines.animate?.([{ opacity: 0.2 }, { opacity: 1 }], { duration: 240, easing: "ease-out" });
 }

@@ -34,9 +34,11 @@ function linesIn(group) {
   const ends = group.members.map((member, point) => (member.open ? null : spread(group, point, x)));
   const found = new Map();
   for (const segment of inside.segments) {
-    const { a, b, into } = segment, from = a < members ? group.members[a] : null, to = b < members ? group.members[b] : null;
+    const { a, b, into } = segment;
+    const from = a < members ? group.members[a] : null, to = b < members ? group.members[b] : null;
     const x1 = group.x + startOf(group, segment, x);
-    const x2 = group.x + (to && to.open ? x[b] + portShift(group, b, into, true) : to ? ends[b].get(`${a}:${segment.out}`) : x[b]);
+    const end = !to ? x[b] : to.open ? x[b] + portShift(group, b, into, true) : ends[b].get(`${a}:${segment.out}`);
+    const x2 = group.x + end;
     const rank = inside.rank[a], under = group.y + bottoms[rank], over = group.y + tops[rank + 1];
     const y1 = from ? from.y + from.h : a < inside.firstExit ? group.y : group.y + tops[rank];
     const exit = b >= inside.firstExit && b < inside.firstLane;
@@ -53,7 +55,9 @@ function pathOf({ x1, y1, x2, y2, under, over, tip }) {
   const end = tip ? y2 - TIP : y2, low = tip && over >= end ? end : over, n = (number) => Math.round(number * 10) / 10;
   const bend = (low - under) * (Math.abs(x1 - x2) < 0.5 ? 0.33 : 0.55);
   const start = y1 < under - 0.5 ? `M${n(x1)} ${n(y1)}V${n(under)}` : `M${n(x1)} ${n(under)}`;
-  const curve = Math.abs(x1 - x2) < 0.5 ? `V${n(low)}` : `C${n(x1)} ${n(under + bend)} ${n(x2)} ${n(low - bend)} ${n(x2)} ${n(low)}`;
+  const straight = Math.abs(x1 - x2) < 0.5;
+  const bent = `C${n(x1)} ${n(under + bend)} ${n(x2)} ${n(low - bend)} ${n(x2)} ${n(low)}`;
+  const curve = straight ? `V${n(low)}` : bent;
   return `${start}${curve}${end > low + 0.5 ? `V${n(end)}` : ""}`;
 }
 
@@ -64,14 +68,21 @@ function follow(source, target, take) {
   const ups = [], downs = [], carried = source.result || source;
   let start = carried, end = target;
   while (start.parent !== end.parent) {
-    if (start.depth >= end.depth) { ups.push([start.parent, start]); start = start.parent; } else { downs.push([end.parent, end]); end = end.parent; }
+    if (start.depth >= end.depth) {
+      ups.push([start.parent, start]);
+      start = start.parent;
+    } else {
+      downs.push([end.parent, end]);
+      end = end.parent;
+    }
   }
   if (start === end) return;
   for (const [group, member] of ups) pass(group, carried.index, group.members.indexOf(member), "exit", take);
   pass(start.parent, carried.index, start.parent.members.indexOf(start), start.parent.members.indexOf(end), take);
   for (const [group, member] of downs) pass(group, carried.index, "entry", group.members.indexOf(member), take);
   // In an opened fused operation the line goes on to all that reads the array there.
-  if (target.inside) for (const segment of target.inside.segments) if (target.inside.netsOf.get(carried.index)?.includes(segment.net)) take(target, segment);
+  const nets = target.inside?.netsOf.get(carried.index) || [];
+  for (const segment of target.inside?.segments || []) if (nets.includes(segment.net)) take(target, segment);
 }
 
 function pass(group, source, from, to, take) {

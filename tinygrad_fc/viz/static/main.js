@@ -64,21 +64,27 @@ function introduce() {
   marked.list = model.boxes.filter((box) => box.mark);
   const marks = document.getElementById("marks");
   marks.hidden = !marked.list.length;
-  marks.textContent = `! ${marked.list.length === 1 ? "1 box is" : `${marked.list.length.toLocaleString("en")} boxes are`} marked: ${clip(marked.list[0]?.mark || "", 60)}  →`;
+  const count = marked.list.length === 1 ? "1 box is" : `${many(marked.list.length)} boxes are`;
+  marks.textContent = `! ${count} marked: ${clip(marked.list[0]?.mark || "", 60)}  →`;
   document.getElementById("notes").replaceChildren(...model.notes.map((note) => make("p", {}, note)));
 }
 
 // For tests and for whoever writes pages around this one: what is in sight, and what it does. Nothing here can be set.
 function publish() {
-  const plainBox = (cell) => ({ cell: cell.index, id: cell.box ? cell.box.id : null, label: cell.box ? titleOf(cell) : cell.label, kind: cell.box ? cell.box.kind : cell.kind,
-    open: cell.open, x: cell.x, y: cell.y, w: cell.w, h: cell.h });
+  const plainBox = (cell) => ({
+    cell: cell.index, id: cell.box ? cell.box.id : null, label: cell.box ? titleOf(cell) : cell.label,
+    kind: cell.box ? cell.box.kind : cell.kind, open: cell.open, x: cell.x, y: cell.y, w: cell.w, h: cell.h,
+  });
   const viewer = {
     get boxes() { return scene.shown.filter((cell) => cell.parent).map(plainBox); },
     get drawn() { return scene.elements.size; },
     get selected() { return chosen.cell ? plainBox(chosen.cell) : null; },
     get ancestors() { return [...chosen.up].map(plainBox); },
     get descendants() { return [...chosen.down].map(plainBox); },
-    get step() { const cell = current(); return { number: at.step, of: last(), way: at.step ? (isBackward() ? "backward" : "forward") : "start", id: cell?.box ? cell.box.id : null, text: said() }; },
+    get step() {
+      const cell = current(), way = !at.step ? "start" : isBackward() ? "backward" : "forward";
+      return { number: at.step, of: last(), way, id: cell?.box ? cell.box.id : null, text: said() };
+    },
     get hits() { return hits.list.map(plainBox); },
     get view() { return { k: eye.k, left: eye.left, top: eye.top, ...windowSize() }; },
     get count() { return model.count; },

@@ -10,7 +10,8 @@ function fillPanel() {
   const close = make("button", { class: "close", title: "Close  Escape", "aria-label": "Close" }, "×");
   close.addEventListener("click", () => { choose(null); svg.focus(); });
   const parts = cell.box ? boxParts(cell.box) : groupParts(cell);
-  panel.replaceChildren(close, make("h2", {}, clip(cell.box ? titleOf(cell, 120) : cell.label, 160)), ...parts.filter(Boolean));
+  const title = make("h2", {}, clip(cell.box ? titleOf(cell, 120) : cell.label, 160));
+  panel.replaceChildren(close, title, ...parts.filter(Boolean));
   panel.scrollTop = 0;
 }
 
@@ -49,21 +50,28 @@ function link(cell, before = "") {
   return item;
 }
 
+function foldButton(cell, unfold) {
+  return button(cell.open ? "Fold" : unfold, () => { toggle(cell); fillPanel(); });
+}
+
 function links(items, most = 40) {
   if (!items.length) return null;
   const list = make("ul", { class: "links" });
   list.append(...items.slice(0, most).map(([cell, before]) => link(cell, before)));
-  if (items.length > most) list.append(make("li", { class: "quiet" }, `and ${(items.length - most).toLocaleString("en")} more`));
+  if (items.length > most) list.append(make("li", { class: "quiet" }, `and ${many(items.length - most)} more`));
   return list;
 }
 
 function boxParts(box) {
   const { facts } = box, op = model.ops[box.op];
   const elements = size(box), bytes = elements * (itemBytes(box.dtype) || 0);
+  const shape = `(${box.shape.join(", ")}${box.shape.length === 1 ? "," : ""})${box.shape.length ? "" : " scalar"}`;
+  const memory = bytes ? quantity(bytes, "B") : null;
+  const array = [["shape", shape], ["dtype", box.dtype], ["elements", many(elements)], ["bytes", memory]];
   const about = listOf([
-    ...(hasResult(box) ? [["shape", box.shape.length ? `(${box.shape.join(", ")}${box.shape.length === 1 ? "," : ""})` : "() scalar"],
-      ["dtype", box.dtype], ["elements", elements.toLocaleString("en")], ["bytes", bytes ? quantity(bytes, "B") : null]] : []),
-    ["name", box.name], ["variable", box.variable], ["module", box.module], ["box", box.id >= model.count ? null : `${box.id} of ${model.count.toLocaleString("en")}`],
+    ...(hasResult(box) ? array : []),
+    ["name", box.name], ["variable", box.variable], ["module", box.module],
+    ["box", box.id >= model.count ? null : `${box.id} of ${many(model.count)}`],
     ...box.extras,
   ]);
   const costs = listOf([
@@ -77,7 +85,8 @@ function boxParts(box) {
   const place = box.line ? make("p", { class: "place" }, box.line) : null;
   return [
     make("p", { class: "quiet" }, `${box.output ? "output, " : ""}${kindText(box)}`),
-    mark, folds(box.cell) ? button(box.cell.open ? "Fold" : "Unfold into primitives", () => { toggle(box.cell); fillPanel(); }) : null, stepPart(box), about, section("Cost", costs),
+    mark, folds(box.cell) ? foldButton(box.cell, "Unfold into primitives") : null, stepPart(box), about,
+    section("Cost", costs),
     section("Your code", place, facts.source ? code(facts.source.trim()) : null),
     section("Numbers", statsTable(box)), noNumbers(box),
     op ? section(op.rules.length > 1 ? "Rules of its gradients" : "Rule of its gradients", ...rulesOf(op)) : null,
@@ -93,14 +102,16 @@ function wants(cell) {
   const start = new Set(boxesIn(cell)), row = make("div", { class: "row" });
   for (const [key, title, next] of [["up", "Ancestors", ancestorsOf], ["down", "Descendants", descendantsOf]]) {
     const count = reach(start, next).found.size - start.size;
-    row.append(button(`${title} ${count.toLocaleString("en")}`, () => { chosen.wants[key] = !chosen.wants[key]; choose(cell); },
-      { "aria-pressed": String(chosen.wants[key]), class: `want ${key}`, title: `Highlight the ${title.toLowerCase()}` }));
+    const act = () => { chosen.wants[key] = !chosen.wants[key]; choose(cell); };
+    const pressed = String(chosen.wants[key]), hint = `Highlight the ${title.toLowerCase()}`;
+    row.append(button(`${title} ${many(count)}`, act, { "aria-pressed": pressed, class: `want ${key}`, title: hint }));
   }
   return section("Highlight", row);
 }
 
 function rulesOf(op) {
-  return op.rules.flatMap(([names, text]) => [make("p", { class: "quiet" }, names.map((name) => (name === "via" ? "shared by all" : `for ${name}`)).join(", ")), code(text)]);
+  const about = (names) => names.map((name) => (name === "via" ? "shared by all" : `for ${name}`)).join(", ");
+  return op.rules.flatMap(([names, text]) => [make("p", { class: "quiet" }, about(names)), code(text)]);
 }
 
 const noNumbers = (box) => (box.facts.value || box.facts.gradient || !hasResult(box) ? null : hint());
@@ -118,7 +129,10 @@ function itemBytes(dtype) {
 
 // ---- numbers, value and gradient side by side
 
-const STATISTICS = [["min", "min"], ["max", "max"], ["mean", "mean"], ["std", "std"], ["norm", "norm"], ["zeros", "zeros"], ["nonfinite", "nan or inf"]];
+const STATISTICS = [
+  ["min", "min"], ["max", "max"], ["mean", "mean"], ["std", "std"], ["norm", "norm"], ["zeros", "zeros"],
+  ["nonfinite", "nan or inf"],
+];
 
 function statsTable(box) {
   const { value: own, gradient } = box.facts;
@@ -136,7 +150,10 @@ function statsTable(box) {
   };
   const one = size(box) <= 1 && (own || gradient).numbers !== undefined;  // of one number there are no statistics
   for (const [key, title] of one ? [] : STATISTICS)
-    row(title, (stats) => (stats?.[key] === undefined ? null : key === "zeros" ? `${plain(100 * stats[key], 3)} %` : plain(stats[key])));
+    row(title, (stats) => {
+      if (stats?.[key] === undefined) return null;
+      return key === "zeros" ? `${plain(100 * stats[key], 3)} %` : plain(stats[key]);
+    });
   row("", (stats) => (stats?.histogram ? histogram(stats.histogram) : null));
   const parts = body.rows.length ? [table] : [];
   for (const [title, stats] of [["value", own], ["gradient", gradient]])
@@ -147,14 +164,16 @@ function statsTable(box) {
 }
 
 function histogram([low, high, ...counts]) {
-  const most = Math.max(...counts, 1), chart = draw("svg", { class: "histogram", viewBox: "0 0 100 36", role: "img", "aria-label": `Histogram from ${plain(low)} to ${plain(high)}` });
+  const most = Math.max(...counts, 1), label = `Histogram from ${plain(low)} to ${plain(high)}`;
+  const chart = draw("svg", { class: "histogram", viewBox: "0 0 100 36", role: "img", "aria-label": label });
   const step = 100 / counts.length;
   counts.forEach((count, i) => {
     const tall = count ? Math.max(1, (28 * count) / most) : 0;
     chart.append(draw("rect", { x: i * step + 0.4, y: 28 - tall, width: step - 0.8, height: tall }));
   });
   chart.append(draw("path", { class: "axis", d: "M0 28.5H100" }));
-  if (value(low) < 0 && value(high) > 0) chart.append(draw("path", { class: "axis", d: `M${(100 * -low) / (high - low)} 27V31` }));
+  const zero = (100 * -low) / (high - low);
+  if (zero > 0 && zero < 100) chart.append(draw("path", { class: "axis", d: `M${zero} 27V31` }));
   const box = make("div", { class: "chart" }), ends = make("div", { class: "ends" });
   ends.append(make("span", {}, plain(low, 3)), make("span", {}, plain(high, 3)));
   box.append(chart, ends);
@@ -185,25 +204,32 @@ function grid(numbers) {
 
 function stepPart(box) {
   if (!at.step || current() !== box.cell) return null;
-  if (!isBackward()) return section(`Step ${at.step.toLocaleString("en")}: forward`, make("p", { class: "formula" }, formula(box)), briefly("it is now", box.facts.value), noNumbers(box));
+  const title = `Step ${many(at.step)}: ${isBackward() ? "backward" : "forward"}`;
+  const what = make("p", { class: "formula" }, formula(box));
+  if (!isBackward()) return section(title, what, briefly("it is now", box.facts.value), noNumbers(box));
   const { facts } = box, op = model.ops[box.op], list = make("ol", { class: "gives" });
-  const gives = facts.gives || box.inputs.filter(({ cell }) => cell.box?.kind !== "constant").map(({ argument }) => ({ argument }));
+  const needed = box.inputs.filter(({ cell }) => cell.box?.kind !== "constant");
+  const gives = facts.gives || needed.map(({ argument }) => ({ argument }));
   for (const { argument, gradient, total } of gives) {
     const source = box.inputs.find((input) => input.argument === argument)?.cell;
     const item = make("li", {}, `to ${source ? nameOf(source) : argument} (${argument})`);
     const key = op && argument in op.reads ? argument : argument.replace(/\[\d+\]$/, ""), reads = op?.reads[key] || [];
     const rule = make("p", { class: "rule" });
-    rule.append(make("span", { class: "quiet" }, "by the rule "), make("span", { class: "mono" }, op?.formulas[key] || "g"));
+    const text = make("span", { class: "mono" }, op?.formulas[key] || "g");
+    rule.append(make("span", { class: "quiet" }, "by the rule "), text);
     item.append(rule);
     for (const name of reads) {
-      const read = name === "out" ? box.facts.value : box.inputs.find((input) => input.argument === name)?.cell.box?.facts.value;
+      const input = box.inputs.find((each) => each.argument === name)?.cell.box;
+      const read = name === "out" ? box.facts.value : input?.facts.value;
       item.append(briefly(`${name} is`, read) || "");
     }
-    item.append(briefly("gives", gradient) || "", (total && source?.box?.users.length > 1 ? briefly("the sum there is now", total) : null) || "");
+    const sum = total && source?.box?.users.length > 1 ? briefly("the sum there is now", total) : null;
+    item.append(briefly("gives", gradient) || "", sum || "");
     list.append(item);
   }
-  return section(`Step ${at.step.toLocaleString("en")}: backward`, make("p", { class: "formula" }, formula(box)), briefly("g, which arrived, is", reached(box, "gradient") || facts.gradient), list,
-    facts.freed ? make("p", {}, `${quantity(facts.freed, "B")} of what it kept are freed`) : null, facts.gives ? null : hint());
+  const arrived = briefly("g, which arrived, is", reached(box, "gradient") || facts.gradient);
+  const freed = facts.freed ? make("p", {}, `${quantity(facts.freed, "B")} of what it kept are freed`) : null;
+  return section(title, what, arrived, list, freed, facts.gives ? null : hint());
 }
 
 // An array in one line: its numbers where they are few, else what is typical of them.
@@ -211,7 +237,8 @@ function briefly(title, stats) {
   if (!stats) return null;
   const line = make("p", { class: "briefly" });
   const few = stats.numbers !== undefined && JSON.stringify(stats.numbers).length < 120;
-  const text = few ? numbersLine(stats, 4) : [["mean", stats.mean], ["norm", stats.norm], ["min", stats.min], ["max", stats.max]].filter(([, n]) => n !== undefined).map(([key, n]) => `${key} ${plain(n, 3)}`).join(", ");
+  const typical = ["mean", "norm", "min", "max"].filter((key) => stats[key] !== undefined);
+  const text = few ? numbersLine(stats, 4) : typical.map((key) => `${key} ${plain(stats[key], 3)}`).join(", ");
   line.append(make("span", { class: "quiet" }, `${title} `), make("span", { class: "mono" }, text || "–"));
   return line;
 }
@@ -219,15 +246,22 @@ function briefly(title, stats) {
 // ---- groups
 
 function groupParts(cell) {
-  const words = { module: "module", repeat: "repeat: turns that are alike", turn: "one turn of a repeat", section: "part of a longer run", rest: "turns that this page leaves out" };
-  const metrics = Object.keys(METRICS).filter((name) => metric(cell, name) !== undefined).map((name) => [METRICS[name].title, metricText(cell, name)]);
-  const ins = joined(cell, (box) => box.inputs.map((input) => input.cell)), outs = joined(cell, (box) => box.users.map(({ box: user }) => user.cell));
+  const words = {
+    module: "module", repeat: "repeat: turns that are alike", turn: "one turn of a repeat",
+    section: "part of a longer run", rest: "turns that this page leaves out",
+  };
+  const amounts = Object.keys(METRICS).filter((name) => metric(cell, name) !== undefined);
+  const metrics = amounts.map((name) => [METRICS[name].title, metricText(cell, name)]);
+  const ins = joined(cell, (box) => box.inputs.map((input) => input.cell));
+  const outs = joined(cell, (box) => box.users.map(({ box: user }) => user.cell));
+  const closed = "Its inside is not in this page, which would grow too large. Draw a part of the graph to see it.";
   return [
     make("p", { class: "quiet" }, words[cell.kind] || cell.kind),
     cell.mark ? make("p", { class: "message" }, cell.mark) : null,
-    folds(cell) ? button(cell.open ? "Fold" : "Unfold", () => { toggle(cell); fillPanel(); }) : make("p", { class: "hint" }, "Its inside is not in this page, which would grow too large. Draw a part of the graph to see it."),
-    listOf([["boxes", cell.size.toLocaleString("en")], ["turns", cell.repeats ? cell.repeats.toLocaleString("en") : null], ...metrics]),
-    section("Inputs", links(ins.map((other) => [other, ""]))), section("Used by", links(outs.map((other) => [other, ""]))),
+    folds(cell) ? foldButton(cell, "Unfold") : make("p", { class: "hint" }, closed),
+    listOf([["boxes", many(cell.size)], ["turns", cell.repeats ? many(cell.repeats) : null], ...metrics]),
+    section("Inputs", links(ins.map((other) => [other, ""]))),
+    section("Used by", links(outs.map((other) => [other, ""]))),
     section("Inside", links(cell.members.map((member) => [member, ""]), 60)), wants(cell),
   ];
 }

@@ -4,11 +4,13 @@
 const FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif";
 const MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 const TITLE = 12.5, SMALL = 10.5, LINE = 15;           // font sizes and the height of a small line
-const HEAD = 28, PAD = 18, GAP = 26, LANE = 13, RISE = 30;  // header and padding of a group, gaps between points and ranks
+const HEAD = 28, PAD = 18;                  // header and padding of a group
+const GAP = 26, LANE = 13, RISE = 30;       // between boxes and between lines of a rank, and between ranks
 const EDGE = 14;                                        // between the border of a group and the first and last rank
 const WIDEST = 320, TIPS = 10;                           // a box is as wide as its lines need, up to a width
-const NEAR = { lanes: 8, main: 4, branch: 0.04, source: 0.001, other: 1 };  // how strongly segments pull their ends into line
-const HOLD = { lane: 0.2, member: 1, source: 0.02, idle: 0.005 };            // how firmly points hold their places against others
+// How strongly segments pull their ends into line, and how firmly points hold their places against others.
+const NEAR = { lanes: 8, main: 4, branch: 0.04, source: 0.001, other: 1 };
+const HOLD = { lane: 0.2, member: 1, source: 0.02, idle: 0.005 };
 
 const isGroup = (cell) => !cell.box || cell.members.length > 0;  // a fused operation is both, a box and a group
 const pen = document.createElement("canvas").getContext("2d");
@@ -24,10 +26,12 @@ function linesOf(cell) {
   if (cell.lines) return cell.lines;
   const lines = [{ text: titleOf(cell), class: "name" }];
   if (cell.box) {
-    for (const [key, text] of cell.box.extras.slice(0, 3)) lines.push({ text: clip(`${key} = ${text}`, 30), class: "small" });
+    for (const [key, text] of cell.box.extras.slice(0, 3))
+      lines.push({ text: clip(`${key} = ${text}`, 30), class: "small" });
     lines.push({ text: clip(kindOf(cell.box), 40), class: "small", metric: true });
     if (smallNumbers(cell.box)) lines.push({ text: "", class: "number", of: "value" });
-    if (smallNumbers(cell.box) && cell.box.kind !== "constant") lines.push({ text: "", class: "number", of: "gradient" });
+    if (smallNumbers(cell.box) && cell.box.kind !== "constant")
+      lines.push({ text: "", class: "number", of: "gradient" });
   } else {
     lines.push({ text: groupText(cell), class: "small", metric: true });
   }
@@ -35,14 +39,16 @@ function linesOf(cell) {
   return lines;
 }
 
-const smallNumbers = (box) => size(box) <= 4 && size(box) > 0 && (box.facts.value?.numbers !== undefined || box.facts.gradient?.numbers !== undefined);
+const hasNumbers = ({ facts }) => facts.value?.numbers !== undefined || facts.gradient?.numbers !== undefined;
+const smallNumbers = (box) => size(box) <= 4 && size(box) > 0 && hasNumbers(box);
+const NAME_FONT = `600 ${TITLE}px ${FONT}`, SMALL_FONT = `${SMALL}px ${FONT}`, NUMBER_FONT = `${SMALL}px ${MONO}`;
 
 function measure(cell) {
   if (cell.boxWidth) return;
   let wide = 0;
   for (const line of linesOf(cell)) {
-    const font = line.class === "name" ? `600 ${TITLE}px ${FONT}` : `${SMALL}px ${line.class === "number" ? MONO : FONT}`;
-    const texts = line.of ? [`${line.of === "value" ? "=" : "∂"} ${numbersLine(cell.box.facts[line.of]) || "0.0000"}`] : [line.text];
+    const font = line.class === "name" ? NAME_FONT : line.class === "number" ? NUMBER_FONT : SMALL_FONT;
+    const texts = line.of ? [`∂ ${numbersLine(cell.box.facts[line.of]) || "0.0000"}`] : [line.text];
     if (line.metric) texts.push("‖g‖ 0.000000");
     wide = Math.max(wide, ...texts.map((text) => width(text, font)));
   }
@@ -85,7 +91,8 @@ function layInside(group) {
   // The last sweep is downwards, so that chains hang straight from where they begin; then what has nothing above it
   // moves to what it is used by.
   for (let sweep = 0; sweep < 7; sweep++)
-    for (let i = 0; i < rows.length; i++) alignRow(group, rows[sweep % 2 ? rows.length - 1 - i : i], x, w, sweep % 2 === 0, sweep % 2 === 1);
+    for (let i = 0; i < rows.length; i++)
+      alignRow(group, rows[sweep % 2 ? rows.length - 1 - i : i], x, w, sweep % 2 === 0, sweep % 2 === 1);
   for (let i = rows.length - 2; i >= 0; i--) alignRow(group, rows[i], x, w, true, false, true);
   straighten(group, x, w);
   let left = Infinity, right = -Infinity;
@@ -95,7 +102,8 @@ function layInside(group) {
   }
   const root = !group.parent;
   const head = root ? 0 : headWidth(group) + 8;
-  const pad = root ? 0 : PAD, wide = Math.max(right - left, head - 2 * pad), shift = pad - left + (wide - (right - left)) / 2;
+  const pad = root ? 0 : PAD, wide = Math.max(right - left, head - 2 * pad);
+  const shift = pad - left + (wide - (right - left)) / 2;
   for (let point = 0; point < count; point++) x[point] += shift;
   const tops = new Float64Array(rows.length), bottoms = new Float64Array(rows.length);
   let y = root ? 0 : HEAD;
@@ -103,7 +111,8 @@ function layInside(group) {
     tops[i] = y;
     bottoms[i] = y + row.reduce((most, point) => Math.max(most, h[point]), 0);
     y = bottoms[i];
-    if (i + 1 < rows.length && (i > 0 || row.length || !root)) y += rise(inside, row, x, !root && (i === 0 || i === rows.length - 2) ? EDGE : RISE);
+    if (i + 1 === rows.length || (root && i === 0 && !row.length)) return;
+    y += rise(inside, row, x, !root && (i === 0 || i === rows.length - 2) ? EDGE : RISE);
   });
   if (root && !rows.at(-1).length) y = bottoms[rows.length - 2] || y;
   group.members.forEach((member, point) => {
@@ -148,7 +157,8 @@ function rise(inside, row, x, least) {
 }
 
 function apart(group, a, b, w) {
-  const members = group.inside.members, gap = a < members && b < members ? GAP : a < members || b < members ? (GAP + LANE) / 2 : LANE;
+  const boxes = (a < group.inside.members) + (b < group.inside.members);
+  const gap = [LANE, (GAP + LANE) / 2, GAP][boxes];
   return (w[a] + w[b]) / 2 + gap;
 }
 
@@ -174,15 +184,19 @@ function alignRow(group, row, x, w, fromAbove, fromBelow, starts = false) {
       weight += strength;
       total += strength * (x[other] + shift);
     };
-    if (fromAbove) for (const s of inside.above[point]) pull(s, s.a, portShift(group, s.a, s.out, false) - portShift(group, s.b, s.into, true));
-    if (fromBelow || (starts && !inside.above[point].length)) for (const s of inside.below[point]) pull(s, s.b, portShift(group, s.b, s.into, true) - portShift(group, s.a, s.out, false));
+    const offset_of = (s) => portShift(group, s.a, s.out, false) - portShift(group, s.b, s.into, true);
+    if (fromAbove) for (const s of inside.above[point]) pull(s, s.a, offset_of(s));
+    if (fromBelow || (starts && !inside.above[point].length))
+      for (const s of inside.below[point]) pull(s, s.b, -offset_of(s));
     const wish = weight ? total / weight : x[point];
-    const hold = !weight ? HOLD.idle : point >= inside.firstLane ? HOLD.lane : inside.above[point].length ? HOLD.member : HOLD.source;
+    const kind = point >= inside.firstLane ? "lane" : inside.above[point].length ? "member" : "source";
+    const hold = HOLD[weight ? kind : "idle"];
     pools.push({ weight: hold, total: hold * (wish - offset), count: 1 });
     while (pools.length > 1) {
       const last = pools.at(-1), before = pools.at(-2);
       if (before.total / before.weight <= last.total / last.weight) break;
-      pools.splice(-2, 2, { weight: before.weight + last.weight, total: before.total + last.total, count: before.count + last.count });
+      const [weight, total] = [before.weight + last.weight, before.total + last.total];
+      pools.splice(-2, 2, { weight, total, count: before.count + last.count });
     }
   });
   let i = 0;

@@ -27,10 +27,11 @@ function reached(box, which) {
   const sums = order.sums.get(box);
   if (sums) return sums.filter(([step]) => step <= at.step).at(-1)?.[1] ?? (box.output ? box.facts.gradient : null);
   if (box.output) return box.facts.gradient;
-  return box.users.length && box.users.every(({ box: user }) => (order.visited.get(user.cell) ?? 0) <= at.step) ? box.facts.gradient : null;
+  const all = box.users.length && box.users.every(({ box: user }) => (order.visited.get(user.cell) ?? 0) <= at.step);
+  return all ? box.facts.gradient : null;
 }
 
-const current = () => (at.step === 0 ? null : at.step <= model.forward.length ? model.forward[at.step - 1] : model.backward[at.step - model.forward.length - 1]);
+const current = () => model.forward[at.step - 1] ?? model.backward[at.step - 1 - model.forward.length] ?? null;
 const isBackward = () => at.step > model.forward.length;
 
 function goToStep(step) {
@@ -60,7 +61,8 @@ function goToStep(step) {
 
 // Whether nothing of a cell is computed yet.
 function isLater(cell) {
-  if (!cell.box) return !cell.members.length ? order.computed.get(cell) > at.step : [...firstOp(cell)].every((box) => order.computed.get(box.cell) > at.step);
+  if (!cell.box && !cell.members.length) return order.computed.get(cell) > at.step;
+  if (!cell.box) return [...firstOp(cell)].every((box) => order.computed.get(box.cell) > at.step);
   return cell.box.kind === "op" && order.computed.get(cell) > at.step;
 }
 
@@ -70,8 +72,9 @@ function* firstOp(cell) {
 
 function said() {
   const cell = current();
-  if (!cell) return last() ? `${last().toLocaleString("en")} steps: ${model.forward.length.toLocaleString("en")} forward, ${model.backward.length.toLocaleString("en")} backward` : "nothing to step through";
-  const where = `step ${at.step.toLocaleString("en")} of ${last().toLocaleString("en")}: ${isBackward() ? "backward" : "forward"}`;
+  const [forward, backward] = [model.forward.length, model.backward.length];
+  if (!cell) return last() ? `${many(last())} steps: ${many(forward)} forward, ${many(backward)} backward` : "no steps";
+  const where = `step ${many(at.step)} of ${many(last())}: ${isBackward() ? "backward" : "forward"}`;
   if (!cell.box) return `${where}, ${clip(cell.label, 40)} (${groupText(cell)})`;
   if (!isBackward()) return `${where}, ${clip(cell.box.op, 30)}, ${formula(cell.box)}`;
   const { gives, freed } = cell.box.facts;
@@ -91,7 +94,10 @@ function play() {
   const button = document.getElementById("step-play");
   button.textContent = "Pause";
   button.setAttribute("aria-label", "Pause");
-  const beat = () => { goToStep(at.step + 1); if (at.playing) at.playing = setTimeout(beat, Number(document.getElementById("speed").value)); };
+  const beat = () => {
+    goToStep(at.step + 1);
+    if (at.playing) at.playing = setTimeout(beat, Number(document.getElementById("speed").value));
+  };
   at.playing = setTimeout(beat, 60);
 }
 
@@ -104,12 +110,18 @@ function pause() {
 }
 
 function watchPlayer() {
-  const on = (id, act) => document.getElementById(id).addEventListener("click", () => { if (id !== "step-play") pause(); act(); });
+  const on = (id, act) => document.getElementById(id).addEventListener("click", () => {
+    if (id !== "step-play") pause();
+    act();
+  });
   on("step-first", () => goToStep(0));
   on("step-back", () => goToStep(at.step - 1));
   on("step-play", play);
   on("step-next", () => goToStep(at.step + 1));
   on("step-last", () => goToStep(last()));
-  document.getElementById("step").addEventListener("input", (event) => { pause(); goToStep(Number(event.target.value)); });
+  document.getElementById("step").addEventListener("input", (event) => {
+    pause();
+    goToStep(Number(event.target.value));
+  });
   document.getElementById("said").textContent = said();
 }

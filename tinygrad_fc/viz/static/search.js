@@ -18,15 +18,17 @@ function search(words) {
 function searchable(cell) {
   if (cell.searched === undefined) {
     const { box } = cell;
-    cell.searched = (box ? [box.label, box.name, box.variable, box.op, box.module, box.line, box.dtype, box.shape.join("x"), box.mark] : [cell.label]).filter(Boolean).join("\n").toLowerCase();
+    const own = box && [box.name, box.variable, box.op, box.module, box.line, box.dtype, box.shape.join("x"), box.mark];
+    cell.searched = (own || [cell.label]).filter(Boolean).join("\n").toLowerCase();
   }
   return cell.searched;
 }
 
 function showHits() {
   hits.cells = new Set(hits.list.map(shownAs));
-  const words = document.getElementById("search").value.trim(), count = hits.list.length.toLocaleString("en");
-  document.getElementById("hits").textContent = !words ? "" : hits.place < 0 ? `${count} found` : `${hits.place + 1} of ${count}`;
+  const words = document.getElementById("search").value.trim(), count = many(hits.list.length);
+  const place = hits.place < 0 ? `${count} found` : `${hits.place + 1} of ${count}`;
+  document.getElementById("hits").textContent = words ? place : "";
   dress();
 }
 
@@ -40,7 +42,10 @@ function nextHit(side = 1) {
 function watchSearch() {
   const field = document.getElementById("search");
   let soon = 0;
-  field.addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(() => search(field.value), model.cells.length > 4000 ? 120 : 0); });
+  field.addEventListener("input", () => {
+    clearTimeout(soon);
+    soon = setTimeout(() => search(field.value), model.cells.length > 4000 ? 120 : 0);
+  });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter") {
       event.preventDefault();

@@ -1,6 +1,9 @@
 // What is selected, and what leads to it and follows from it.
 
-const chosen = { cell: null, up: new Set(), down: new Set(), upLines: new Set(), downLines: new Set(), quiet: false, wants: { up: true, down: true } };
+const chosen = {
+  cell: null, quiet: false, wants: { up: true, down: true },
+  up: new Set(), down: new Set(), upLines: new Set(), downLines: new Set(),
+};
 
 function choose(cell, { quiet = false, move = false } = {}) {
   chosen.cell = cell;
@@ -71,7 +74,8 @@ function neighbours(cell, key) {
 
 function joined(cell, next) {
   const inner = new Set(boxesIn(cell)), found = new Set();
-  for (const box of inner) for (const other of next(box)) if (!other.box || !inner.has(other.box)) found.add(shownAs(other));
+  for (const box of inner)
+    for (const other of next(box)) if (!other.box || !inner.has(other.box)) found.add(shownAs(other));
   found.delete(cell);
   return [...found];
 }
@@ -83,7 +87,8 @@ function walk(key) {
   if (!options.length) return tell("No line leads on in this direction");
   const middle = chosen.cell.x + chosen.cell.w / 2;
   const main = options.filter((cell) => !cell.box || cell.box.kind === "op");
-  const near = (main.length && key === "ArrowUp" ? main : options).reduce((best, cell) => (Math.abs(cell.x + cell.w / 2 - middle) < Math.abs(best.x + best.w / 2 - middle) ? cell : best));
+  const far = (cell) => Math.abs(cell.x + cell.w / 2 - middle);
+  const near = (main.length && key === "ArrowUp" ? main : options).reduce((a, b) => (far(b) < far(a) ? b : a));
   choose(near, { move: true });
 }
 

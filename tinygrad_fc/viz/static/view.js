@@ -6,7 +6,10 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const FAR = 0.32;  // below it words would be smaller than 4 pixels, and are not drawn
 
 const windowSize = () => ({ w: stage.clientWidth, h: stage.clientHeight });
-const seen = () => { const { w, h } = windowSize(); return { x: -eye.left / eye.k, y: -eye.top / eye.k, w: w / eye.k, h: h / eye.k }; };
+function seen() {
+  const { w, h } = windowSize();
+  return { x: -eye.left / eye.k, y: -eye.top / eye.k, w: w / eye.k, h: h / eye.k };
+}
 
 let asked = false;
 function show() {
@@ -19,7 +22,8 @@ function showNow() {
   asked = false;
   world.setAttribute("transform", `translate(${eye.left} ${eye.top}) scale(${eye.k})`);
   const area = seen(), drawn = scene.area, without = eye.k < FAR;
-  const inside = drawn && area.x >= drawn.x && area.y >= drawn.y && area.x + area.w <= drawn.x + drawn.w && area.y + area.h <= drawn.y + drawn.h;
+  const fits = (from, size) => area[from] >= drawn[from] && area[from] + area[size] <= drawn[from] + drawn[size];
+  const inside = drawn && fits("x", "w") && fits("y", "h");
   const wasteful = drawn && drawn.w > 6 * area.w;  // zoomed in since: less has to be kept
   if (inside && !wasteful && scene.plain === without) return;
   render({ x: area.x - area.w / 2, y: area.y - area.h / 2, w: 2 * area.w, h: 2 * area.h }, without);
@@ -44,7 +48,8 @@ function look_at(target, smooth = true) {
 
 function fit(smooth = true) {
   const { w, h } = windowSize(), root = model.cells[0], margin = w < 600 ? 14 : 28;
-  const k = Math.max(eye.least, Math.min(1.25, (w - 2 * margin) / Math.max(1, root.w), (h - 2 * margin) / Math.max(1, root.h)));
+  const across = (w - 2 * margin) / Math.max(1, root.w), down = (h - 2 * margin) / Math.max(1, root.h);
+  const k = Math.max(eye.least, Math.min(1.25, across, down));
   look_at({ k, left: (w - k * root.w) / 2, top: (h - k * root.h) / 2 }, smooth);
   eye.fitted = true;
 }
@@ -75,21 +80,28 @@ function zoom(factor, x = windowSize().w / 2, y = windowSize().h / 2) {
 function reveal(cell, smooth = true) {
   const { w, h } = windowSize(), k = Math.max(eye.k, Math.min(0.8, w / (cell.w + 40)));
   const x = eye.left + cell.x * eye.k, y = eye.top + cell.y * eye.k, edge = Math.min(50, w / 8);
-  if (k === eye.k && x >= edge && y >= edge && x + cell.w * k <= w - edge && y + Math.min(cell.h * k, h / 2) <= h - edge) return;
+  const inX = x >= edge && x + cell.w * k <= w - edge, inY = y >= edge && y + Math.min(cell.h * k, h / 2) <= h - edge;
+  if (k === eye.k && inX && inY) return;
   eye.fitted = false;
-  look_at({ k, left: w / 2 - k * (cell.x + cell.w / 2), top: h / 2 - k * (cell.y + Math.min(cell.h / 2, h / 3 / k)) }, smooth);
+  const down = cell.y + Math.min(cell.h / 2, h / 3 / k);
+  look_at({ k, left: w / 2 - k * (cell.x + cell.w / 2), top: h / 2 - k * down }, smooth);
 }
 
 function watchPointer() {
   const fingers = new Map();
   let moved = 0, gap = 0;
-  const spot = (event) => { const frame = svg.getBoundingClientRect(); return [event.clientX - frame.left, event.clientY - frame.top]; };
+  const spot = (event) => {
+    const frame = svg.getBoundingClientRect();
+    return [event.clientX - frame.left, event.clientY - frame.top];
+  };
   svg.addEventListener("wheel", (event) => {
     // Inside another page the wheel scrolls that one, until somebody has clicked into the graph.
-    if (model.options.embedded && !event.ctrlKey && !event.metaKey && !(document.hasFocus() && document.activeElement === svg)) return;
+    const ours = event.ctrlKey || event.metaKey || (document.hasFocus() && document.activeElement === svg);
+    if (model.options.embedded && !ours) return;
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 20 : 1;
-    zoom(Math.exp(-Math.max(-240, Math.min(240, event.deltaY * lines)) * (event.ctrlKey ? 0.008 : 0.0018)), ...spot(event));
+    const turn = Math.max(-240, Math.min(240, event.deltaY * lines));
+    zoom(Math.exp(-turn * (event.ctrlKey ? 0.008 : 0.0018)), ...spot(event));
   }, { passive: false });
   svg.addEventListener("pointerdown", (event) => {
     if (event.button > 1) return;
@@ -116,7 +128,11 @@ function watchPointer() {
     svg.classList.add("dragging");
     show();
   });
-  const lift = (event) => { fingers.delete(event.pointerId); gap = spacing(fingers); svg.classList.remove("dragging"); };
+  const lift = (event) => {
+    fingers.delete(event.pointerId);
+    gap = spacing(fingers);
+    svg.classList.remove("dragging");
+  };
   svg.addEventListener("pointerup", lift);
   svg.addEventListener("pointercancel", lift);
   svg.addEventListener("click", (event) => { if (moved < 4) clicked(event); });
@@ -125,7 +141,11 @@ function watchPointer() {
     const cell = element && model.cells[Number(element.dataset.cell)];
     if (cell && !event.target.closest("[data-toggle]")) toggle(cell);
   });
-  new ResizeObserver(() => { if (!eye.welcomed) welcome(); else if (eye.fitted) fit(false); else show(); }).observe(stage);
+  new ResizeObserver(() => {
+    if (!eye.welcomed) welcome();
+    else if (eye.fitted) fit(false);
+    else show();
+  }).observe(stage);
 }
 
 function spacing(fingers) {

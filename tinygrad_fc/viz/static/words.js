@@ -1,7 +1,12 @@
 // Numbers and names as people read them.
 
-const UNITS = { s: [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]], B: [[2 ** 30, "GB"], [2 ** 20, "MB"], [2 ** 10, "KB"], [1, "B"]],
-                "": [[1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]] };
+const UNITS = {
+  s: [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]],
+  B: [[2 ** 30, "GB"], [2 ** 20, "MB"], [2 ** 10, "KB"], [1, "B"]],
+  "": [[1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]],
+};
+
+const many = (count) => count.toLocaleString("en");
 
 // JSON has no nan and no inf: they come as strings.
 const value = (given) => (given === "nan" ? NaN : given === "inf" ? Infinity : given === "-inf" ? -Infinity : given);
@@ -11,7 +16,8 @@ function plain(given, digits = 4) {
   if (given === null || given === undefined) return "–";
   if (given === 0) return "0";
   const size = Math.abs(given);
-  const text = size >= 1e5 || size < 1e-3 ? given.toExponential(Math.max(0, digits - 2)).replace("e+", "e") : String(Number(given.toPrecision(digits)));
+  const short = size < 1e5 && size >= 1e-3;
+  const text = short ? String(Number(given.toPrecision(digits))) : given.toExponential(Math.max(0, digits - 2));
   return text.replace(/-/g, "−");
 }
 
@@ -31,14 +37,16 @@ function clean(text) {
 function clip(text, length) {
   const letters = Array.from(clean(text));
   const half = Math.floor(length / 2);
-  return letters.length <= length ? letters.join("") : `${letters.slice(0, half).join("")}…${letters.slice(1 - half).join("")}`;
+  if (letters.length <= length) return letters.join("");
+  return `${letters.slice(0, half).join("")}…${letters.slice(1 - half).join("")}`;
 }
 
 const size = (box) => box.shape.reduce((product, length) => product * length, 1);
 const hasResult = (box) => !box.dtype.startsWith("|V");  // an operation that failed has none
 const shapeText = (box) => (hasResult(box) ? box.shape.join(" × ") || "scalar" : "no result");
 const kindOf = (box) => (hasResult(box) ? `${shapeText(box)} ${box.dtype}` : shapeText(box));
-const kindText = (box) => (box.kind === "op" ? `result of ${box.op}` : box.kind === "parameter" ? "leaf that needs a gradient" : "input, no gradient");
+const KIND_WORDS = { parameter: "leaf that needs a gradient", constant: "input, no gradient" };
+const kindText = (box) => KIND_WORDS[box.kind] || `result of ${box.op}`;
 
 function titleOf(cell, length = 34) {
   if (!cell.box) return clip(cell.label || cell.kind, length);
@@ -48,7 +56,8 @@ function titleOf(cell, length = 34) {
 }
 
 // What a box is called in a sentence.
-const nameOf = (cell) => (cell.box ? clip(cell.box.label || cell.box.op || (cell.box.kind === "parameter" ? "parameter" : "input"), 30) : clip(cell.label, 30));
+const shortName = (box) => box.label || box.op || (box.kind === "parameter" ? "parameter" : "input");
+const nameOf = (cell) => clip(cell.box ? shortName(cell.box) : cell.label, 30);
 
 const INFIX = { add: "+", subtract: "−", multiply: "·", divide: "/", true_divide: "/", matmul: "@", power: "**" };
 
@@ -56,10 +65,11 @@ const INFIX = { add: "+", subtract: "−", multiply: "·", divide: "/", true_div
 function formula(box) {
   const given = new Map(box.inputs.map(({ argument, cell }) => [argument, nameOf(cell)]));
   for (const [key, text] of box.extras) given.set(key, clip(text, 20));
-  const parts = [...given], sign = INFIX[box.op];
-  const right = sign && given.has("x") && given.has("y") ? `${given.get("x")} ${sign} ${given.get("y")}`
-    : `${box.op}(${parts.map(([key, text], index) => (index && box.extras.some(([extra]) => extra === key) ? `${key}=${text}` : text)).join(", ")})`;
-  return clip(box.label ? `${clip(box.label, 30)} = ${right}` : right, 90);
+  const sign = INFIX[box.op], left = box.label ? `${clip(box.label, 30)} = ` : "";
+  if (sign && given.has("x") && given.has("y")) return clip(`${left}${given.get("x")} ${sign} ${given.get("y")}`, 90);
+  const named = new Set(box.extras.map(([key]) => key));
+  const parts = [...given].map(([key, text], index) => (index && named.has(key) ? `${key}=${text}` : text));
+  return clip(`${left}${box.op}(${parts.join(", ")})`, 90);
 }
 
 // The numbers of a small array on one line; null where they are not known.
@@ -70,8 +80,8 @@ function numbersLine(stats, digits = 3) {
 }
 
 function groupText(cell) {
-  const boxes = `${cell.size.toLocaleString("en")} ${cell.size === 1 ? "box" : "boxes"}`;
+  const boxes = `${many(cell.size)} ${cell.size === 1 ? "box" : "boxes"}`;
   if (cell.kind === "rest") return `${boxes}, not in this page`;
-  if (cell.kind === "repeat") return `${boxes} in ${cell.repeats.toLocaleString("en")} turns`;
+  if (cell.kind === "repeat") return `${boxes} in ${many(cell.repeats)} turns`;
   return cell.members.length ? boxes : `${boxes}, not in this page`;
 }
