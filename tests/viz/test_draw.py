@@ -23,7 +23,7 @@ from tinygrad_fc.viz import render
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"direction": "up"}, ValueError, "direction='up', expected 'TB', 'BT', 'LR' or 'RL'"),
     ({"theme": "sepia"}, ValueError, "theme='sepia', expected 'light', 'dark' or 'print'"),
-    ({"theme": None}, ValueError, "theme=None, expected"),
+    ({"theme": 3}, ValueError, "theme=3, expected"),
     ({"which": "back"}, ValueError, "which='back', expected 'forward', 'backward' or 'both'"),
     ({"show": ("shapes", "tiems")}, ValueError, "show has 'tiems', expected 'shapes', .* Did you mean 'times?'"),
     ({"show": "gradient"}, ValueError, "show has 'gradient', expected .* Did you mean 'gradients'"),
@@ -105,9 +105,11 @@ def test_the_page_gets_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.Mo
     path = tg.draw(graph, tmp_path / "graph.html", theme="dark", show=["time"])
     assert path.read_text(encoding="utf-8") == "<p>ü</p>"
     tg.draw(graph, path, theme="print", expand="all")
+    tg.draw(graph, path)
     assert seen == [
-        (len(graph), {"theme": "dark", "show": ("time",)}),
-        (len(graph.opened()), {"theme": "light", "show": ("shapes",)}),
+        (len(graph), {"theme": "dark", "show": ("time",), "notes": []}),
+        (len(graph.opened()), {"theme": "light", "show": ("shapes",), "notes": []}),
+        (len(graph), {"theme": None, "show": ("shapes",), "notes": []}),
     ]
 
 
@@ -273,13 +275,19 @@ def test_folded_boxes_and_panels_have_the_sums(tmp_path: Path) -> None:
 ])  # fmt: skip
 @pytest.mark.parametrize("suffix", ["dot", "mmd"])
 def test_what_is_not_known_is_said_and_not_drawn(word: str, note: str, suffix: str, tmp_path: Path) -> None:
-    out = example()
-    out.sum().backward()
-    text = tg.draw(out, tmp_path / f"graph.{suffix}", show=word).read_text(encoding="utf-8")
+    graph = freed()
+    text = tg.draw(graph, tmp_path / f"graph.{suffix}", show=word).read_text(encoding="utf-8")
     plain = re.sub(r"#(\d+);", lambda found: chr(int(found[1])), text)
     assert re.search(note, plain)
     assert "shapes" not in plain
-    assert not re.search(note, tg.draw(out, tmp_path / f"graph.{suffix}").read_text(encoding="utf-8"))
+    assert not re.search(note, tg.draw(graph, tmp_path / f"graph.{suffix}").read_text(encoding="utf-8"))
+
+
+def freed() -> tg.Graph:
+    """Return a graph that backward has freed, and whose tensors nobody holds."""
+    out = example()
+    out.sum().backward()
+    return tg.Graph(out)
 
 
 def test_a_mark_is_seen_with_its_words_wherever_it_is(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Frames(HTMLParser):
 
 
 def test_the_page_stands_in_a_frame_that_reaches_nothing(page: list[Any]) -> None:
-    out = example()
+    out = example().sum()
     for target in (out, tg.Graph(out)):
         frames = Frames(target._repr_html_() or "")
         (frame,) = frames.found
@@ -51,7 +51,7 @@ def test_the_page_stands_in_a_frame_that_reaches_nothing(page: list[Any]) -> Non
         assert "height: 480px" in frame["style"]
         assert "id" not in frame
         assert "name" not in frame
-    assert page == [(6, {"embedded": True})] * 2
+    assert page == [(7, {"embedded": True, "notes": []})] * 2
 
 
 @pytest.mark.usefixtures("page")

@@ -281,7 +281,8 @@ class Graph:
                 raise ValueError(f"expand: {item!r} is no fused operation of this graph; it has: {names}.")
             chosen |= found
         graph = Graph.__new__(Graph)
-        graph.nodes, graph.outputs, graph._ids = list(self.nodes), list(self.outputs), self._ids
+        graph.nodes = [replace(box, facts=dict(box.facts)) for box in self.nodes]
+        graph.outputs, graph._ids = list(self.outputs), self._ids
         known: dict[Any, tuple[Graph, dict[int, int]]] = {}
         for box in (fused[id] for id in sorted(chosen)):
             inputs = [(name, self.nodes[source]) for name, source in box.inputs]

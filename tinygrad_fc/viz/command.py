@@ -14,7 +14,8 @@ from ..engine.operation import nearest
 from ..engine.tensor import Tensor
 from ..graph import Graph
 from ..profile import observe
-from .draw import DIRECTIONS, WHICH, checked, checked_path, draw, graph_of
+from .draw import DIRECTIONS, WHICH, checked, checked_path, draw
+from .target import graph_of
 from .text import graph_text
 from .theme import THEMES
 from .words import SHOW
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=".html, .svg, .png, .pdf, .dot or .mmd (default: print the graph as text)")  # fmt: skip
     parser.add_argument("--depth", type=int, default=None, metavar="N", help="levels of modules to open (default: all)")
     parser.add_argument("--direction", choices=DIRECTIONS, default="TB", help="where it runs (default: TB, down)")
-    parser.add_argument("--theme", choices=list(THEMES), default="light", help="colours (default: light)")
+    parser.add_argument("--theme", choices=list(THEMES), help="colours (default: light; a page follows the system)")
     parser.add_argument("--show", type=_words, default=("shapes",), metavar="WORD,...",
                         help=f"what to write into the boxes: {', '.join(SHOW)} (default: shapes)")  # fmt: skip
     parser.add_argument("--which", choices=WHICH, default="forward", help="arrows: values, gradients or both")
@@ -82,9 +83,8 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         path, expression = _parts(arguments.target)
         checked(**options)  # before the script takes its time
-        if arguments.out is not None:
-            checked_path(arguments.out)
-        with observe(values=not {"values", "gradients"}.isdisjoint(arguments.show)) as run:
+        page = arguments.out is not None and checked_path(arguments.out)[1] == "html"
+        with observe(values=page or not {"values", "gradients"}.isdisjoint(arguments.show)) as run:
             try:
                 names, failed = _run(path), False
                 found = _found(names, expression, path)

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..engine.tensor import Tensor
-from ..graph import Graph
 from .dot import as_dot
 from .mermaid import as_mermaid
 from .render import render
 from .scene import scene
 from .settle import settled
+from .target import graph_of, informed
 from .theme import THEMES
 from .words import SHOW
 
@@ -27,7 +26,7 @@ WHICH = ("forward", "backward", "both")
 
 def draw(
     target: Any, path: str | os.PathLike[str], *, depth: int | None = None, direction: str = "TB",
-    theme: str = "light", show: str | Sequence[str] = ("shapes",), which: str = "forward",
+    theme: str | None = None, show: str | Sequence[str] = ("shapes",), which: str = "forward",
     expand: str | Iterable[int | str] = (), fold: bool | None = None,
 ) -> Path:  # fmt: skip
     """Draw the graph behind a tensor into a file.
@@ -48,10 +47,12 @@ def draw(
         How many levels of modules are open; 0 shows the outermost as boxes. By default all, or as many as fit.
     direction : {"TB", "BT", "LR", "RL"}
         Where the computation runs: down, up, right or left.
-    theme : {"light", "dark", "print"}
-        Colours; "print" is black on white, with borders and line styles instead.
+    theme : {"light", "dark", "print"}, optional
+        Colours; "print" is black on white, with borders and line styles instead. By default a picture is light, and
+        the page follows the system.
     show : sequence of str
-        Any of "shapes", "values" and "gradients" (the numbers of small tensors, else mean ± standard deviation),
+        Any of "shapes", "values" and "gradients" (the numbers of small tensors, else mean ± standard deviation;
+        where they were not observed, a backward beside yours finds them, which frees nothing and writes no gradient),
         "time", "memory", "multiply_adds" (the first of these three colours the boxes too) and "lines". What is not
         known, because nothing observed it, a note below the picture says.
     which : {"forward", "backward", "both"}
@@ -80,36 +81,25 @@ def draw(
     path, kind = checked_path(path)
     words = checked(depth, direction, theme, show, which, fold)
     chosen = _chosen(expand)
-    graph = graph_of(target)
+    known = kind == "html" or {"values", "gradients"} & {*words}
+    graph, notes = informed(target) if known else (graph_of(target), [])
     if kind == "html":
         from .html import page
 
         opened = graph.opened(chosen) if chosen else graph
-        content = page(opened, theme="dark" if theme == "dark" else "light", show=words).encode()
+        content = page(opened, theme="light" if theme == "print" else theme, show=words, notes=notes).encode()
     else:
         drawn = scene(graph, depth=depth, show=words, which=which, expand=chosen, fold_repeats=fold)
         if kind == "mmd":
-            content = as_mermaid(drawn, direction, THEMES[theme]).encode()
+            content = as_mermaid(drawn, direction, THEMES[theme or "light"]).encode()
         else:
-            look = THEMES[theme]
+            look = THEMES[theme or "light"]
             if kind == "dot":
                 content = as_dot(drawn, direction, look).source.encode()
             else:
                 content = render(settled(drawn, direction, look), kind)
     _replace(path, content)
     return path
-
-
-def graph_of(target: Any) -> Graph:
-    """Return the graph of a Tensor, or of what has one (a `Graph` is its own)."""
-    if isinstance(target, Graph):
-        return target
-    if not isinstance(target, Tensor) and callable(getattr(target, "graph", None)):
-        graph = target.graph()
-        if not isinstance(graph, Graph):
-            raise TypeError(f"draw: {type(target).__name__}.graph() gave {type(graph).__name__}, expected a Graph.")
-        return graph
-    return Graph(target)
 
 
 def checked_path(path: str | os.PathLike[str]) -> tuple[Path, str]:
@@ -129,7 +119,7 @@ def checked(depth: Any, direction: Any, theme: Any, show: Any, which: Any, fold:
     for name, given, known in (
         ("direction", direction, DIRECTIONS), ("theme", theme, tuple(THEMES)), ("which", which, WHICH),
     ):  # fmt: skip
-        if given not in known:
+        if given not in known and not (name == "theme" and given is None):
             raise ValueError(f"draw: {name}={given!r}, expected {_either(known)}.")
     if depth is not None:
         if isinstance(depth, bool) or not isinstance(depth, int):

@@ -9,8 +9,8 @@ from typing import Any
 from ..engine.node import Node
 from ..engine.tensor import Tensor
 from ..graph import Graph, GraphNode, brief
-from ..profile.rehearse import rehearse
 from .formula import formula, put_in, reads
+from .target import informed
 from .words import shape_text
 
 FEW = 12  # elements of an array that is written out
@@ -35,7 +35,7 @@ class Explanation:
     __repr__ = __str__
 
 
-def explain(target: Tensor | Graph, *, limit: int = 60) -> Explanation:
+def explain(target: Any, *, limit: int = 60) -> Explanation:
     """Explain how a result was computed, and the chain rule by which its gradients are: with the numbers.
 
     Forward, each operation stands with its inputs and its result. Backward, from the newest operation to the oldest:
@@ -82,13 +82,12 @@ def explain(target: Tensor | Graph, *, limit: int = 60) -> Explanation:
     gradients
       x = 6
     """
-    if not isinstance(target, (Tensor, Graph)):
+    if not isinstance(target, (Tensor, Graph)) and not callable(getattr(target, "graph", None)):
         raise TypeError(f"explain: given {type(target).__name__}, expected a Tensor or a Graph: tg.explain(loss).")
     if limit < 2:
         raise ValueError(f"explain: limit={limit}, expected 2 or more operations to show.")
-    graph, tensors = (target, ()) if isinstance(target, Graph) else (Graph(target), (target,))
-    why = rehearse(graph, *tensors)
-    return Explanation(graph, "\n".join(_Text(graph, limit).lines(why)))
+    graph, notes = informed(target)
+    return Explanation(graph, "\n".join(_Text(graph, limit).lines(" ".join(notes))))
 
 
 class _Text:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from .draw import graph_of
 from .render import render
 from .scene import scene
 from .settle import settled
+from .target import graph_of, informed
 from .theme import THEMES
 
 # Of the frame that holds the page, in pixels.
@@ -45,7 +45,8 @@ def notebook_html(target: Any) -> str:
     """
     from .html import page
 
-    content = html.escape(page(graph_of(target), embedded=True), quote=True)
+    graph, notes = informed(target)
+    content = html.escape(page(graph, embedded=True, notes=notes), quote=True)
     return (
         f'<iframe srcdoc="{content}" sandbox="allow-scripts allow-downloads" loading="lazy" title="computation graph" '
         f'style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'

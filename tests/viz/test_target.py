@@ -1,0 +1,43 @@
+"""What is drawn is known as far as it can be: a backward beside the user's finds values and gradients."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pictures import leaf, picture
+
+import tinygrad_fc as tg
+
+
+def test_values_and_gradients_are_found_out_for_the_picture(tmp_path: Path) -> None:
+    """What was not observed comes from a backward beside the user's, which changes neither his graph nor his Graph."""
+    x = leaf([1.0, 2.0], "x")
+    out = (x * x).sum()
+    graph = tg.Graph(out)
+    before = graph.to_dict()
+    for target in (out, graph):
+        boxes = picture(target, tmp_path, show=("values", "gradients")).boxes
+        assert [{"value [1, 2]", "gradient [2, 4]"} <= {*box} for box in boxes.values()] == [True, False, False]
+    assert graph.to_dict() == before
+    assert x.grad is None
+    out.backward()  # nothing was freed
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad, [2.0, 4.0])
+
+
+def test_the_page_of_a_tensor_has_its_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    page = types.SimpleNamespace(page=lambda graph, notes, **_: seen.append((graph, notes)) or "")
+    monkeypatch.setitem(sys.modules, "tinygrad_fc.viz.html", page)
+    x = leaf([1.0, 2.0], "x")
+    tg.draw((x * x).sum(), tmp_path / "graph.html")
+    ((graph, notes),) = seen
+    assert notes == []
+    assert graph.nodes[0].facts["gradient"]["numbers"] == [2.0, 4.0]
+    tg.draw(x * x, tmp_path / "graph.html")
+    assert "backward starts by itself from a scalar only" in seen[1][1][0]
