@@ -72,6 +72,14 @@ def test_drawing_is_the_committed_picture(tmp_path: Path) -> None:
     assert {"fc1.W", "fc2.b", "softmax_loss"} <= set(drawn_words)
 
 
+def test_backward_is_a_page_and_a_text(tmp_path: Path) -> None:
+    page = tmp_path / "made" / "backward.html"
+    printed = run("see_backward.py", str(page))
+    assert "through y, z gets g * x = 1 * 0.4621 = 0.4621" in printed
+    assert printed.splitlines()[-1] == f"wrote {page}"
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
 def test_the_course_is_reproduced_from_any_copy_of_the_pictures(tmp_path: Path, rng: np.random.Generator) -> None:
     """A look at each experiment, on few made pictures: what accuracies come out, only the real ones can tell."""
     write_folder(tmp_path, rng, [90] * 6)
