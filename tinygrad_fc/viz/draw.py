@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 import uuid
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engine.operation import nearest
 from .dot import as_dot
 from .mermaid import as_mermaid
 from .render import render
@@ -133,9 +133,7 @@ def checked(depth: Any, direction: Any, theme: Any, show: Any, which: Any, fold:
     words = (show,) if isinstance(show, str) else tuple(show)
     for word in words:
         if word not in SHOW:
-            near = difflib.get_close_matches(str(word), SHOW, 1, 0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"draw: show has {word!r}, expected {_either(SHOW)}.{hint}")
+            raise ValueError(f"draw: show has {word!r}, expected {_either(SHOW)}.{nearest(str(word), SHOW)}")
     return words
 
 
