@@ -144,6 +144,11 @@ def test_a_failed_operation_stands_with_its_message() -> None:
     assert "= [2, 2]" in text
 
 
+def test_a_leaf_is_its_own_result() -> None:
+    x = tg.tensor(3.0, requires_grad=True, name="x")
+    assert str(tg.explain(x)).splitlines() == ["forward", "  x = 3", "backward", "gradients", "  x = 1"]
+
+
 def test_sums_are_told_run_by_run() -> None:
     w = tg.tensor([1.0, 2.0], requires_grad=True, name="w")
     with tg.observe(values=True):

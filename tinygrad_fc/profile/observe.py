@@ -308,6 +308,9 @@ def observe(values: bool = False) -> AbstractContextManager[Trace]:
     The drawings show it all. In the block operations take longer, and compute the same to the last bit; outside of it
     nothing is slower. When something raises in the block, ``run.graph()`` is the graph of the part computed so far.
 
+    The block is that of the running thread or asyncio task, and of those that take its context along. As a decorator,
+    ``@observe()``, it watches each call of a function; of a generator or a coroutine it raises ``TypeError``.
+
     Parameters
     ----------
     values : bool

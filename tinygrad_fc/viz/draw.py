@@ -41,8 +41,9 @@ def draw(
     target : Tensor, Graph, or anything with a method ``graph()``
         What to draw. The trace of ``tg.observe()`` and the report of ``tg.gradcheck`` have their graph.
     path : str or path-like
-        Where to; the suffix chooses the form: .svg, .png, .pdf; .html for the interactive page; .dot or .mmd
-        (Mermaid) for the text. An existing file is replaced, and left as it was if the drawing fails.
+        Where to; the suffix chooses the form: .svg, .png, .pdf; .dot or .mmd (Mermaid) for the text; .html for the
+        interactive page, which has all that is known and is folded there: `depth`, `direction`, `which` and `fold` are
+        for pictures. An existing file is replaced, and left as it was if the drawing fails.
     depth : int, optional
         How many levels of modules are open; 0 shows the outermost as boxes. By default all, or as many as fit.
     direction : {"TB", "BT", "LR", "RL"}
