@@ -65,6 +65,16 @@ def example() -> tg.Tensor:
     return (np.tanh(x @ w) * 2.0).sum(axis=0)
 
 
+def without_structure(count: int) -> tg.Graph:
+    """Return a graph of `count` operations in which nothing repeats."""
+    generator = np.random.default_rng(0)
+    values: list[Any] = [leaf(0.5) for _ in range(3)]
+    for _ in range(count):
+        x, y = (values[n] for n in generator.integers(max(0, len(values) - 9), len(values), 2))
+        values.append(np.maximum(x, y) if generator.random() < 0.5 else np.tanh(x))
+    return tg.Graph(*values[-9:])
+
+
 def network(**arguments: Any) -> tg.Tensor:
     model = tg.models.FullyConnectedNet([5, 4], input_dim=6, num_classes=3, seed=0, **arguments)
     return model.loss_tensor(np.ones((2, 6), np.float32), np.array([0, 2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from typing import Any
 
@@ -57,5 +58,6 @@ def test_the_graph_is_no_part_of_what_a_report_says(monkeypatch: pytest.MonkeyPa
         assert str(other) == str(report)
         with pytest.raises(ValueError, match="names no culprit"):
             other.graph()
+    assert len(dataclasses.asdict(report)) == 5  # plain data, as it was
     facts: dict[str, Any] = report.to_dict()
     assert set(facts) == {"holds", "verdict", "evaluations", "order", "note", "inputs", "culprits"}

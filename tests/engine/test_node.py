@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -195,3 +196,37 @@ def test_shapes_are_shared() -> None:
     y = x * 2.0
     (y + tg.tensor(np.ones((3, 4)), requires_grad=True)).sum().backward()
     assert (x.grad == 2.0).all()
+
+
+class Breaks(Observer):
+    """An observer that raises when backward begins."""
+
+    def walk(self, order: list[Node], pending: dict[Node, Any]) -> Iterator[Node]:
+        if pending is not None:
+            raise LookupError("nothing to see")
+        yield from order
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_what_an_observer_raises_is_what_is_raised(recorded: bool) -> None:
+    x = tg.tensor(1.0, requires_grad=True)
+    y = x * 2.0
+    with pytest.raises(LookupError, match="nothing to see"), recording(Breaks()):
+        tg.gradients(y, x, create_graph=recorded)
+    assert MODE.get() is None
+    assert tg.gradients(y, x)[0].item() == 2.0
+
+
+class Gifts(Observer, list[Any]):
+    """An observer that is false as long as it has seen nothing."""
+
+    def pulled(self, node: Node, place: int, d: Any, parent: Node) -> None:
+        self.append(place)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_an_observer_may_be_an_empty_list(recorded: bool) -> None:
+    x = tg.tensor(1.0, requires_grad=True)
+    with recording(Gifts()) as seen:
+        tg.gradients(x * x, x, create_graph=recorded)
+    assert seen == [0, 1]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import without_structure
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -308,12 +309,7 @@ def test_a_chain_of_a_hundred_thousand() -> None:
 
 
 def test_what_has_no_structure_is_cut_into_sections() -> None:
-    generator = np.random.default_rng(0)
-    values: list[Any] = [leaf() for _ in range(3)]
-    for _ in range(1_000):
-        x, y = (values[n] for n in generator.integers(max(0, len(values) - 9), len(values), 2))
-        values.append(np.maximum(x, y) if generator.random() < 0.5 else np.tanh(x))
-    graph = tg.Graph(*values[-9:])
+    graph = without_structure(1_000)
     root = fold(graph)
     assert_tree(graph, root)
     labels = [group.label for group in root.groups() if group.kind == "section"]

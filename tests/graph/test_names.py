@@ -9,6 +9,7 @@ from collections import namedtuple
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc.graph.names import ENTRIES, variable_names, variables
@@ -83,7 +84,7 @@ def test_names_that_nobody_can_write() -> None:
     """Tools keep values under such names, as pytest does of what an assertion compares."""
     found: list[Any] = []
     code = "found += names(globals()['@kept'].node)"
-    exec(code, {"found": found, "names": names, "@kept": tg.tensor(1.0, requires_grad=True)})
+    exec(code, {"found": found, "names": names, "@kept": tg.tensor(1.0, requires_grad=True), 7: "no name at all"})
     assert found == [None]
 
 
@@ -118,11 +119,67 @@ def test_looking_keeps_nothing_alive() -> None:
     assert dead() is None
 
 
-def test_what_locals_gave_somebody_stays_as_it_is() -> None:
+def held() -> tuple[dict[str, Any], list[Any]]:
     x = tg.tensor(1.0, requires_grad=True)
     theirs = locals()
-    assert names(x.node) == ["x"]
+    later = [x]
+    variable_names({x.node})
+    return theirs, later
+
+
+def test_what_locals_gave_somebody_stays_as_it_is() -> None:
+    theirs, (x,) = held()
+    assert list(theirs) == ["x"]  # no name that came later
     assert theirs["x"] is x
+
+
+def test_what_exec_put_beside_the_variables_stays() -> None:
+    x = tg.tensor(1.0, requires_grad=True)
+    exec("beside = 41")
+    before = "beside" in locals()  # from Python 3.13 on it is not
+    variable_names({x.node})
+    assert ("beside" in locals()) == before
+
+
+@pytest.mark.parametrize("install", [sys.settrace, sys.setprofile])
+def test_variables_of_a_function_that_is_traced_stay(install: Any) -> None:
+    """When a tracer returns, Python before 3.13 sets the variables from the dict that was made of them."""
+    looked: list[str] = []
+
+    def tracer(frame: Any, event: str, arg: Any) -> Any:
+        if frame.f_code is traced.__code__:
+            x = tg.tensor(1.0, requires_grad=True)
+            looked.append(names(x.node)[0] or event)
+        return tracer
+
+    def traced(a: int) -> int:
+        b = a + len([a])
+        return a + b
+
+    before = sys.gettrace(), sys.getprofile()
+    install(tracer)
+    try:
+        result = traced(1)
+    finally:
+        sys.settrace(before[0])
+        sys.setprofile(before[1])
+    assert result == 3
+    assert len(looked) > 2
+
+
+def test_names_of_a_class_body_and_of_code_with_names_of_its_own() -> None:
+    found: list[Any] = []
+
+    class Holder:
+        inside = tg.tensor(1.0, requires_grad=True)
+        found.extend(names(inside.node))
+
+    code = "mine = tg.tensor(1.0, requires_grad=True)\nfound.extend(names(mine.node))"
+    own: dict[str, Any] = {}
+    exec(code, {"tg": tg, "names": names, "found": found}, own)
+    assert found == ["inside", "mine"]
+    assert Holder.inside.requires_grad
+    assert set(own) == {"mine"}
 
 
 def test_a_frame_of_many_names_costs_little() -> None:

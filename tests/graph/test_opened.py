@@ -131,3 +131,24 @@ def test_a_penalty_before_the_layer_takes_the_weight_out() -> None:
     net = Twice()
     penalty = tg.l2_penalty(net.last.W, 0.1)
     assert homes(net(np.ones((2, 3), np.float32)).sum() + penalty)["last.W"] == ()
+
+
+def test_an_operation_of_many_operands(registry: None) -> None:
+    total = tg.fused_op(
+        lambda scale, *xs: scale * sum(xs), compose=lambda scale, *xs: sum(xs[1:], start=xs[0]) * scale, name="total",
+        scale=None, xs=lambda g, scale, index: scale * g,
+    )  # fmt: skip
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    graph = tg.Graph(total(3.0, x, x * 2.0, np.ones(2)))
+    assert [box.op for box in graph.expand(graph.outputs[0]).nodes if box.op] == ["add", "add", "multiply"]
+    opened = graph.opened()
+    inside = [box for box in opened.nodes if box.inside is not None]
+    assert {source for box in inside for _, source in box.inputs} >= {source for _, source in graph.nodes[-1].inputs}
+
+
+def test_a_box_of_another_graph_is_refused() -> None:
+    graph, other = tg.Graph(network()), tg.Graph(network(3))
+    box = next(box for box in other.nodes if box.op == "softmax_loss")
+    with pytest.raises(ValueError, match=r"expand: box \d+, softmax_loss, is of another graph: expand it there"):
+        graph.expand(box)
+    assert len(other.opened(()).expand(box)) == len(other.expand(box.id))  # a copy has the same boxes

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import without_structure
 
 import tinygrad_fc as tg
 from tinygrad_fc.graph.fold import fold
@@ -159,12 +160,7 @@ def test_what_repeats_in_a_folded_module_is_carried_inside_it() -> None:
 
 def test_sections_fold_where_there_are_too_many_boxes() -> None:
     graph = tangle([(0, 3, 1), (1, 2, 7), (3, 1, 5), (2, 6, 0), (0, 0, 8), (1, 4, 4), (3, 9, 2)], 1)
-    generator = np.random.default_rng(0)
-    values: list[Any] = [leaf() for _ in range(3)]
-    for _ in range(600):
-        x, y = (values[n] for n in generator.integers(max(0, len(values) - 9), len(values), 2))
-        values.append(np.maximum(x, y) if generator.random() < 0.5 else np.tanh(x))
-    large = tg.Graph(*values[-9:])
+    large = without_structure(600)
     root = fold(large)
     assert len(large) > 300
     few = view(large, root)

@@ -61,8 +61,33 @@ def test_a_refusal_that_was_caught_is_marked_too() -> None:
             with pytest.raises(TypeError, match="complex"):
                 x * np.ones(2, complex)
         (x * 2.0).sum()
-    marks = [box.mark for box in run.graph().nodes if box.kind == "op"]
-    assert marks == ["multiply: its result was refused"] * 2 + [None, None]
+    boxes = [box for box in run.graph().nodes if box.kind == "op"]
+    assert [box.mark for box in boxes] == ["multiply: its result was refused"] * 2 + [None, None]
+    assert [box.facts["source"] for box in boxes] == ["x * np.ones(2, complex)"] * 2 + ["(x * 2.0).sum()"] * 2
+
+
+@pytest.mark.parametrize("caught", [False, True])
+def test_a_refusal_inside_an_operation_is_told_apart(registry: None, caught: bool) -> None:
+    t = tg.tensor([1.0, 2.0], requires_grad=True)
+
+    def function(x: Any) -> Any:
+        try:
+            t * np.ones(2, complex)
+        except TypeError:
+            if not caught:
+                raise
+        return 2.0 * x
+
+    outer = tg.op(function, name="outer_of_two", x=lambda g: 2.0 * g)
+    with tg.observe(values=True) as run:
+        message(lambda: outer(t).sum())
+    marks = {box.op: box.mark for box in run.graph().nodes if box.kind == "op"}
+    assert str(marks["multiply"]).startswith("multiply: ")
+    if caught:
+        assert marks["outer_of_two"] is marks["sum"] is None
+        assert run.graph().nodes[-2].facts["value"]["numbers"] == [2.0, 4.0]
+    else:
+        assert str(marks["outer_of_two"]).startswith("outer_of_two: multiply: gradients of complex")
 
 
 def test_another_error_is_not_taken_for_the_refusal() -> None:

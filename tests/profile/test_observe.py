@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextvars
 import importlib
 import inspect
+import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -162,3 +166,81 @@ def test_a_block_may_be_entered_again() -> None:
         with block as run:
             x * 2.0
         assert run.count == count
+
+
+def test_threads_may_share_an_observer() -> None:
+    """A context that is copied takes its observer into another thread."""
+    x = tg.tensor(np.linspace(-1.0, 1.0, 300), requires_grad=True)
+    (plain,) = tg.gradients((np.exp(x) * x + np.sin(x)).sum(), x)
+    found: list[Any] = []
+
+    def work() -> None:
+        for _ in range(60):
+            found.extend(tg.gradients((np.exp(x) * x + np.sin(x)).sum(), x))
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with tg.observe(values=True) as run, ThreadPoolExecutor(4) as pool:
+            for job in [pool.submit(contextvars.copy_context().run, work) for _ in range(4)]:
+                job.result()
+    finally:
+        sys.setswitchinterval(switch)
+    assert run.marks == {}
+    assert run.count == len(run.nodes) == 4 * 60 * 5
+    assert len(found) == 4 * 60
+    for d in found:
+        np.testing.assert_array_equal(d.data, plain.data)
+    for box in run.graph().nodes:
+        if box.kind == "op":
+            assert box.facts["value"]["nonfinite"] == 0
+            assert len(box.facts["backward"]["gives"]) == len(box.inputs)
+
+
+def test_a_backward_that_is_interrupted_can_be_run_again(registry: None) -> None:
+    interrupts = [KeyboardInterrupt()]
+
+    def rule(g: Any) -> Any:
+        if interrupts:
+            raise interrupts.pop()
+        return 2.0 * g
+
+    double = tg.op(lambda x: 2.0 * x, name="double_slowly", x=rule)
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.observe(values=True) as run:
+        out = (double(x) * 3.0).sum()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            out.backward(retain_graph=True)
+        out.backward(retain_graph=True)  # while the traceback, in `caught`, still holds the first run
+        out.backward()
+    assert caught.value is not None
+    np.testing.assert_array_equal(x.grad, [12.0, 12.0])
+    assert run.graph().nodes[0].facts["gradient"]["numbers"] == [6.0, 6.0]
+
+
+def test_an_operation_that_is_interrupted_leaves_nothing_behind(registry: None) -> None:
+    interrupts = [KeyboardInterrupt()]
+
+    def function(x: Any) -> Any:
+        if interrupts:
+            raise interrupts.pop()
+        return 2.0 * x
+
+    double = tg.op(function, name="double_slowly", x=lambda g: 2.0 * g)
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.observe() as run:
+        with pytest.raises(KeyboardInterrupt):
+            double(x)
+        double(x).sum()
+    assert [box.op for box in run.graph().nodes] == [None, "double_slowly", "sum"]
+    assert run.marks == {}
+
+
+def test_it_decorates_a_function() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+
+    @tg.observe()  # type: ignore[operator]  # a block, like that of `no_grad`
+    def f(depth: int) -> Any:
+        return f(depth - 1) if depth else tg.Graph(x * 2.0).nodes[-1].line
+
+    assert f(2).startswith(__file__)

@@ -177,3 +177,62 @@ def test_the_last_backward_is_the_one_that_is_told() -> None:
     assert box.facts["gradient"]["numbers"] == [10.0, 20.0]
     assert len(box.facts["backward"]["gives"]) == 2
     assert box.facts["backward"]["freed"] == x.data.nbytes
+
+
+def shown(graph: tg.Graph, key: str) -> list[Any]:
+    """Return the numbers of each box, as nested lists; None where they are not known."""
+    return [box.facts.get(key, {}).get("numbers") for box in graph.nodes]
+
+
+def test_what_two_graphs_share_has_the_gradients_of_neither_but_its_own() -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.observe(values=True) as run:
+        h = w * 2.0
+        a, b = (h * 3.0).sum(), (h * 5.0).sum()
+        a.backward(retain_graph=True)
+        assert shown(tg.Graph(a), "gradient") == [[6.0, 6.0], [3.0, 3.0], [1.0, 1.0], 1.0]
+        assert shown(tg.Graph(b), "gradient") == [None] * 4
+        b.backward()
+    assert shown(tg.Graph(b), "gradient") == [[10.0, 10.0], [5.0, 5.0], [1.0, 1.0], 1.0]
+    alone = tg.Graph(a)
+    assert shown(alone, "gradient") == [None, None, [1.0, 1.0], 1.0]  # the last backward of the others was not its own
+    assert [alone.nodes[id].op for id in alone.order()] == ["sum", "multiply"]
+    for both in (tg.Graph(a, b), run.graph()):
+        assert shown(both, "gradient") == [[10.0, 10.0], [5.0, 5.0], [1.0, 1.0], 1.0, [1.0, 1.0], 1.0]
+        assert both.order() == [3, 2, 5, 4, 1]  # one run after the other
+        assert [both.nodes[id].facts["backward"]["run"] for id in both.order()] == [0, 0, 1, 1, 1]
+
+
+def test_a_backward_from_the_middle_is_of_the_tape_and_not_of_a_result_that_came_later() -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.observe(values=True) as run:
+        h = w * 2.0
+        h.backward(np.ones(2), retain_graph=True)
+        out = (h * 3.0).sum()
+    assert shown(tg.Graph(h), "gradient") == shown(run.graph(), "gradient")[:2] == [[2.0, 2.0], [1.0, 1.0]]
+    assert shown(tg.Graph(out), "gradient") == [None] * 4
+
+
+@pytest.mark.parametrize("write", ["assigned", "by index"])
+def test_a_constant_shows_no_value_of_another_graph(write: str) -> None:
+    w, c = tg.tensor([1.0, 2.0], requires_grad=True), tg.tensor([3.0, np.nan], name="c")
+
+    def values(out: Any) -> list[str]:
+        boxes = [box for box in tg.Graph(out).nodes if box.kind == "constant"]
+        assert all(box.name == "c" for box in boxes)
+        return [str(box.facts.get("value", {}).get("numbers")) for box in boxes]
+
+    with tg.observe(values=True):
+        first, again = w * c, w - c
+        assert values(first) == values(again) == ["[3.0, nan]"]
+        if write == "assigned":
+            c.data = [5.0, 6.0]
+        else:
+            c.data[:] = [5.0, 6.0]
+        second = w * c
+    c.data = [7.0, 8.0]
+    third = w * c
+    before = ["[3.0, nan]"] if write == "assigned" else ["None"]  # its one box has the values that were seen last
+    assert [values(out) for out in (first, again, second, third)] == [before, before, ["[5.0, 6.0]"], ["None"]]
+    both = {"assigned": ["[3.0, nan]", "[5.0, 6.0]"], "by index": ["[5.0, 6.0]"]}[write]
+    assert sorted(values(first + second)) == both

@@ -127,3 +127,57 @@ def test_several_outputs_are_differentiated_together(count: int) -> None:
     graph = tg.Graph(*outputs)
     assert rehearse(graph) == ""
     assert graph.nodes[0].facts["gradient"]["numbers"] == [6.0, 8.0][count - 1]
+
+
+def test_a_checkpoint_is_not_run_again() -> None:
+    layer, ran = nn.BatchNorm1d(3), []
+
+    def piece(x: Any) -> Any:
+        ran.append(len(ran))
+        return np.tanh(layer(x))
+
+    x = tg.tensor(np.arange(12.0).reshape(4, 3), requires_grad=True)
+    out = tg.checkpoint(piece)(x).sum()
+    state = [array.copy() for _, array in layer.named_buffers()]
+    graph = tg.Graph(out)
+    assert "checkpointed" in rehearse(graph, out)
+    assert ran == [0]
+    for before, (_, after) in zip(state, layer.named_buffers(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert "value" in graph.nodes[0].facts
+
+
+def test_a_function_of_the_users_is_not_run_again(registry: None) -> None:
+    generator = np.random.default_rng(0)
+    noisy = tg.op(lambda x: x + generator.normal(size=x.shape), name="noisy", x=lambda g: g)
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    out = (noisy(x) + 1.0).sum()
+    state = generator.bit_generator.state
+    graph = tg.Graph(out)
+    assert rehearse(graph) == ""
+    assert generator.bit_generator.state == state
+    assert ["value" in box.facts for box in graph.nodes] == [True, False, False, True]
+    assert graph.nodes[0].facts["gradient"]["numbers"] == [1.0, 1.0]
+
+
+class Shared(nn.Module):
+    """A model with a layer that another has too."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.mine = layer
+
+    def parameters(self) -> Any:
+        raise RuntimeError("asked for its parameters")
+
+
+def test_models_are_looked_into_and_not_asked() -> None:
+    layer = nn.Linear(2, 2, seed=0)
+    first = nn.Sequential(layer)
+    second = Shared(layer)
+    assert [name for name, _ in first.named_parameters()] == ["0.W", "0.b"]
+    out = first(np.ones((3, 2), np.float32)).sum()
+    graph = tg.Graph(out)
+    del layer
+    assert rehearse(graph) == ""
+    assert second.mine.W.name == "0.W"  # named by the one that was asked last
+    assert all("value" in box.facts for box in graph.nodes if box.kind == "parameter")

@@ -144,6 +144,26 @@ def test_a_failed_operation_stands_with_its_message() -> None:
     assert "= [2, 2]" in text
 
 
+def test_a_leaf_is_its_own_result() -> None:
+    x = tg.tensor(3.0, requires_grad=True, name="x")
+    assert str(tg.explain(x)).splitlines() == ["forward", "  x = 3", "backward", "gradients", "  x = 1"]
+
+
+def test_sums_are_told_run_by_run() -> None:
+    w = tg.tensor([1.0, 2.0], requires_grad=True, name="w")
+    with tg.observe(values=True):
+        h = w * 2.0
+        a, b = (h * 3.0).sum(), (h * 5.0).sum()
+        a.backward(retain_graph=True)
+        b.backward()
+    both, alone = str(tg.explain(tg.Graph(a, b))), str(tg.explain(a))
+    assert "added up" not in both  # each run gives `h` one gradient
+    assert both.index("  a: 1 arrives") < both.index("h gets g * y = [1, 1] * 3") < both.index("  b: 1 arrives")
+    assert both.endswith("  w = [10, 10]")
+    assert "h: " not in alone.partition("backward")[2]  # what arrived there last came from `b`
+    assert alone.endswith("  w = ? 2")
+
+
 def test_hostile_names_and_values() -> None:
     x = tg.tensor([np.nan, np.inf, -0.0], requires_grad=True, name="a = </script>\n{0}")
     with np.errstate(all="ignore"):

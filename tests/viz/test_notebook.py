@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from pictures import Picture, example, leaf
 
 import tinygrad_fc as tg
@@ -71,10 +72,9 @@ def test_what_has_no_graph_shows_its_text() -> None:
 @pytest.mark.usefixtures("page")
 def test_a_notebook_gets_both_and_the_text() -> None:
     """IPython collects what every method gives; who shows the cell takes the first that it can show."""
-    formatters = pytest.importorskip("IPython.core.formatters")
-    data, _ = formatters.DisplayFormatter().format(example())
+    data, _ = DisplayFormatter().format(example())
     assert set(data) == {"text/plain", "text/html", "image/svg+xml"}
     assert html.escape(PAGE) in data["text/html"]
     assert Picture(data["image/svg+xml"]).boxes
-    data, _ = formatters.DisplayFormatter().format(leaf(np.ones(3)))
+    data, _ = DisplayFormatter().format(leaf(np.ones(3)))
     assert set(data) == {"text/plain"}

@@ -30,6 +30,18 @@ def test_values_and_gradients_are_found_out_for_the_picture(tmp_path: Path) -> N
     np.testing.assert_array_equal(x.grad, [2.0, 4.0])
 
 
+def test_the_graph_that_a_report_keeps_stays_as_it_is(tmp_path: Path) -> None:
+    class Report:
+        kept = tg.Graph((leaf([1.0, 2.0], "x") ** 2).sum())
+
+        def graph(self) -> tg.Graph:
+            return self.kept
+
+    before = Report.kept.to_dict()
+    assert "value [1, 2]" in picture(Report(), tmp_path, show=("values",)).boxes[0]
+    assert Report.kept.to_dict() == before
+
+
 def test_the_page_of_a_tensor_has_its_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     page = types.SimpleNamespace(page=lambda graph, notes, **_: seen.append((graph, notes)) or "")

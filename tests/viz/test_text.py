@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gallery import GALLERY
-from pictures import leaf
+from pictures import leaf, without_structure
 
 import tinygrad_fc as tg
 from tinygrad_fc.viz.text import LINES, graph_text
@@ -92,18 +92,9 @@ def test_it_is_no_wider_than_the_terminal(columns: int, monkeypatch: pytest.Monk
     assert max(map(len, graph_text(graph).splitlines()[1:])) <= columns
 
 
-def tangle(count: int) -> tg.Graph:
-    generator = np.random.default_rng(0)
-    values: list[Any] = [leaf(1.0) for _ in range(3)]
-    for _ in range(count):
-        x, y = (values[n] for n in generator.integers(max(0, len(values) - 9), len(values), 2))
-        values.append(np.maximum(x, y) if generator.random() < 0.5 else np.tanh(x))
-    return tg.Graph(*values[-9:])
-
-
 @pytest.mark.parametrize("count", [100, 1_000, 5_000])
 def test_what_has_no_structure_is_short(count: int) -> None:
-    text = graph_text(tangle(count))
+    text = graph_text(without_structure(count))
     assert len(text.splitlines()) <= LINES + 2
     assert "steps 1–" in text
 

@@ -121,8 +121,9 @@ def report_on(
             culprits, graph = find_culprits(problem, generator) if wrong and order == 1 else ((), None)
     finally:
         problem.restore()
-    marked = graph if culprits else None
-    return GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note, marked)
+    report = GradcheckReport(tuple(checks), culprits, problem.evaluations, check.order, check.note)
+    report._keep(graph if culprits else None)
+    return report
 
 
 class _Check:

@@ -120,8 +120,18 @@ class Culprit:
         )
 
 
+class _WithGraph:
+    """What a report has beside its fields: it is part of no copy, comparison or text."""
+
+    __slots__ = ("_graph",)
+    _graph: Graph | None
+
+    def _keep(self, graph: Graph | None) -> None:
+        self._graph = graph
+
+
 @dataclass(slots=True)
-class GradcheckReport:
+class GradcheckReport(_WithGraph):
     """What `gradcheck` found: true when every gradient holds. Prints as a table, in a notebook as well.
 
     Attributes
@@ -143,7 +153,6 @@ class GradcheckReport:
     evaluations: int = 0
     order: float | None = None
     note: str = ""
-    _graph: Graph | None = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A graph holds rules, which another process has of its own: a copy goes there without it.
@@ -212,12 +221,13 @@ class GradcheckReport:
         ValueError
             If no operation was found to be at fault.
         """
-        if self._graph is None:
+        graph: Graph | None = getattr(self, "_graph", None)
+        if graph is None:
             raise ValueError(
                 "graph: the report names no culprit, or is a copy, so it has no graph. Draw what f returns: "
                 "tg.draw(f(x), 'graph.svg')."
             )
-        return self._graph
+        return graph
 
     def plot(self, path: str | Path | None = None) -> Any:
         """Plot for each input the error of the central difference against its step, with the chosen step marked.

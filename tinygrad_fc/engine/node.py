@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from .operators import functions
+
 if TYPE_CHECKING:
     from .operation import Op
 
@@ -165,22 +167,22 @@ def observer() -> Observer | None:
 _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
-class _Mode(contextlib.ContextDecorator):
+class Block(contextlib.ContextDecorator):
     """Set the mode for a block or for each call of a function; nests, and is restored when the block fails."""
+
+    called = "no_grad"  # what users call it
 
     def __init__(self, mode: None | _Off | Observer) -> None:
         self._mode = mode
         self._tokens: list[Token[Any]] = []
 
-    def _recreate_cm(self) -> _Mode:
-        return _Mode(self._mode)
+    def _recreate_cm(self) -> Block:
+        return type(self)(self._mode)
 
     def __call__(self, function: Any) -> Any:
+        """Return the function with the mode set in each call; raise TypeError for one that runs later than that."""
         if getattr(function, "__code__", None) is not None and function.__code__.co_flags & _SUSPENDS:
-            raise TypeError(
-                f"no_grad: {function.__name__} is a generator or a coroutine, which runs after the decorated call: "
-                f"write `with tg.no_grad():` around what computes in it, with no yield inside."
-            )
+            raise functions.refusals().suspended(self.called, function)
         return super().__call__(function)
 
     def __enter__(self) -> Any:
@@ -191,7 +193,7 @@ class _Mode(contextlib.ContextDecorator):
         MODE.reset(self._tokens.pop())
 
 
-def no_grad() -> _Mode:
+def no_grad() -> Block:
     """Switch recording off, as a context manager or a decorator.
 
     Results made inside need no gradient and keep nothing. The mode belongs to the running thread or asyncio task. A
@@ -205,9 +207,9 @@ def no_grad() -> _Mode:
     ...     print((w * 2).requires_grad)
     False
     """
-    return _Mode(OFF)
+    return Block(OFF)
 
 
-def recording(watcher: Observer | None = None) -> _Mode:
+def recording(watcher: Observer | None = None) -> Block:
     """Switch recording on, whatever the mode around it is, and let `watcher` see each operation of the block."""
-    return _Mode(watcher)
+    return Block(watcher)

@@ -111,9 +111,7 @@ def pull(
     except Exception as error:
         if watcher is not None:
             watcher.failed(node, error)
-        said = "\n".join([str(error), *getattr(error, "__notes__", ())])
-        if type(node) is Node and node.op is not None and f"{node.op.name}:" not in said:
-            error.add_note(f"{node.op.name}: raised while backward ran its rules, on a gradient of shape {node.shape}.")
+        functions.refusals().note_rules(error, node)
         raise
     return pending, owned
 
@@ -162,7 +160,7 @@ def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node],
     """Run the same rules on tensors, so that NumPy's dispatch records them: the base of every higher order."""
     pending: dict[Node, Any] = dict.fromkeys(order)
     pending.update((node, seed) for node, seed in seeds.items() if node in pending)
-    watcher = observer() or Observer()
+    watcher, node = Observer() if (seen := observer()) is None else seen, None
     try:
         for node in watcher.walk(order, pending):
             self = node.op
@@ -185,7 +183,8 @@ def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node],
                     prior = pending[parent]
                     pending[parent] = d if prior is None else prior + d
     except Exception as error:
-        watcher.failed(node, error)
+        if node is not None:
+            watcher.failed(node, error)
         raise
     return pending
 

@@ -67,9 +67,14 @@ class Tensor(Operators):
         return array.astype(self._array.dtype, copy=False)
 
     def touch_(self) -> None:
-        """Note that the array of a leaf was overwritten: graphs that used the old values refuse to go backward."""
+        """Note that the array was overwritten: graphs that used the old values of a leaf refuse to go backward.
+
+        A constant stays in them as it was: what is computed from now on has another in its place.
+        """
         if type(self.node) is Node:
             self.node.number = tick()
+        elif self.node is not None:
+            self.node = Constant(self.node.name, self._array.shape, self._array.dtype)
 
     @property
     def grad(self) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,10 +77,14 @@ class GraphNode:
         return self.name or self.variable
 
 
-def kept_bytes(saved: Iterable[Any]) -> int:
-    """Return the bytes of the arrays that a node keeps for the way back, each array once."""
-    flat = [item for value in saved for item in (value if isinstance(value, tuple) else (value,))]
-    return sum({id(item): item.nbytes for item in flat if isinstance(item, np.ndarray)}.values())
+def called_with(node: Node, given: Mapping[str, Any]) -> list[Any]:
+    """Return the values of all arguments of the call behind a node: of those that take a gradient `given`, by name."""
+    assert node.op is not None  # a leaf was not called
+    op, values = node.op, {**(node.info or {}).get("static", {}), **given}
+    if op.variadic is not None and op.variadic in op.differentiable:
+        many = op.parent_names(len(node.parents))[len(op.differentiable) - 1 :]
+        values[op.variadic] = tuple([given.get(name) for name in many])
+    return [values.get(name, op.defaults.get(name)) for name in op.arguments]
 
 
 def brief(value: Any) -> str:

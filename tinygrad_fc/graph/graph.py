@@ -12,8 +12,8 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.node import Constant, Node, leaf, recording
 from ..engine.tensor import Tensor
-from .box import GraphNode, kept_bytes
-from .counts import multiply_adds
+from .box import GraphNode, called_with
+from .facts import learn
 from .names import variable_names
 
 
@@ -51,8 +51,8 @@ class Graph:
     def __init__(self, *outputs: Tensor) -> None:
         roots = self._roots(outputs)
         self._read(roots)
-        self._learn()
         self.outputs = [self._ids[root] for root in roots]
+        self._learn(set(self.outputs))
 
     @classmethod
     def of(cls, nodes: Iterable[Node], marks: Mapping[Node, str] | None = None, bare: bool = False) -> Graph:
@@ -77,7 +77,7 @@ class Graph:
         if not graph.nodes:
             raise ValueError("Graph.of: given no node, so there is nothing to draw: no operation was recorded.")
         if not bare:
-            graph._learn()
+            graph._learn(None)
         used = {source for box in graph.nodes for _, source in box.inputs}
         graph.outputs = [box.id for box in graph.nodes if box.id not in used]
         for node, mark in (marks or {}).items():
@@ -124,18 +124,9 @@ class Graph:
         self.nodes = [self._describe(position, entry) for position, entry in enumerate(ordered)]
         self._find_modules(tape)
 
-    def _learn(self) -> None:
-        """Add the facts that the tape has, and which variables of the user's code hold what."""
-        for box in self.nodes:
-            box.facts |= (getattr(box.node, "info", None) or {}).get("facts", {})
-            if isinstance(box.node, Node) and box.node.op is not None:
-                if box.node.saved is not None:
-                    box.facts["saved_bytes"] = kept_bytes(box.node.saved)
-                if box.dtype.kind == "f":  # what failed has none
-                    shapes = [getattr(parent, "shape", ()) for parent in box.node.parents]
-                    static = (box.node.info or {}).get("static", {})
-                    box.facts["multiply_adds"] = multiply_adds(box.op or "", shapes, box.shape, static)
-        self._forget_others()
+    def _learn(self, starts: set[int] | None) -> None:
+        """Add what is known of the boxes, and which variables of the user's code hold what."""
+        learn(self.nodes, starts)
         for entry, name in variable_names(self._ids).items():
             self.nodes[self._ids[entry]].variable = name
 
@@ -153,19 +144,6 @@ class Graph:
             static, defaults, box.line = info.get("static", {}), entry.op.defaults, info.get("line")
             box.static = {k: value for k, value in static.items() if k not in defaults or value is not defaults[k]}
         return box
-
-    def _forget_others(self) -> None:
-        """Take from leaves the facts of another graph, in which they had other values: see ``Trace.current``."""
-        own: set[int] = set()
-        for box in self.nodes:
-            for _, source in box.inputs:
-                info = getattr(self.nodes[source].node, "info", None) or {}
-                since, until = info.get("observed", (0, 0))
-                if since < getattr(box.node, "number", 0) <= until:
-                    own.add(source)
-        for box in self.nodes:
-            if box.kind == "parameter" and box.id not in own:
-                box.facts.clear()
 
     def _find_modules(self, tape: list[Node]) -> None:
         """Give each operation the path of modules that were running when it was recorded (see ``Module.__call__``)."""
@@ -225,9 +203,13 @@ class Graph:
         Raises
         ------
         ValueError
-            If the box is no fused operation.
+            If the box is no fused operation, or one of another graph.
         """
-        return self._composed(self.nodes[node] if isinstance(node, int) else node)[0]
+        box = self.nodes[node] if isinstance(node, int) else node
+        if box.id >= len(self.nodes) or self.nodes[box.id].node is not box.node:
+            what = box.op or box.name or box.kind
+            raise ValueError(f"expand: box {box.id}, {what}, is of another graph: expand it there.")
+        return self._composed(box)[0]
 
     def _composed(self, box: GraphNode) -> tuple[Graph, dict[int, int]]:
         """Return the graph of a fused operation, and which of this graph's boxes stand for its leaves."""
@@ -236,16 +218,13 @@ class Graph:
             raise ValueError(
                 f"expand: {box.op or box.name or 'the leaf'} is no fused operation; only these are composed of others."
             )
-        arguments: dict[str, Any] = dict(box.static)
+        arguments: dict[str, Any] = dict(box.numbers)
         given: dict[Any, int] = {}
-        for name, parent in zip(entry.op.differentiable, entry.parents, strict=True):
-            arguments[name] = parent
-            if type(parent) in (Node, Constant):
-                arguments[name] = self._stand_in(name, parent)
-                given[arguments[name].node] = self._ids[parent]
+        for name, source in box.inputs:
+            arguments[name] = self._stand_in(name, self.nodes[source].node)
+            given[arguments[name].node] = source
         with recording(), np.errstate(all="ignore"):
-            values = [arguments.get(name, entry.op.defaults.get(name)) for name in entry.op.arguments]
-            inner = Graph.of([entry.op.call(values, entry.op.compose).node], bare=True)
+            inner = Graph.of([entry.op.call(called_with(entry, arguments), entry.op.compose).node], bare=True)
         return inner, {inner._ids[node]: id for node, id in given.items() if node in inner._ids}
 
     @staticmethod
@@ -307,12 +286,13 @@ class Graph:
     def order(self) -> list[int]:
         """Return the ids of the operations in the order in which backward visits them.
 
-        That is the order of the last backward where it was observed, else the engine's: the newest first.
+        That is the order of what was observed: of several runs, in which each box has its last, one after the other.
+        Else it is the engine's: the newest first.
         """
         operations = [box for box in self.nodes if box.kind == "op" and box.inside is None]
-        visited = [box for box in operations if "backward" in box.facts]
-        if visited:
-            return [box.id for box in sorted(visited, key=lambda box: int(box.facts["backward"]["order"]))]
+        steps = {box.id: box.facts["backward"] for box in operations if "backward" in box.facts}
+        if steps:
+            return sorted(steps, key=lambda id: (int(steps[id]["run"]), int(steps[id]["order"])))
         return [box.id for box in reversed(operations)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -331,7 +311,8 @@ class Graph:
             - ``numbers``: arguments that are numbers, by name. ``static``: the other arguments, by name, as short text.
             - ``facts``: what is known of ``saved_bytes`` (int), ``multiply_adds`` (int), ``forward_seconds``,
               ``backward_seconds`` (float), ``source`` (text of the line), ``value`` and ``gradient`` (statistics), and
-              ``backward`` (``order``, int; ``freed``, bytes; ``gives``, each ``argument``, ``gradient``, ``total``).
+              ``backward``: ``run``, from 0, the same for what one backward visited; ``order``, the place in it;
+              ``freed``, bytes; ``gives``, a list of ``argument``, ``gradient`` and ``total``, the sum with it.
             - Statistics: ``min``, ``max``, ``mean``, ``std``, ``norm``; ``zeros``, the share that is exactly 0;
               ``nonfinite``, a count; ``histogram`` (``low``, ``high``, ``counts``) of the finite numbers of large
               arrays; ``numbers``, nested lists, of small ones.

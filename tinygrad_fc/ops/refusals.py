@@ -137,6 +137,14 @@ def computed_data(label: str, op: Op) -> TypeError:
     )
 
 
+def suspended(called: str, function: Any) -> TypeError:
+    """Return the refusal to decorate a generator or coroutine with a mode: ``no_grad``, ``observe``."""
+    return TypeError(
+        f"{called}: {function.__name__} is a generator or a coroutine, which runs after the decorated call: "
+        f"write `with tg.{called}():` around what computes in it, with no yield inside."
+    )
+
+
 # ---- calls of an operation
 
 
@@ -257,6 +265,13 @@ def overwritten(leaf: Node, node: Node) -> RuntimeError:
         f"backward: {leaf.label()} was overwritten after {node.label()} had used it, so the saved "
         f"values are stale. Compute the result anew after each write to a leaf."
     )
+
+
+def note_rules(error: Exception, node: Node) -> None:
+    """Add to what a rule of `node` raised a note that says so, where the error does not name the operation itself."""
+    said = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    if node.op is not None and f"{node.op.name}:" not in said:
+        error.add_note(f"{node.op.name}: raised while backward ran its rules, on a gradient of shape {node.shape}.")
 
 
 def freed(node: Node) -> RuntimeError:

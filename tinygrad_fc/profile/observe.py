@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import linecache
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ContextDecorator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine import record
-from ..engine.node import Constant, Node, Observer, recording, tick
+from ..engine.node import Block, Constant, Node, Observer, tick
 from ..engine.tensor import Tensor
 from ..graph import Graph
-from ..graph.box import kept_bytes
+from ..graph.facts import kept_bytes
 from ..graph.frames import users_line
 from ..ops.refusals import message_of
 from .stats import stats
@@ -28,23 +29,33 @@ if TYPE_CHECKING:
 _NOTHING = np.dtype("V")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     """A call of an operation, from before its function runs until its result is seen."""
 
     op: Op
     data: list[Any]
     inputs: list[Any]
+    line: str
     seconds: float | None = None  # None while the function runs
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Visit:
     """A run of backward that is under way."""
 
     pending: dict[Node, Any]  # what has arrived at each node
-    given: dict[str, Any] | None = None  # what a rule gave last, whose sum is still to be made at `parent`
-    parent: Node | None = None
+    gives: list[dict[str, Any]] = field(default_factory=list)  # what the node that is visited has given so far
+    parent: Node | None = None  # to which it gave the last, whose sum is still to be made
+
+
+class _Running(threading.local):
+    """What runs in one thread: a context that is copied takes its observer into other threads."""
+
+    def __init__(self) -> None:
+        self.calls: list[_Call] = []
+        self.visits: list[_Visit] = []
+        self.spent = 0.0  # seconds that went into observing, and are no operation's
 
 
 class Trace(Observer):
@@ -67,9 +78,8 @@ class Trace(Observer):
         self.values = values
         self.nodes: list[Node] = []
         self.marks: dict[Node, str] = {}
-        self._calls: list[_Call] = []
-        self._visits: list[_Visit] = []
-        self._spent = 0.0  # seconds that went into observing, and are no operation's
+        self._running = _Running()
+        self._lock = threading.RLock()  # of what threads share: the count, and the facts of leaves
 
     def graph(self) -> Graph:
         """Return the graph of all that was recorded: after an exception, of the part computed so far.
@@ -81,55 +91,60 @@ class Trace(Observer):
         ValueError
             If nothing was recorded.
         """
-        self.refused("its result was refused")
+        self.refused()
         return Graph.of(self.nodes, marks=self.marks)
 
     def facts(self, entry: Node | Constant) -> dict[str, Any]:
         """Return the facts of a node or constant, to be added to."""
-        info: dict[str, Any] = getattr(entry, "info", None) or {}
-        if "facts" not in info:
-            entry.note("facts", {})
-            return self.facts(entry)
-        facts: dict[str, Any] = info["facts"]
-        return facts
+        with self._lock:
+            facts: dict[str, Any] | None = (getattr(entry, "info", None) or {}).get("facts")
+            if facts is None:
+                entry.note("facts", facts := {})
+            return facts
 
     # ---- forward
 
     def run(self, op: Op, data: list[Any], parents: list[Any]) -> Any:
         """Run an operation, and take its time."""
-        self.refused("its result was refused")
-        call = _Call(op, data, parents)
-        self._calls.append(call)
+        begun = perf_counter()
+        self.refused()
+        call, calls = _Call(op, data, parents, users_line()), self._running.calls
+        calls.append(call)
         start = perf_counter()
+        self._running.spent += start - begun
         try:
             out = op.call(data)
-        except Exception as error:
-            self._calls.pop()
-            self._fail(call, message_of(op, error, data))
+            seconds = perf_counter() - start
+            self.refused()  # an operation that the function ran, and went on without
+        except BaseException as error:
+            self.refused(str(error))
+            calls.remove(call)
+            if isinstance(error, Exception):
+                self._fail(call, message_of(op, error, data))
             raise
-        call.seconds = perf_counter() - start
+        call.seconds = seconds
         return out
 
     def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
         """Note what an operation was: the user's line, its time, what it keeps and computes."""
         start = perf_counter()
-        self.count += 1
-        call = self._calls.pop()
+        with self._lock:
+            self.count += 1
+        call = self._running.calls.pop()
         if node is not None:
             self.nodes.append(node)
-            facts = self._placed(node)
+            facts = self._placed(node, call)
             facts["forward_seconds"] = call.seconds
             facts["saved_bytes"] = kept_bytes(node.saved or ())
             if self.values:
                 facts["value"] = stats(out)
                 self._inputs(call, node.number)
-        self._spent += perf_counter() - start
+        self._running.spent += perf_counter() - start
 
-    def _placed(self, node: Node) -> dict[str, Any]:
+    def _placed(self, node: Node, call: _Call) -> dict[str, Any]:
         """Note the user's line, and return the facts."""
-        line = users_line()
-        node.note("line", line)
-        file, _, number = line.rpartition(":")
+        node.note("line", call.line)
+        file, _, number = call.line.rpartition(":")
         facts = self.facts(node)
         if source := linecache.getline(file, int(number)).strip():
             facts["source"] = source
@@ -139,29 +154,41 @@ class Trace(Observer):
         """Note the values of a call's inputs; those of a leaf once, until it is overwritten."""
         for parent, array in zip(call.inputs, operands_of(call.op, call.data), strict=True):
             if type(parent) is Constant:
-                self.facts(parent)["value"] = stats(array)
+                value = stats(array)
+                with self._lock:
+                    known = self.facts(parent).get("value")
+                    # Whether its array was written into since, nobody says. NaN is equal to itself in text alone.
+                    since = number - 1 if known is None or str(known) != str(value) else 0
+                    self.current(parent, number, since)["value"] = value
             elif type(parent) is Node and parent.op is None:
-                facts = self.current(parent, number)
-                if "value" not in facts:
-                    facts["value"] = stats(array)
+                with self._lock:
+                    facts = self.current(parent, number, parent.number)
+                    if "value" not in facts:
+                        facts["value"] = stats(array)
 
-    def current(self, leaf: Node, until: int) -> dict[str, Any]:
-        """Return the facts of a leaf, without those of an array that it no longer has.
+    def current(self, entry: Node | Constant, until: int, since: int) -> dict[str, Any]:
+        """Return the facts of a leaf or constant, without those of an array that it no longer has.
 
-        ``info["observed"]`` says of which part of the tape they are: of what was recorded after the one number (the
-        leaf's own, then) up to the other.
+        ``info["observed"]`` says of which part of the tape they are: of what was recorded after the one number, up to
+        the other. `since` is a leaf's own number; of a constant 0 stands for the same array as before.
         """
-        since, last = (leaf.info or {}).get("observed", (0, 0))
-        if since != leaf.number:
-            leaf.note("facts", {})
-        leaf.note("observed", (leaf.number, max(until, last)))
-        return self.facts(leaf)
+        with self._lock:
+            first, last = (getattr(entry, "info", None) or {}).get("observed", (0, 0))
+            if since and since != first:
+                entry.note("facts", {})
+                first, last = since, 0
+            entry.note("observed", (first, max(until, last)))
+            return self.facts(entry)
 
-    def refused(self, why: str) -> None:
-        """Mark the operation whose function has run, and whose result was not recorded, if there is one."""
-        if self._calls and self._calls[-1].seconds is not None:
-            call = self._calls.pop()
-            self._fail(call, why if why.startswith(f"{call.op.name}:") else f"{call.op.name}: {why}")
+    def refused(self, why: str = "") -> None:
+        """Mark the operation whose function has run, and whose result was not recorded, if there is one.
+
+        The reason is taken from what was raised, `why`, where that speaks of this operation.
+        """
+        calls = self._running.calls
+        if calls and calls[-1].seconds is not None:
+            call = calls.pop()
+            self._fail(call, why if why.startswith(f"{call.op.name}:") else f"{call.op.name}: its result was refused")
 
     def _fail(self, call: _Call, message: str) -> None:
         """Keep an entry for an operation that has no result."""
@@ -169,7 +196,7 @@ class Trace(Observer):
         node.op, node.parents, node.saved, node.grad = call.op, tuple(call.inputs), None, None
         node.shape, node.dtype, node.number = (), _NOTHING, tick()
         node.info = {"static": _static(call.op, call.data)}
-        self._placed(node)
+        self._placed(node, call)
         self.nodes.append(node)
         self.marks[node] = message
         if self.values:
@@ -179,54 +206,64 @@ class Trace(Observer):
 
     def walk(self, order: list[Node], pending: dict[Node, Any]) -> Iterator[Node]:
         """Note of each node when backward visited it, for how long, what had arrived, and what was freed."""
-        visit, place = _Visit(pending), 0
-        self._visits.append(visit)
-        for node in order:
-            start = perf_counter()
-            if pending[node] is None:  # nothing arrived: backward passes it by
+        visit, place, number = _Visit(pending), 0, tick()
+        self._running.visits.append(visit)
+        try:
+            for node in order:
+                start = perf_counter()
+                if pending[node] is None:  # nothing arrived: backward passes it by
+                    yield node
+                    continue
+                facts = self.facts(node) if node.op else self.current(node, order[0].number, node.number)
+                if self.values:
+                    facts["gradient"] = stats(_array(pending[node]))
+                visit.gives = []
+                facts["backward"] = noted = {"run": number, "order": place, "freed": 0, "gives": visit.gives}
+                place += 1
+                kept = kept_bytes(node.saved or ())
+                self._running.spent += perf_counter() - start
+                start, spent = perf_counter(), self._running.spent
                 yield node
-                continue
-            facts = self.facts(node) if node.op is not None else self.current(node, order[0].number)
-            if self.values:
-                facts["gradient"] = stats(_array(pending[node]))
-            facts["backward"] = noted = {"order": place, "freed": 0, "gives": []}
-            place += 1
-            kept = kept_bytes(node.saved or ())
-            self._spent += perf_counter() - start
-            start, spent = perf_counter(), self._spent
-            yield node
-            if node.op is not None:
-                facts["backward_seconds"] = perf_counter() - start - (self._spent - spent)
-                noted["freed"] = kept if node.saved is None else 0
-            self._add(visit)
-        self._visits.remove(visit)
+                if node.op is not None:
+                    facts["backward_seconds"] = perf_counter() - start - (self._running.spent - spent)
+                    noted["freed"] = kept if node.saved is None else 0
+                self._add(visit)
+        finally:
+            self._end(visit)
 
     def pulled(self, node: Node, place: int, d: Any, parent: Node) -> None:
         """Note what a rule gives."""
         start = perf_counter()
-        visit = self._visits[-1]
+        visit = self._running.visits[-1]
         self._add(visit)
         assert node.op is not None  # a leaf has no rules
-        given: dict[str, Any] = {"argument": node.op.parent_names(len(node.parents))[place]}
-        self.facts(node)["backward"]["gives"].append(given)
+        visit.gives.append({"argument": node.op.parent_names(len(node.parents))[place]})
         if self.values:
-            given["gradient"] = stats(_array(d))
-            visit.given, visit.parent = given, parent
-        self._spent += perf_counter() - start
+            visit.gives[-1]["gradient"] = stats(_array(d))
+            visit.parent = parent
+        self._running.spent += perf_counter() - start
 
-    def _add(self, visit: _Visit) -> None:
+    @staticmethod
+    def _add(visit: _Visit) -> None:
         """Note the sum that what a rule gave last went into, now that it is made and not yet added to."""
-        if visit.given is not None and visit.parent is not None:
-            visit.given["total"] = stats(_array(visit.pending[visit.parent]))
-            visit.given = visit.parent = None
+        if visit.parent is not None:
+            visit.gives[-1]["total"] = stats(_array(visit.pending[visit.parent]))
+            visit.parent = None
 
     def failed(self, node: Node, error: Exception) -> None:
         """Mark the node whose rules raised, with which this run of backward ends."""
-        self._visits.pop()
+        if self._running.visits:
+            self._end(self._running.visits[-1])
         if node.op is not None:
             self.marks[node] = f"{node.op.name}: backward raised {type(error).__name__}: {error}"
             if node not in self.nodes:
                 self.nodes.append(node)
+
+    def _end(self, visit: _Visit) -> None:
+        """Forget a run of backward, and those inside it that were interrupted."""
+        visits = self._running.visits
+        if visit in visits:
+            del visits[visits.index(visit) :]
 
 
 def operands_of(op: Op, data: list[Any]) -> list[Any]:
@@ -246,24 +283,18 @@ def _array(value: Any) -> Any:
     return value.data if isinstance(value, Tensor) else value
 
 
-class _Block(ContextDecorator):
-    """The watched block: as `watch`, and an error that ends it tells why a result was refused."""
+class _Block(Block):
+    """The watched block; an error that ends it tells why a result was refused."""
 
-    def __init__(self, trace: Trace) -> None:
-        self._trace, self._mode = trace, recording(trace)
+    called = "observe"
 
-    def __enter__(self) -> Trace:
-        self._mode.__enter__()
-        return self._trace
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._mode.__exit__()
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__()
+        traceback: TracebackType | None = error[2]
         while traceback is not None and traceback.tb_next is not None:
             traceback = traceback.tb_next
-        if traceback is not None and traceback.tb_frame.f_globals is vars(record):
-            self._trace.refused(str(error))
+        if traceback is not None and traceback.tb_frame.f_globals is vars(record) and isinstance(self._mode, Trace):
+            self._mode.refused(str(error[1]))
 
 
 def observe(values: bool = False) -> AbstractContextManager[Trace]:
@@ -276,6 +307,9 @@ def observe(values: bool = False) -> AbstractContextManager[Trace]:
 
     The drawings show it all. In the block operations take longer, and compute the same to the last bit; outside of it
     nothing is slower. When something raises in the block, ``run.graph()`` is the graph of the part computed so far.
+
+    The block is that of the running thread or asyncio task, and of those that take its context along. As a decorator,
+    ``@observe()``, it watches each call of a function; of a generator or a coroutine it raises ``TypeError``.
 
     Parameters
     ----------

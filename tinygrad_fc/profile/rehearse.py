@@ -13,9 +13,13 @@ from ..engine.node import Constant, Node, recording
 from ..engine.operation import Op
 from ..engine.tensor import Tensor
 from ..graph import Graph, GraphNode
+from ..graph.box import called_with
 from ..graph.names import namespaces, variables
-from ..nn import Module
+from ..nn.module import Module
+from ..nn.parameter import Parameter
+from ..nn.walk import contents
 from ..ops.refusals import overwritten
+from ..transforms.checkpoint import OP as CHECKPOINT
 from .observe import Trace
 from .stats import stats
 
@@ -28,9 +32,11 @@ def rehearse(graph: Graph, *tensors: Tensor, elements: int = ELEMENTS, boxes: in
 
     The engine's own backward runs, from the outputs, which have to be scalars; nothing is freed and no ``grad`` is
     written. Values come from what the tape keeps for its rules and from the user's variables; others are computed
-    again by the operation's own function, where all that it reads is known. What cannot be known stays absent. The
-    facts are put on the boxes of this graph alone, where none are: ``value``, ``gradient`` and ``backward``, in which
-    ``freed`` is what a backward would free that does not keep the graph.
+    again where all that an operation reads is known. A function of the user's is not: it may draw random numbers, or
+    count its calls. So the value of an operation that is declared elsewhere may stay absent, and a graph with a
+    checkpoint, whose rule runs its function again, has no backward here. The facts are put on the boxes of this graph
+    alone, where none are: ``value``, ``gradient`` and ``backward``, in which ``freed`` is what a backward would free
+    that does not keep the graph.
 
     Parameters
     ----------
@@ -75,9 +81,12 @@ def _values(graph: Graph, own: list[GraphNode], tensors: tuple[Tensor, ...]) -> 
     ids = {box.node: box.id for box in own}
     held = [*tensors, *[tensor for _, tensor in variables(ids).values()]]
     models = [value for names in namespaces() for _, value in names if issubclass(type(value), Module)]
+    seen: set[Any] = set()
     for model in models:
         with contextlib.suppress(ValueError, TypeError):  # of a model whose parameters cannot be listed
-            held += model.parameters()
+            # Not `Module.parameters`: it names what it finds, and two models may share a layer.
+            for _, item in contents("", model, (Parameter, Module), seen):
+                held += [item] if isinstance(item, Parameter) else []
     known = {ids[tensor.node]: tensor._array for tensor in held if tensor.node in ids}
     for box in own:
         if isinstance(box.node, Node) and box.node.op is not None and box.node.saved is not None:
@@ -92,26 +101,23 @@ def _values(graph: Graph, own: list[GraphNode], tensors: tuple[Tensor, ...]) -> 
                     found = [(sources.get(key), value)]
                 known |= {id: item for id, item in found if id is not None and item is not None}
     for box in own:
-        if box.id not in known and isinstance(box.node, Node) and box.node.op is not None and not box.mark:
-            array = _again(box, box.node.op, box.node, known)
+        op = box.node.op if isinstance(box.node, Node) else None
+        if op is not None and op.proved and box.id not in known and not box.mark:
+            array = _again(box, op, box.node, known)
             if array is not None:
                 known[box.id] = array
     return known
 
 
-def _again(box: GraphNode, op: Op, node: Node, known: dict[int, Any]) -> Any:
-    """Return what an operation computes from what is known, or None."""
+def _again(box: GraphNode, op: Op, node: Any, known: dict[int, Any]) -> Any:
+    """Return what an operation of this package computes from what is known, or None."""
     if not all(source in known for _, source in box.inputs):
         return None
     found: dict[str, Any] = {key: known[source] for key, source in box.inputs}
     found |= {key: value if op.broadcasts else np.asarray(value) for key, value in box.numbers.items()}
-    if op.variadic in op.differentiable:
-        names = op.parent_names(len(node.parents))[len(op.differentiable) - 1 :]
-        found[str(op.variadic)] = tuple([found.get(name) for name in names])
-    found |= (node.info or {}).get("static", {})
     try:
-        out = op.call([found.get(key) for key in op.arguments])
-    except Exception:  # a user's function that cannot run twice; the value stays unknown
+        out = op.call(called_with(node, found))
+    except Exception:  # an array that was written into since; the value stays unknown
         return None
     out = np.asarray(out[0] if op.leaves else out)
     return out if out.shape == node.shape and out.dtype == node.dtype else None
@@ -138,9 +144,9 @@ class _Rehearsal(Trace):
         """Return the facts of an entry, which are kept here."""
         return self.found.setdefault(entry, {})
 
-    def current(self, leaf: Node, until: int) -> dict[str, Any]:
+    def current(self, entry: Node | Constant, until: int, since: int) -> dict[str, Any]:
         """Return the facts of a leaf, which are kept here."""
-        return self.facts(leaf)
+        return self.facts(entry)
 
 
 def _steps(graph: Graph, own: list[GraphNode]) -> str:
@@ -148,6 +154,11 @@ def _steps(graph: Graph, own: list[GraphNode]) -> str:
     marked = next((box for box in own if box.mark), None)
     if marked is not None:
         return f"Backward does not run through what is marked: {marked.mark}"
+    if any(isinstance(box.node, Node) and box.node.op is CHECKPOINT for box in own):
+        return (
+            "Backward computes what is checkpointed again, and that is yours to run. Watch it: with "
+            "tg.observe(values=True)."
+        )
     shaped = next((box for box in outputs if math.prod(box.shape) != 1), None)
     if shaped is not None:
         return (
@@ -164,7 +175,7 @@ def _steps(graph: Graph, own: list[GraphNode]) -> str:
     for box in own:
         facts = trace.found.get(box.node, {})
         if "backward" in facts:
-            facts["backward"]["freed"] = box.facts.get("saved_bytes", 0)
+            facts["backward"] |= {"run": 0, "freed": box.facts.get("saved_bytes", 0)}
         box.facts |= {key: facts[key] for key in ("gradient", "backward") if key in facts}
     return ""
 

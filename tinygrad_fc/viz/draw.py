@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 import uuid
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engine.operation import nearest
 from .dot import as_dot
 from .mermaid import as_mermaid
 from .render import render
@@ -41,8 +41,9 @@ def draw(
     target : Tensor, Graph, or anything with a method ``graph()``
         What to draw. The trace of ``tg.observe()`` and the report of ``tg.gradcheck`` have their graph.
     path : str or path-like
-        Where to; the suffix chooses the form: .svg, .png, .pdf; .html for the interactive page; .dot or .mmd
-        (Mermaid) for the text. An existing file is replaced, and left as it was if the drawing fails.
+        Where to; the suffix chooses the form: .svg, .png, .pdf; .dot or .mmd (Mermaid) for the text; .html for the
+        interactive page, which has all that is known and is folded there: `depth`, `direction`, `which` and `fold` are
+        for pictures. An existing file is replaced, and left as it was if the drawing fails.
     depth : int, optional
         How many levels of modules are open; 0 shows the outermost as boxes. By default all, or as many as fit.
     direction : {"TB", "BT", "LR", "RL"}
@@ -133,9 +134,7 @@ def checked(depth: Any, direction: Any, theme: Any, show: Any, which: Any, fold:
     words = (show,) if isinstance(show, str) else tuple(show)
     for word in words:
         if word not in SHOW:
-            near = difflib.get_close_matches(str(word), SHOW, 1, 0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"draw: show has {word!r}, expected {_either(SHOW)}.{hint}")
+            raise ValueError(f"draw: show has {word!r}, expected {_either(SHOW)}.{nearest(str(word), SHOW)}")
     return words
 
 

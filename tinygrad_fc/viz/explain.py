@@ -95,9 +95,10 @@ class _Text:
 
     def __init__(self, graph: Graph, limit: int) -> None:
         self.boxes = {box.id: box for box in graph.nodes if box.inside is None}
-        self.limit = limit
+        self.limit, self.outputs = limit, set(graph.outputs)
         self.visited = [graph.nodes[id] for id in graph.order() if "gradient" in graph.nodes[id].facts]
-        self.arrived = set(graph.outputs)
+        # What has arrived, in which run of backward; at the outputs, what it starts from.
+        self.arrived = {(box.id, box.facts["backward"]["run"]) for box in self.visited if box.id in self.outputs}
         labels = Counter(box.label for box in self.boxes.values())
         self.names = {
             id: box.label if box.label and labels[box.label] == 1 else f"{box.label or ''}#{id}"
@@ -109,7 +110,7 @@ class _Text:
         used = {source for box in self._shown(self._operations()) if box for _, source in box.inputs}
         pairs = [
             (self.names[box.id], self._value(box))
-            for box in self.boxes.values() if box.kind != "op" and box.id in used
+            for box in self.boxes.values() if box.kind != "op" and (box.id in used or box.id in self.outputs)
         ]  # fmt: skip
         for box in self._shown(self._operations()):
             if box is None:
@@ -119,13 +120,13 @@ class _Text:
                 pairs.append((f"{self.names[box.id]} = {self._call(box)}", f"{self._value(box)}{mark}"))
         width = max(len(left) for left, _ in pairs)
         found = ["forward", *[f"  {left.ljust(width)} = {right}" if left else f"  {right}" for left, right in pairs]]
-        if not self.visited:
+        if not self.visited and self._operations():
             return [*found, "backward", f"  {why or 'It ran, but no values were watched: tg.observe(values=True).'}"]
         found.append("backward")
         steps = {box.id: self._step(box) for box in self.visited}  # all of them: what has arrived is kept account of
         for box in self._shown(self.visited):
             found += steps[box.id] if box is not None else [f"  {self._left_out(len(self.visited))}"]
-        leaves = [box for box in self.boxes.values() if box.kind == "parameter" and "gradient" in box.facts]
+        leaves = [box for box in self.boxes.values() if box.kind == "parameter"]
         found.append("gradients")
         for box in self._shown(leaves):
             known = box is not None and f"{self.names[box.id]} = {_text(box, 'gradient')}"
@@ -161,9 +162,10 @@ class _Text:
         for given in box.facts["backward"]["gives"]:
             source = self.boxes[sources[given["argument"]]]
             line = f"    through {given['argument']}, {self.names[source.id]} gets {self._rule(box, given, source)}"
-            if source.id in self.arrived:
+            at = source.id, box.facts["backward"]["run"]
+            if at in self.arrived:
                 line += f"; added up, {_numbers(given['total'], source.shape)}"
-            self.arrived.add(source.id)
+            self.arrived.add(at)
             found.append(line)
         return found
 

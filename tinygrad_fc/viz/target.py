@@ -24,10 +24,10 @@ def graph_of(target: Any) -> Graph:
 def informed(target: Any) -> tuple[Graph, list[str]]:
     """Return the graph of a target with values and gradients as far as they can be known, and what there is to say.
 
-    A graph that was given is left as it is: what a rehearsal finds out is put on a copy.
+    A graph that was given, or that the target keeps, is left as it is: what a rehearsal finds is put on a copy.
     """
     graph = graph_of(target)
-    if graph is target:
+    if not isinstance(target, Tensor):
         graph = graph.opened(())
     why = rehearse(graph, *[target] if isinstance(target, Tensor) else [])
     return graph, [why] if why else []
