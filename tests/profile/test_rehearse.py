@@ -111,6 +111,19 @@ def test_why_backward_cannot_be_rehearsed() -> None:
     assert all("value" not in box.facts for box in stale.nodes)
 
 
+def test_a_checkpointed_piece_is_not_run_for_a_picture() -> None:
+    norm = nn.BatchNorm1d(3)
+    piece = tg.checkpoint(norm)
+    x = tg.tensor(np.arange(12.0).reshape(4, 3), requires_grad=True)
+    out = np.sum(piece(x) ** 2)
+    state = norm.running_mean.copy(), norm.running_var.copy()
+    graph = tg.Graph(out)
+    assert "would run again" in rehearse(graph, out)
+    np.testing.assert_array_equal((norm.running_mean, norm.running_var), state)
+    assert not any("gradient" in box.facts for box in graph.nodes)
+    assert [box.op for box in graph.nodes if "value" in box.facts and box.op] == ["checkpoint", "power", "sum"]
+
+
 def test_a_rule_that_raises_is_a_reason(registry: None) -> None:
     def fails(g: Any) -> Any:
         raise RuntimeError("no derivative today")

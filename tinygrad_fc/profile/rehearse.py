@@ -16,6 +16,7 @@ from ..graph import Graph, GraphNode
 from ..graph.names import namespaces, variables
 from ..nn import Module
 from ..ops.refusals import overwritten
+from ..transforms.checkpoint import PIECE
 from .observe import Trace
 from .stats import stats
 
@@ -28,8 +29,9 @@ def rehearse(graph: Graph, *tensors: Tensor, elements: int = ELEMENTS, boxes: in
 
     The engine's own backward runs, from the outputs, which have to be scalars; nothing is freed and no ``grad`` is
     written. Values come from what the tape keeps for its rules and from the user's variables; others are computed
-    again by the operation's own function, where all that it reads is known. What cannot be known stays absent. The
-    facts are put on the boxes of this graph alone, where none are: ``value``, ``gradient`` and ``backward``, in which
+    again by the operation's own function, where all that it reads is known. What cannot be known stays absent: of a
+    graph with a checkpointed piece the way back, on which the piece runs again with all that it does (a layer in it
+    updates its running statistics). The facts are put on the boxes of this graph alone, where none are: ``value``, ``gradient`` and ``backward``, in which
     ``freed`` is what a backward would free that does not keep the graph.
 
     Parameters
@@ -153,6 +155,12 @@ def _steps(graph: Graph, own: list[GraphNode]) -> str:
         return (
             f"The result has shape {shaped.shape}, and backward starts by itself from a scalar only: reduce it first, "
             f"t.sum() say."
+        )
+    piece = next((box for box in own if isinstance(box.node, Node) and box.node.op is PIECE), None)
+    if piece is not None:
+        return (
+            f"On the way back the checkpointed piece {piece.static['piece']!r} would run again, and write what it "
+            f"writes, so backward is not run for the picture. Watch yours: with tg.observe(values=True)."
         )
     trace = _Rehearsal()
     leaves = [_stand_in(box) for box in own if box.kind == "parameter"]

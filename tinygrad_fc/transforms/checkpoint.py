@@ -201,9 +201,9 @@ def _slopes(g: Tensor, piece: _Piece, given: list[Tensor]) -> list[Tensor]:
     return results
 
 
-_OP = Op(
+PIECE = Op(
     lambda piece, *inputs: piece.value, "checkpoint", {"inputs": lambda g, index: g[index]},
     lambda g, piece, inputs: _again(g, piece, inputs), (), None, False, None, "", __name__,
 )  # fmt: skip
 # No name among the operations: its first argument is a piece, and nobody's to give.
-_record = recorder(_OP)
+_record = recorder(PIECE)
