@@ -177,3 +177,14 @@ def test_the_last_backward_is_the_one_that_is_told() -> None:
     assert box.facts["gradient"]["numbers"] == [10.0, 20.0]
     assert len(box.facts["backward"]["gives"]) == 2
     assert box.facts["backward"]["freed"] == x.data.nbytes
+
+
+def test_a_leaf_of_two_graphs_has_in_each_what_arrived_there() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.observe(values=True):
+        first, second, third = (x * x).sum(), (x * 3.0).sum(), (x * 5.0).sum()
+        first.backward()
+        second.backward()
+    told = [tg.Graph(out).nodes[0].facts.get("gradient", {}).get("numbers") for out in (first, second, third)]
+    assert told == [[2.0, 4.0], [3.0, 3.0], None]
+    assert tg.Graph(first, second).nodes[0].facts["gradient"]["numbers"] == [3.0, 3.0]  # the last run's

@@ -94,6 +94,17 @@ def test_an_observed_graph_is_left_as_it_is() -> None:
     assert facts(graph, "gradient", "backward", "value") == before
 
 
+def test_what_another_graph_was_given_is_not_taken_for_this_ones() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.observe(values=True):
+        shared = x * x
+        shared.sum().backward(retain_graph=True)
+        out = (shared * 3.0).sum()
+    graph = tg.Graph(out)
+    assert rehearse(graph, out) == ""
+    assert [box.facts["gradient"]["numbers"] for box in graph.nodes] == [[6.0, 12.0], [3.0, 3.0], [1.0, 1.0], 1.0]
+
+
 def test_why_backward_cannot_be_rehearsed() -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     squares = x * x

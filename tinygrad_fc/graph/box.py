@@ -77,6 +77,23 @@ class GraphNode:
         return self.name or self.variable
 
 
+@dataclass(slots=True)
+class Run:
+    """A run of backward that was observed; it stands on the operations that it visited.
+
+    Attributes
+    ----------
+    number : int
+        Later runs have higher ones.
+    leaves : dict
+        What was noted of the leaves that it came to, by their ``id``: a leaf is in many graphs, which go backward by
+        themselves. An operation holds its inputs, so no other object has the id while the operation is there.
+    """
+
+    number: int
+    leaves: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
 def kept_bytes(saved: Iterable[Any]) -> int:
     """Return the bytes of the arrays that a node keeps for the way back, each array once."""
     flat = [item for value in saved for item in (value if isinstance(value, tuple) else (value,))]

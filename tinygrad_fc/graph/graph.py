@@ -12,7 +12,7 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.node import Constant, Node, leaf, recording
 from ..engine.tensor import Tensor
-from .box import GraphNode, kept_bytes
+from .box import GraphNode, Run, kept_bytes
 from .counts import multiply_adds
 from .names import variable_names
 
@@ -155,17 +155,26 @@ class Graph:
         return box
 
     def _forget_others(self) -> None:
-        """Take from leaves the facts of another graph, in which they had other values: see ``Trace.current``."""
+        """Take from leaves the facts of another graph, in which they had other values: see ``Trace.current``.
+
+        What arrived at a leaf is told of the last run of backward through this graph: see `Run`.
+        """
         own: set[int] = set()
+        runs: dict[int, Run] = {}
         for box in self.nodes:
+            run = (getattr(box.node, "info", None) or {}).get("run")
             for _, source in box.inputs:
-                info = getattr(self.nodes[source].node, "info", None) or {}
-                since, until = info.get("observed", (0, 0))
+                given = self.nodes[source].node
+                since, until = (getattr(given, "info", None) or {}).get("observed", (0, 0))
                 if since < getattr(box.node, "number", 0) <= until:
                     own.add(source)
+                if run is not None and id(given) in run.leaves:
+                    runs[source] = max(run, runs.get(source, run), key=attrgetter("number"))
         for box in self.nodes:
             if box.kind == "parameter" and box.id not in own:
                 box.facts.clear()
+            elif box.id in runs:
+                box.facts |= runs[box.id].leaves[id(box.node)]
 
     def _find_modules(self, tape: list[Node]) -> None:
         """Give each operation the path of modules that were running when it was recorded (see ``Module.__call__``)."""

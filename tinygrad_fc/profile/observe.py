@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import linecache
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ContextDecorator
@@ -16,7 +17,7 @@ from ..engine import record
 from ..engine.node import Constant, Node, Observer, recording, tick
 from ..engine.tensor import Tensor
 from ..graph import Graph
-from ..graph.box import kept_bytes
+from ..graph.box import Run, kept_bytes
 from ..graph.frames import users_line
 from ..ops.refusals import message_of
 from .stats import stats
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # The dtype of what an operation that failed would have returned: none.
 _NOTHING = np.dtype("V")
+# Runs of backward are numbered.
+_RUNS = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class _Visit:
     """A run of backward that is under way."""
 
     pending: dict[Node, Any]  # what has arrived at each node
+    run: Run
     given: dict[str, Any] | None = None  # what a rule gave last, whose sum is still to be made at `parent`
     parent: Node | None = None
 
@@ -157,6 +161,14 @@ class Trace(Observer):
         leaf.note("observed", (leaf.number, max(until, last)))
         return self.facts(leaf)
 
+    def arrived(self, node: Node, run: Run, until: int) -> dict[str, Any]:
+        """Return the facts of a node that a run of backward has come to, to be added to."""
+        if node.op is not None:
+            node.note("run", run)
+            return self.facts(node)
+        self.current(node, until)
+        return run.leaves.setdefault(id(node), {})
+
     def refused(self, why: str) -> None:
         """Mark the operation whose function has run, and whose result was not recorded, if there is one."""
         if self._calls and self._calls[-1].seconds is not None:
@@ -179,14 +191,14 @@ class Trace(Observer):
 
     def walk(self, order: list[Node], pending: dict[Node, Any]) -> Iterator[Node]:
         """Note of each node when backward visited it, for how long, what had arrived, and what was freed."""
-        visit, place = _Visit(pending), 0
+        visit, place = _Visit(pending, Run(next(_RUNS))), 0
         self._visits.append(visit)
         for node in order:
             start = perf_counter()
             if pending[node] is None:  # nothing arrived: backward passes it by
                 yield node
                 continue
-            facts = self.facts(node) if node.op is not None else self.current(node, order[0].number)
+            facts = self.arrived(node, visit.run, order[0].number)
             if self.values:
                 facts["gradient"] = stats(_array(pending[node]))
             facts["backward"] = noted = {"order": place, "freed": 0, "gives": []}

@@ -13,6 +13,7 @@ from ..engine.node import Constant, Node, recording
 from ..engine.operation import Op
 from ..engine.tensor import Tensor
 from ..graph import Graph, GraphNode
+from ..graph.box import Run
 from ..graph.names import namespaces, variables
 from ..nn import Module
 from ..ops.refusals import overwritten
@@ -50,7 +51,7 @@ def rehearse(graph: Graph, *tensors: Tensor, elements: int = ELEMENTS, boxes: in
     """
     own = [box for box in graph.nodes if box.inside is None]
     operations = [box for box in own if box.kind == "op"]
-    if any("gradient" in box.facts for box in operations):
+    if any("gradient" in graph.nodes[id].facts for id in graph.outputs):  # elsewhere they may be another graph's
         return ""
     size = sum(math.prod(box.shape) for box in operations)
     if size > elements or len(own) > boxes:
@@ -140,9 +141,9 @@ class _Rehearsal(Trace):
         """Return the facts of an entry, which are kept here."""
         return self.found.setdefault(entry, {})
 
-    def current(self, leaf: Node, until: int) -> dict[str, Any]:
-        """Return the facts of a leaf, which are kept here."""
-        return self.facts(leaf)
+    def arrived(self, node: Node, run: Run, until: int) -> dict[str, Any]:
+        """Return the facts of a node, which are kept here."""
+        return self.facts(node)
 
 
 def _steps(graph: Graph, own: list[GraphNode]) -> str:
