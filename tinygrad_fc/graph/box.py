@@ -76,6 +76,11 @@ class GraphNode:
         """The name that a user or a module gave, else the variable that holds the tensor, else None."""
         return self.name or self.variable
 
+    @property
+    def failed(self) -> bool:
+        """Whether it is an operation that raised, and so has no result: its shape is (), its dtype void."""
+        return self.kind == "op" and self.dtype.kind == "V"
+
 
 @dataclass(slots=True)
 class Run:

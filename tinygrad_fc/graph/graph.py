@@ -335,7 +335,8 @@ class Graph:
             and infinities, which JSON has not, are the strings "nan", "inf" and "-inf".
 
             - ``id``, ``kind`` ("op", "parameter" or "constant"), ``op``, ``name``, ``variable``, ``shape`` (list),
-              ``dtype``, ``module`` (list, outermost first), ``line``, ``mark`` and ``inside`` as in `GraphNode`.
+              ``dtype``, ``module`` (list, outermost first), ``line``, ``mark`` and ``inside`` as in `GraphNode`. What
+              failed has neither shape nor dtype.
             - ``inputs``: a list of ``{"argument": str, "id": int}``.
             - ``numbers``: arguments that are numbers, by name. ``static``: the other arguments, by name, as short text.
             - ``facts``: what is known of ``saved_bytes`` (int), ``multiply_adds`` (int), ``forward_seconds``,

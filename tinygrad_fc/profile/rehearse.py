@@ -32,8 +32,8 @@ def rehearse(graph: Graph, *tensors: Tensor, elements: int = ELEMENTS, boxes: in
     written. Values come from what the tape keeps for its rules and from the user's variables; others are computed
     again by the operation's own function, where all that it reads is known. What cannot be known stays absent: of a
     graph with a checkpointed piece the way back, on which the piece runs again with all that it does (a layer in it
-    updates its running statistics). The facts are put on the boxes of this graph alone, where none are: ``value``, ``gradient`` and ``backward``, in which
-    ``freed`` is what a backward would free that does not keep the graph.
+    updates its running statistics). The facts are put on the boxes of this graph alone, where none are: ``value``,
+    ``gradient`` and ``backward``, in which ``freed`` is what a backward would free that does not keep the graph.
 
     Parameters
     ----------

@@ -146,7 +146,7 @@ class _Text:
         return f"... {count - self.limit:,} of {count:,} {what} are left out here ..."
 
     def _value(self, box: GraphNode) -> str:
-        return "(no result)" if box.mark and "value" not in box.facts else _text(box, "value")
+        return "(no result)" if box.failed else _text(box, "value")
 
     def _call(self, box: GraphNode) -> str:
         """Return an operation with its arguments, in the order in which it takes them."""

@@ -29,7 +29,7 @@ def graph_text(graph: Graph) -> str:
 def _table(graph: Graph) -> str:
     rows = [[" id", "what", "name", "shape", "inputs"]]
     for box in graph.nodes:
-        rows.append([f"{box.id:3d}", _what(box), box.label or "", str(box.shape), _inputs(box)])
+        rows.append([f"{box.id:3d}", _what(box), box.label or "", _shape(box), _inputs(box)])
     timed = any("forward_seconds" in box.facts for box in graph.nodes)
     for title, cells in (
         ("module", ["/".join(box.module) for box in graph.nodes]),
@@ -57,7 +57,7 @@ def _tree(graph: Graph) -> str:
         if item.group is not None:
             rows.append([indent + group_title(item.group), "", ", ".join(counts(inside)), *figures, ""])
         elif item.box is not None:
-            rows.append([indent + f"{item.box.id} {_what(item.box)}", item.box.label or "", str(item.box.shape),
+            rows.append([indent + f"{item.box.id} {_what(item.box)}", item.box.label or "", _shape(item.box),
                          *figures, _inputs(item.box)])  # fmt: skip
         rows += [[f"{indent}  ! {box.mark}", *[""] * 5] for box in inside if box.mark is not None and not item.members]
         stack += [(member, indent + "  ") for member in reversed(item.members)]
@@ -72,6 +72,10 @@ def _tree(graph: Graph) -> str:
 
 def _what(box: GraphNode) -> str:
     return box.op or ("leaf" if box.kind == "parameter" else box.kind)
+
+
+def _shape(box: GraphNode) -> str:
+    return "" if box.failed else str(box.shape)
 
 
 def _inputs(box: GraphNode) -> str:
