@@ -6,12 +6,12 @@ import os
 import shutil
 from collections.abc import Sequence
 
-from ..graph import Graph, GraphNode, brief
+from ..graph import Graph, GraphNode
 from ..graph.figures import duration, memory
 from ..graph.fold import fold
 from ..graph.view import Shown, view
 from .scene import FEW, counts, group_title
-from .words import figure
+from .words import clip, figure, one_line
 
 # A tree has no more lines; what is deeper is said in a count.
 LINES = 120
@@ -29,14 +29,14 @@ def graph_text(graph: Graph) -> str:
 def _table(graph: Graph) -> str:
     rows = [[" id", "what", "name", "shape", "inputs"]]
     for box in graph.nodes:
-        rows.append([f"{box.id:3d}", _what(box), box.label or "", _shape(box), _inputs(box)])
+        rows.append([f"{box.id:3d}", _what(box), clip(box.label or ""), _shape(box), _inputs(box)])
     timed = any("forward_seconds" in box.facts for box in graph.nodes)
     for title, cells in (
-        ("module", ["/".join(box.module) for box in graph.nodes]),
-        ("line", [os.path.basename(box.line or "") for box in graph.nodes]),
+        ("module", [clip("/".join(box.module)) for box in graph.nodes]),
+        ("line", [clip(os.path.basename(box.line or "")) for box in graph.nodes]),
         ("time", [_time([box]) for box in graph.nodes]),
         ("kept", [_kept([box]) if timed else "" for box in graph.nodes]),
-        ("wrong", [box.mark or "" for box in graph.nodes]),
+        ("wrong", [one_line(box.mark or "") for box in graph.nodes]),
     ):
         if any(cells):
             for row, cell in zip(rows, [title, *cells], strict=True):
@@ -55,11 +55,12 @@ def _tree(graph: Graph) -> str:
         inside: Sequence[GraphNode] = list(item.group.boxes()) if item.group else [item.box] if item.box else []
         figures = [_time(inside), _kept(inside) if timed else ""]
         if item.group is not None:
-            rows.append([indent + group_title(item.group), "", ", ".join(counts(inside)), *figures, ""])
+            rows.append([indent + clip(group_title(item.group)), "", ", ".join(counts(inside)), *figures, ""])
         elif item.box is not None:
-            rows.append([indent + f"{item.box.id} {_what(item.box)}", item.box.label or "", _shape(item.box),
+            rows.append([indent + f"{item.box.id} {_what(item.box)}", clip(item.box.label or ""), _shape(item.box),
                          *figures, _inputs(item.box)])  # fmt: skip
-        rows += [[f"{indent}  ! {box.mark}", *[""] * 5] for box in inside if box.mark is not None and not item.members]
+        marks = [one_line(box.mark) for box in inside if box.mark is not None and not item.members]
+        rows += [[f"{indent}  ! {mark}", *[""] * 5] for mark in marks]
         stack += [(member, indent + "  ") for member in reversed(item.members)]
     kept = [n for n in range(6) if n in (0, 2) or any(row[n] for row in rows[1:])]
     text = _aligned([[row[n] for n in kept] for row in rows])
@@ -79,8 +80,7 @@ def _shape(box: GraphNode) -> str:
 
 
 def _inputs(box: GraphNode) -> str:
-    inputs = [f"{argument}={source}" for argument, source in box.inputs]
-    return " ".join([*inputs, *(f"{key}={brief(value)}" for key, value in (box.numbers | box.static).items())])
+    return one_line(" ".join(box.call(str)))
 
 
 def _time(boxes: Sequence[GraphNode]) -> str:

@@ -143,8 +143,13 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape)) or "scalar"
 
 
+def one_line(text: str) -> str:
+    """Return `text` on one line, without what steers a terminal or turns the direction of writing."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+
+
 def clip(text: str, length: int = 48) -> str:
     """Return `text` on one line, cut in its middle where it is longer than `length`."""
-    text = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+    text = one_line(text)
     half = length // 2
     return text if len(text) <= length else f"{text[:half]}…{text[-half + 1 :]}"
