@@ -46,10 +46,14 @@ def _table(graph: Graph) -> str:
 
 def _tree(graph: Graph) -> str:
     tree = fold(graph)
-    shown = view(graph, tree, limit=FEW).root
+    seen = view(graph, tree, limit=FEW)
+    marks: dict[str, list[GraphNode]] = {}
+    for box in graph.nodes:
+        if box.mark is not None:
+            marks.setdefault(seen.keys[box.id], []).append(box)
     timed = any("forward_seconds" in box.facts for box in graph.nodes)
     rows = [["what", "name", "shape or size", "time", "kept", "inputs"]]
-    stack: list[tuple[Shown, str]] = [(item, "") for item in reversed(shown.members)]
+    stack: list[tuple[Shown, str]] = [(item, "") for item in reversed(seen.root.members)]
     while stack and len(rows) < LINES:
         item, indent = stack.pop()
         inside: Sequence[GraphNode] = list(item.group.boxes()) if item.group else [item.box] if item.box else []
@@ -59,8 +63,9 @@ def _tree(graph: Graph) -> str:
         elif item.box is not None:
             rows.append([indent + f"{item.box.id} {_what(item.box)}", clip(item.box.label or ""), _shape(item.box),
                          *figures, _inputs(item.box)])  # fmt: skip
-        marks = [one_line(box.mark) for box in inside if box.mark is not None and not item.members]
-        rows += [[f"{indent}  ! {mark}", *[""] * 5] for mark in marks]
+        for bad in marks.get(item.key, ()):
+            place = "" if bad is item.box else f"box {bad.id}: "  # one that a folded group, or a first turn, stands for
+            rows.append([f"{indent}  ! {place}{one_line(bad.mark or '')}", *[""] * 5])
         stack += [(member, indent + "  ") for member in reversed(item.members)]
     kept = [n for n in range(6) if n in (0, 2) or any(row[n] for row in rows[1:])]
     text = _aligned([[row[n] for n in kept] for row in rows])
