@@ -183,6 +183,7 @@ def test_hostile_names_and_values() -> None:
         (1.0, {}, TypeError, "explain: given float, expected a Tensor or a Graph"),
         (tg.tensor(1.0), {}, TypeError, "has no graph"),
         (tg.tensor(1.0, requires_grad=True), {"limit": 1}, ValueError, "limit=1, expected 2 or more"),
+        (tg.tensor(1.0, requires_grad=True), {"limit": "all"}, TypeError, "limit='all' is str, expected an int"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_explained(target: Any, options: Any, error: type[Exception], message: str) -> None:

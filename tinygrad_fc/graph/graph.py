@@ -234,9 +234,14 @@ class Graph:
         Raises
         ------
         ValueError
-            If the box is no fused operation.
+            If it is no box of the graph, or no fused operation.
         """
-        return self._composed(self.nodes[node] if isinstance(node, int) else node)[0]
+        if not isinstance(node, GraphNode):
+            ids = range(len(self.nodes))
+            if isinstance(node, bool) or node not in ids:
+                raise ValueError(f"expand: {node!r} is no box of this graph: expected one, or its id, 0 to {ids[-1]}.")
+            node = self.nodes[node]
+        return self._composed(node)[0]
 
     def _composed(self, box: GraphNode) -> tuple[Graph, dict[int, int]]:
         """Return the graph of a fused operation, and which of this graph's boxes stand for its leaves."""

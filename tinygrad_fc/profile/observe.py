@@ -286,8 +286,9 @@ def observe(values: bool = False) -> AbstractContextManager[Trace]:
     kept counts whoever else holds it, so the weights of a layer count. With `values`, statistics of every value and
     gradient are noted too, of small arrays the numbers; of a graph that goes backward several times, those of the last.
 
-    The drawings show it all. In the block operations take longer, and compute the same to the last bit; outside of it
-    nothing is slower. When something raises in the block, ``run.graph()`` is the graph of the part computed so far.
+    Of blocks in one another, the innermost watches. The drawings show it all. In the block operations take longer, and
+    compute the same to the last bit; outside of it nothing is slower. When something raises in the block,
+    ``run.graph()`` is the graph of the part computed so far.
 
     Parameters
     ----------
@@ -312,4 +313,6 @@ def observe(values: bool = False) -> AbstractContextManager[Trace]:
     >>> box.line, box.facts["value"]["numbers"], box.facts["backward"]["gives"][0]["gradient"]["numbers"]
     ('<stdin>:2', 5.0, [1.0, 1.0])
     """
+    if not isinstance(values, bool):
+        raise TypeError(f"observe: values={values!r} is {type(values).__name__}, expected True or False.")
     return _Block(Trace(values))

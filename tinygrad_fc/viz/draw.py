@@ -104,6 +104,8 @@ def draw(
 
 def checked_path(path: str | os.PathLike[str]) -> tuple[Path, str]:
     """Return where to draw and in which form, or raise for a suffix or a folder that there is not."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"draw: path={path!r} is {type(path).__name__}, expected a file's name, such as 'graph.svg'.")
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
     if kind not in FORMATS:
@@ -162,7 +164,10 @@ def _replace(path: Path, content: bytes) -> None:
         return
     beside = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        beside.write_bytes(content)
+        try:
+            beside.write_bytes(content)
+        except OSError as error:  # names the user's file, not ours
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         if path.exists():
             shutil.copymode(path, beside)
         beside.replace(path)

@@ -62,7 +62,7 @@ def explain(target: Any, *, limit: int = 60) -> Explanation:
     Raises
     ------
     TypeError
-        If the target is neither, or has no graph because nothing in it needs a gradient.
+        If the target is neither, or has no graph because nothing in it needs a gradient; or `limit` is no int.
     ValueError
         If `limit` is below 2.
 
@@ -86,6 +86,8 @@ def explain(target: Any, *, limit: int = 60) -> Explanation:
     """
     if not isinstance(target, (Tensor, Graph)) and not callable(getattr(target, "graph", None)):
         raise TypeError(f"explain: given {type(target).__name__}, expected a Tensor or a Graph: tg.explain(loss).")
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"explain: limit={limit!r} is {type(limit).__name__}, expected an int, operations to show.")
     if limit < 2:
         raise ValueError(f"explain: limit={limit}, expected 2 or more operations to show.")
     graph, notes = informed(target)
