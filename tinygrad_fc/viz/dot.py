@@ -48,7 +48,8 @@ def as_dot(
     direction : {"TB", "BT", "LR", "RL"}
     look : Theme
     aside : mapping of str to int, optional
-        Panels whose names stand on the right, out of the way of arrows, with so many spaces before them.
+        Panels whose names stand out of the way of arrows: on the right, with so many spaces before them, or on the
+        left, with so many spaces after them where the number is negative.
     """
     import graphviz
 
@@ -85,12 +86,13 @@ def _members(picture: Any, panel: Panel, level: int, look: Theme, aside: Mapping
             _box(picture, member, look)
             continue
         with picture.subgraph(name=f"cluster_{member.key.removeprefix('g')}") as cluster:
-            side = "r" if member.key in aside else "l"
-            room = "&#160;" * aside.get(member.key, 0)
+            room = aside.get(member.key)
+            side = "l" if room is None or room < 0 else "r"
+            before, after = ("&#160;" * max(0, room), "&#160;" * max(0, -room)) if room is not None else ("", "")
             fill = look.panels[min(level, len(look.panels) - 1)]
             line = (look.repeat_line, "1.8") if member.repeats else (look.panel_line, "1")
             cluster.attr(
-                label=f"<<b>{room}{escape(clip(member.label, LINE))}</b>>", labeljust=side, labelloc="t",
+                label=f"<<b>{before}{escape(clip(member.label, LINE))}{after}</b>>", labeljust=side, labelloc="t",
                 fontsize="11", fontcolor=look.faint, style="filled,rounded", fillcolor=fill, margin="12",
                 color=line[0], penwidth=line[1],
             )  # fmt: skip
