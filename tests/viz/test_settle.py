@@ -11,10 +11,11 @@ import pytest
 from gallery import GALLERY, draw
 
 import tinygrad_fc as tg
+from tinygrad_fc import nn
 from tinygrad_fc.viz.dot import as_dot
 from tinygrad_fc.viz.render import render
 from tinygrad_fc.viz.scene import scene
-from tinygrad_fc.viz.settle import crossed_names, settled
+from tinygrad_fc.viz.settle import WORK, crossed_names, settled
 from tinygrad_fc.viz.theme import THEMES
 
 
@@ -54,6 +55,17 @@ def test_the_names_of_a_network_with_their_figures_are_free() -> None:
     drawn = scene(tg.Graph(make()), show=("memory",), fold_repeats=False)
     assert crossed_names(render(as_dot(drawn, "TB", THEMES["print"]).source, "svg")) != []
     assert crossed_names(render(settled(drawn, "TB", THEMES["print"]), "svg")) == []
+
+
+def test_the_tries_for_a_large_picture_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(*[nn.Linear(2, 2, activation="tanh", seed=n) for n in range(35)])
+    drawn = scene(tg.Graph(np.sum(net(np.ones((1, 2))))), fold_repeats=False)
+    size = sum(1 for _ in drawn.cards()) + len(drawn.arrows)
+    laid_out: list[str] = []
+    monkeypatch.setattr("tinygrad_fc.viz.settle.render", lambda text, kind: laid_out.append(text) or b"")
+    monkeypatch.setattr("tinygrad_fc.viz.settle.crossed_names", lambda svg: ["g1"])
+    settled(drawn, "TB", THEMES["light"])
+    assert 1 < len(laid_out) <= WORK // size
 
 
 SVG = """<svg xmlns="http://www.w3.org/2000/svg"><g class="cluster"><title>cluster_7</title>

@@ -15,8 +15,10 @@ from .theme import Theme
 
 # Spaces before a name on the right, or after one on the left (negative), which make its panel wider, try after try.
 _WIDER = (0, -20, 20, -50, 50, -80)
-# Each try is a layout: in larger pictures a name that is crossed is the least of worries.
+# Each try is a layout: in larger pictures a name that is crossed is the least of worries. Boxes and arrows of one
+# picture, and of all that are laid out for it, which takes a second at most.
 MANY = 150
+WORK = 1500
 # Of a letter of a name, bold 11 point: its width on average, and what it takes above and below the line.
 _WIDTH, _ABOVE, _BELOW = 6.2, 8.5, 2.5
 _STEP = 3.0
@@ -37,12 +39,15 @@ def settled(drawn: Scene, direction: str, look: Theme) -> str:
         return text, crossed_names(render(text, "svg"))
 
     source = as_dot(drawn, direction, look).source
-    if drawn.tangled or not any(panel.label for panel in drawn.panels()) or sum(1 for _ in drawn.cards()) > MANY:
+    cards = sum(1 for _ in drawn.cards())
+    if drawn.tangled or not any(panel.label for panel in drawn.panels()) or cards > MANY:
         return source
+    layouts = WORK // (cards + len(drawn.arrows))
     aside: dict[str, int] = {}
     crossed = crossed_names(render(source, "svg"))
     for wider in _WIDER:
-        if not crossed:
+        layouts -= 2
+        if not crossed or layouts < 0:
             break
         text, left = tried(aside | dict.fromkeys(crossed, wider))
         if len(left) >= len(crossed):
