@@ -39,7 +39,8 @@ def draw(
     Parameters
     ----------
     target : Tensor, Graph, or anything with a method ``graph()``
-        What to draw. The trace of ``tg.observe()`` and the report of ``tg.gradcheck`` have their graph.
+        What to draw. The trace of ``tg.observe()`` has its graph, and so has a report of ``tg.gradcheck`` that names
+        an operation at fault.
     path : str or path-like
         Where to; the suffix chooses the form: .svg, .png, .pdf; .html for the interactive page; .dot or .mmd
         (Mermaid) for the text. An existing file is replaced, and left as it was if the drawing fails.
