@@ -346,3 +346,21 @@ def test_opened_operations_are_groups_that_know_their_result() -> None:
         assert group.box is not None
         assert group.members[-1].id == group.result
         assert all(isinstance(box, GraphNode) and box.inside == group.box.id for box in group.members)
+
+
+def test_a_leaf_that_its_turn_uses_twice_is_the_turns_own() -> None:
+    squares: Any = 0.0
+    for _ in range(8):
+        weight = leaf((3, 2))
+        squares = squares + (weight * weight).sum()
+    root = fold(tg.Graph(squares))
+    assert_tree(tg.Graph(squares), root)
+    (loop,) = repeats(root)
+    assert loop.repeats >= 7
+    assert [box.kind for box in loop.turns[0].boxes()].count("parameter") == 1
+    mixed: Any = 0.0
+    for n in range(8):
+        first, second = leaf((3, 2)), leaf((3, 2))
+        mixed = mixed + (first * (second if n % 2 else first) + second).sum()
+    for group in repeats(fold(tg.Graph(mixed))):
+        assert len({str(structure(turn)) for turn in group.turns}) == 1

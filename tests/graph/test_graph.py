@@ -181,6 +181,13 @@ def test_only_fused_operations_open() -> None:
             graph.expand(box)
 
 
+@pytest.mark.parametrize("id", [6, -1, "matmul", None, True, 1.5])
+def test_what_is_no_box_does_not_open(id: Any) -> None:
+    _, _, out = example()
+    with pytest.raises(ValueError, match=rf"expand: {id!r} is no box of this graph: .* 0 to {len(tg.Graph(out)) - 1}"):
+        tg.Graph(out).expand(id)
+
+
 # ---- modules
 
 

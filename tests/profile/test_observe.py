@@ -244,3 +244,20 @@ def test_it_decorates_a_function() -> None:
         return f(depth - 1) if depth else tg.Graph(x * 2.0).nodes[-1].line
 
     assert f(2).startswith(__file__)
+
+
+@pytest.mark.parametrize("values", ["no", 1, None])
+def test_values_is_yes_or_no(values: Any) -> None:
+    with pytest.raises(TypeError, match=f"observe: values={values!r} is .*, expected True or False"):
+        tg.observe(values)
+
+
+def test_the_innermost_block_watches() -> None:
+    x = tg.tensor(2.0, requires_grad=True)
+    with tg.observe(values=True) as outer:
+        y = x * x
+        with tg.observe() as inner:
+            z = np.sin(y)
+        out = z + 1.0
+    assert (outer.count, inner.count) == (2, 1)
+    assert ["value" in box.facts for box in tg.Graph(out).nodes] == [True, True, False, True]

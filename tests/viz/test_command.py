@@ -84,6 +84,7 @@ def test_options_reach_the_picture(script: Path, tmp_path: Path, capsys: pytest.
     ("{0}:[]", "'[]' is list, expected a Tensor"),
     ("{0}:loss +", "'loss +' is no expression: "),
     ("{0}:loss.missing", "'loss.missing' raised AttributeError: "),
+    ("{0}:1 / 0", "raised ZeroDivisionError: division by zero. Tensors in it: w, h, loss."),
     ("{0}:tg.tensor(1.0)", "has no graph: no input of it needs a gradient"),
 ])  # fmt: skip
 def test_what_cannot_be_drawn(target: str, message: str, script: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,6 +149,12 @@ def test_a_script_that_exits(end: str, status: int, script: Path, capsys: pytest
     out, err = capsys.readouterr()
     assert "tanh" in out
     assert ("ended with exit status 3" in err) == bool(status)
+
+
+def test_several_outputs_have_their_names(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert graph(f"{script}:(h, loss)") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[2] for row in rows if row[1:2] in (["tanh"], ["sum"])] == ["h", "loss"]
 
 
 def test_it_leaves_the_process_as_it_was(script: Path) -> None:

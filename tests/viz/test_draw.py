@@ -67,10 +67,10 @@ def test_a_drawing_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: p
     def full(self: Path, content: bytes) -> int:
         with open(self, "wb") as file:
             file.write(content[:10])
-        raise OSError("no space left")
+        raise OSError(28, "no space left", os.fspath(self))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match=r"no space left: '.*graph\.dot'$"):  # not the file beside it
         tg.draw(example(), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -89,6 +89,12 @@ def test_permissions_and_links_stay(tmp_path: Path) -> None:
     (tmp_path / "new").touch()
     usual = stat.S_IMODE((tmp_path / "new").stat().st_mode)
     assert stat.S_IMODE(tg.draw(example(), tmp_path / "other.dot").stat().st_mode) == usual
+
+
+@pytest.mark.parametrize("path", [5, None, b"graph.svg"])
+def test_a_path_that_is_none(path: Any) -> None:
+    with pytest.raises(TypeError, match=r"draw: path=.* is (int|NoneType|bytes), expected a file's name"):
+        tg.draw(example(), path)
 
 
 def test_a_folder_in_the_way(tmp_path: Path) -> None:

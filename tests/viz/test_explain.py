@@ -106,6 +106,22 @@ def test_operands_of_a_variadic_operation() -> None:
     assert "added up, [2]" in text
 
 
+def test_arguments_stand_in_the_order_in_which_the_operation_takes_them() -> None:
+    x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    text = str(tg.explain((5.0 / x + 2**x - np.where(x.data > 1, 1.0, x)).sum()))
+    for call in ("divide(x=5.0, y=x)", "power(x=2, y=x)", "where(condition=[False, True], x=1.0, y=x)"):
+        assert call in text
+    assert "x=5.0 y=0" in str(tg.Graph(5.0 / x))
+
+
+def test_only_what_was_broadcast_is_said_to_be_summed() -> None:
+    x, w = tg.tensor(np.ones((2, 3)), requires_grad=True), tg.tensor(np.ones((3, 2)), requires_grad=True)
+    b = tg.tensor([1.0], requires_grad=True)
+    lines = str(tg.explain((np.einsum("ij,jk->ik", x, w) + x @ w + np.maximum(b, 0.5)).sum())).splitlines()
+    summed = [line.split(" gets ")[0].strip() for line in lines if "summed over what was broadcast" in line]
+    assert summed == ["through y, #6"]
+
+
 def test_thousands_of_operations_are_cut_in_the_middle() -> None:
     x = tg.tensor(1.0, requires_grad=True, name="x")
     h = x
@@ -169,6 +185,14 @@ def test_hostile_names_and_values() -> None:
     with np.errstate(all="ignore"):
         text = str(tg.explain((x * x).sum()))
     assert "[nan, inf, -0]" in text
+    assert "a = </script> {0}" in text
+    assert "\n{0}" not in text
+    same = [tg.tensor(1.0, requires_grad=True, name=f"{'a' * 40}{n}{'b' * 40}\x1b[31m") for n in range(2)]
+    text = str(tg.explain(same[0] * same[1]))
+    assert f"multiply(x={'a' * 24}…" in text
+    assert "#0, y=" in text
+    assert max(map(len, text.splitlines())) < 200
+    assert "\x1b" not in text
     empty = tg.tensor(np.zeros((0, 3)), requires_grad=True)
     assert "[]" in str(tg.explain(empty.sum()))
 
@@ -179,6 +203,7 @@ def test_hostile_names_and_values() -> None:
         (1.0, {}, TypeError, "explain: given float, expected a Tensor or a Graph"),
         (tg.tensor(1.0), {}, TypeError, "has no graph"),
         (tg.tensor(1.0, requires_grad=True), {"limit": 1}, ValueError, "limit=1, expected 2 or more"),
+        (tg.tensor(1.0, requires_grad=True), {"limit": "all"}, TypeError, "limit='all' is str, expected an int"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_explained(target: Any, options: Any, error: type[Exception], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from gallery import GALLERY, draw
 
 import tinygrad_fc as tg
+from tinygrad_fc import nn
 from tinygrad_fc.viz.dot import as_dot
 from tinygrad_fc.viz.render import render
 from tinygrad_fc.viz.scene import scene
-from tinygrad_fc.viz.settle import crossed_names, settled
+from tinygrad_fc.viz.settle import WORK, crossed_names, settled
 from tinygrad_fc.viz.theme import THEMES
 
 
@@ -30,6 +32,40 @@ def test_a_name_that_is_crossed_on_the_left_goes_to_the_right(name: str, side: s
     plain = as_dot(drawn, "TB", THEMES["light"]).source
     assert bool(crossed_names(render(plain, "svg"))) == (side == "r")
     assert ("labeljust=r" in settled(drawn, "TB", THEMES["light"])) == (side == "r")
+
+
+def test_a_panel_that_is_narrow_is_made_wider_only_where_that_helps() -> None:
+    h: Any = np.ones((2, 3))
+    w = tg.tensor(np.eye(3), requires_grad=True, name="w")
+    for turns in (5, 6, 7, 8):  # loops of two boxes, whose arrows come from above
+        for _ in range(turns):
+            h = np.tanh(h @ w)
+        h = h / np.sqrt((h * h).sum())
+    drawn = scene(tg.Graph(h.sum()), fold_repeats=True)
+    plain = render(as_dot(drawn, "TB", THEMES["light"]).source, "svg")
+    assert len(crossed_names(plain)) == 4
+    found = render(settled(drawn, "TB", THEMES["light"]), "svg")
+    assert crossed_names(found) == []
+    before, after = (float(re.findall(rb'width="(\d+)', svg)[0]) for svg in (plain, found))
+    assert after < 2 * before
+
+
+def test_the_names_of_a_network_with_their_figures_are_free() -> None:
+    make, _ = GALLERY["six_layers"]
+    drawn = scene(tg.Graph(make()), show=("memory",), fold_repeats=False)
+    assert crossed_names(render(as_dot(drawn, "TB", THEMES["print"]).source, "svg")) != []
+    assert crossed_names(render(settled(drawn, "TB", THEMES["print"]), "svg")) == []
+
+
+def test_the_tries_for_a_large_picture_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(*[nn.Linear(2, 2, activation="tanh", seed=n) for n in range(35)])
+    drawn = scene(tg.Graph(np.sum(net(np.ones((1, 2))))), fold_repeats=False)
+    size = sum(1 for _ in drawn.cards()) + len(drawn.arrows)
+    laid_out: list[str] = []
+    monkeypatch.setattr("tinygrad_fc.viz.settle.render", lambda text, kind: laid_out.append(text) or b"")
+    monkeypatch.setattr("tinygrad_fc.viz.settle.crossed_names", lambda svg: ["g1"])
+    settled(drawn, "TB", THEMES["light"])
+    assert 1 < len(laid_out) <= WORK // size
 
 
 SVG = """<svg xmlns="http://www.w3.org/2000/svg"><g class="cluster"><title>cluster_7</title>

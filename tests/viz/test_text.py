@@ -74,6 +74,21 @@ def test_marks_stand_below_what_they_are_about() -> None:
     assert lines(graph_text(few))[2][-1] == "bad"
 
 
+@pytest.mark.parametrize("count", [1, 70])
+def test_names_and_errors_of_any_kind_keep_to_their_line(count: int) -> None:
+    h = leaf(1.0, "two\nlines \x1b[31m")
+    long = leaf(1.0, "n" * 10_000)
+    for _ in range(count):
+        h = h * long
+    graph = tg.Graph(h)
+    graph.nodes[-1].mark = "first\nsecond"
+    text = graph_text(graph)
+    assert "two lines \ufffd[31m" in text
+    assert "first second" in text
+    assert len(text.splitlines()) <= count + 3
+    assert max(map(len, text.splitlines())) < 120
+
+
 def test_times_and_bytes_are_sums_where_they_were_observed() -> None:
     with tg.observe():
         loss = deep(30)

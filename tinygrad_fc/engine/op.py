@@ -46,7 +46,8 @@ def op(
     Parameters
     ----------
     function : numpy.ufunc or Python function
-        Arrays in, a new array out; neither it nor a rule may write to what it is given.
+        Arrays in, a new array out; neither it nor a rule may write to what it is given, draw random numbers, or do
+        anything else: checks and pictures run them again.
     name : str, optional
         Name of the operation; the function's own by default.
     numpy : function or functions, optional

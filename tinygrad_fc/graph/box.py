@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,26 @@ class GraphNode:
     def label(self) -> str | None:
         """The name that a user or a module gave, else the variable that holds the tensor, else None."""
         return self.name or self.variable
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is an operation that raised, and so has no result: its shape is (), its dtype void."""
+        return self.kind == "op" and self.dtype.kind == "V"
+
+    def call(self, names: Callable[[int], str]) -> list[str]:
+        """Return the arguments of an operation as text, ``x=#1``, in the order in which it takes them.
+
+        Parameters
+        ----------
+        names : callable
+            Returns what an input is called, by its id.
+        """
+        texts = {argument: names(source) for argument, source in self.inputs}
+        texts |= {key: brief(value) for key, value in (self.numbers | self.static).items()}
+        op = self.node.op if isinstance(self.node, Node) else None
+        order = {key: place for place, key in enumerate(op.arguments if op is not None else ())}
+        # Of many operands, ``arrays[0]`` and so on, the order is that of the inputs.
+        return [f"{key}={texts[key]}" for key in sorted(texts, key=lambda key: order[key.partition("[")[0]])]
 
 
 def called_with(node: Node, given: Mapping[str, Any]) -> list[Any]:

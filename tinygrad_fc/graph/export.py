@@ -21,8 +21,8 @@ def as_dict(graph: Graph) -> dict[str, Any]:
 def _node(box: GraphNode) -> dict[str, Any]:
     return {
         "id": box.id, "kind": box.kind, "op": box.op, "name": box.name, "variable": box.variable,
-        "shape": list(box.shape), "dtype": str(box.dtype), "module": list(box.module), "line": box.line,
-        "mark": box.mark, "inside": box.inside,
+        "shape": None if box.failed else list(box.shape), "dtype": None if box.failed else str(box.dtype),
+        "module": list(box.module), "line": box.line, "mark": box.mark, "inside": box.inside,
         "inputs": [{"argument": argument, "id": source} for argument, source in box.inputs],
         "numbers": plain(box.numbers), "static": {key: brief(value) for key, value in box.static.items()},
         "facts": plain(box.facts),

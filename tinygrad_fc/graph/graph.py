@@ -203,13 +203,17 @@ class Graph:
         Raises
         ------
         ValueError
-            If the box is no fused operation, or one of another graph.
+            If it is no box of this graph, or no fused operation.
         """
-        box = self.nodes[node] if isinstance(node, int) else node
-        if box.id >= len(self.nodes) or self.nodes[box.id].node is not box.node:
-            what = box.op or box.name or box.kind
-            raise ValueError(f"expand: box {box.id}, {what}, is of another graph: expand it there.")
-        return self._composed(box)[0]
+        if not isinstance(node, GraphNode):
+            ids = range(len(self.nodes))
+            if isinstance(node, bool) or node not in ids:
+                raise ValueError(f"expand: {node!r} is no box of this graph: expected one, or its id, 0 to {ids[-1]}.")
+            node = self.nodes[node]
+        if node.id >= len(self.nodes) or self.nodes[node.id].node is not node.node:
+            what = node.op or node.name or node.kind
+            raise ValueError(f"expand: box {node.id}, {what}, is of another graph: expand it there.")
+        return self._composed(node)[0]
 
     def _composed(self, box: GraphNode) -> tuple[Graph, dict[int, int]]:
         """Return the graph of a fused operation, and which of this graph's boxes stand for its leaves."""
@@ -306,7 +310,8 @@ class Graph:
             and infinities, which JSON has not, are the strings "nan", "inf" and "-inf".
 
             - ``id``, ``kind`` ("op", "parameter" or "constant"), ``op``, ``name``, ``variable``, ``shape`` (list),
-              ``dtype``, ``module`` (list, outermost first), ``line``, ``mark`` and ``inside`` as in `GraphNode`.
+              ``dtype``, ``module`` (list, outermost first), ``line``, ``mark`` and ``inside`` as in `GraphNode`. What
+              failed has neither shape nor dtype.
             - ``inputs``: a list of ``{"argument": str, "id": int}``.
             - ``numbers``: arguments that are numbers, by name. ``static``: the other arguments, by name, as short text.
             - ``facts``: what is known of ``saved_bytes`` (int), ``multiply_adds`` (int), ``forward_seconds``,

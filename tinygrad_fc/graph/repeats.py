@@ -66,6 +66,7 @@ class _Table:
         for n, unit in enumerate(units):
             shape: list[Any] = []
             row: list[tuple[int, int, int]] = []
+            often: dict[int, int] = {}  # which of its own leaves that it uses often: ``x * x`` is not ``x * y``
             for box in unit.boxes:
                 inner = []
                 for argument, source in box.inputs:
@@ -73,9 +74,10 @@ class _Table:
                     inner.append((argument, place if where == n else -1))
                     if where == n:
                         continue
-                    if where == _OUTSIDE and len(users[source]) == 1:
-                        leaf = leaves.get(source)
-                        kind = (leaf.kind, leaf.shape, leaf.dtype) if leaf else ()
+                    leaf = leaves.get(source)
+                    if leaf is not None or where == _OUTSIDE and len(users[source]) == 1:
+                        which = often.setdefault(source, len(often)) if len(users[source]) > 1 else -1
+                        kind = (leaf.kind, leaf.shape, leaf.dtype, which) if leaf else ()
                         where, place = _OWN, codes.setdefault(kind, len(codes))
                     row.append((where, place, source))
                 shape.append((box.kind, box.op, box.shape, box.dtype, tuple(inner), tuple(box.numbers)))

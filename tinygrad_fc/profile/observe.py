@@ -305,8 +305,9 @@ def observe(values: bool = False) -> AbstractContextManager[Trace]:
     kept counts whoever else holds it, so the weights of a layer count. With `values`, statistics of every value and
     gradient are noted too, of small arrays the numbers; of a graph that goes backward several times, those of the last.
 
-    The drawings show it all. In the block operations take longer, and compute the same to the last bit; outside of it
-    nothing is slower. When something raises in the block, ``run.graph()`` is the graph of the part computed so far.
+    Of blocks in one another, the innermost watches. The drawings show it all. In the block operations take longer, and
+    compute the same to the last bit; outside of it nothing is slower. When something raises in the block,
+    ``run.graph()`` is the graph of the part computed so far.
 
     The block is that of the running thread or asyncio task, and of those that take its context along. As a decorator,
     ``@observe()``, it watches each call of a function; of a generator or a coroutine it raises ``TypeError``.
@@ -334,4 +335,6 @@ def observe(values: bool = False) -> AbstractContextManager[Trace]:
     >>> box.line, box.facts["value"]["numbers"], box.facts["backward"]["gives"][0]["gradient"]["numbers"]
     ('<stdin>:2', 5.0, [1.0, 1.0])
     """
+    if not isinstance(values, bool):
+        raise TypeError(f"observe: values={values!r} is {type(values).__name__}, expected True or False.")
     return _Block(Trace(values))

@@ -54,7 +54,7 @@ def rehearse(graph: Graph, *tensors: Tensor, elements: int = ELEMENTS, boxes: in
     """
     own = [box for box in graph.nodes if box.inside is None]
     operations = [box for box in own if box.kind == "op"]
-    if any("gradient" in box.facts for box in operations):
+    if any("gradient" in graph.nodes[id].facts for id in graph.outputs):  # elsewhere they may be another graph's
         return ""
     size = sum(math.prod(box.shape) for box in operations)
     if size > elements or len(own) > boxes:
@@ -154,16 +154,17 @@ def _steps(graph: Graph, own: list[GraphNode]) -> str:
     marked = next((box for box in own if box.mark), None)
     if marked is not None:
         return f"Backward does not run through what is marked: {marked.mark}"
-    if any(isinstance(box.node, Node) and box.node.op is CHECKPOINT for box in own):
-        return (
-            "Backward computes what is checkpointed again, and that is yours to run. Watch it: with "
-            "tg.observe(values=True)."
-        )
     shaped = next((box for box in outputs if math.prod(box.shape) != 1), None)
     if shaped is not None:
         return (
             f"The result has shape {shaped.shape}, and backward starts by itself from a scalar only: reduce it first, "
             f"t.sum() say."
+        )
+    piece = next((box for box in own if isinstance(box.node, Node) and box.node.op is CHECKPOINT), None)
+    if piece is not None:
+        return (
+            f"On the way back the checkpointed piece {piece.static['piece']!r} would run again, and write what it "
+            f"writes, so backward is not run for the picture. Watch yours: with tg.observe(values=True)."
         )
     trace = _Rehearsal()
     leaves = [_stand_in(box) for box in own if box.kind == "parameter"]

@@ -152,7 +152,8 @@ def _print_traceback(error: Exception) -> None:
 def _named(found: Any, names: dict[str, Any]) -> Graph:
     """Return the graph of a value, made where the script's variables are seen, which the boxes are named after."""
     code = compile("__graph__(__found__)", "<expression>", "eval")
-    return eval(code, names, {"__graph__": graph_of, "__found__": found})
+    several = isinstance(found, (list, tuple))
+    return eval(code, names, {"__graph__": (lambda found: Graph(*found)) if several else graph_of, "__found__": found})
 
 
 def _found(names: dict[str, Any], expression: str, path: Path) -> Any:
@@ -167,9 +168,9 @@ def _found(names: dict[str, Any], expression: str, path: Path) -> Any:
     except SyntaxError as error:
         raise _UsageError(f"{expression!r} is no expression: {error.msg}.{listed}") from error
     except Exception as error:
-        raise _UsageError(f"{expression!r} raised {type(error).__name__}: {error}{listed}") from error
+        raise _UsageError(f"{expression!r} raised {type(error).__name__}: {error}.{listed}") from error
     if isinstance(value, (list, tuple)) and value and all(isinstance(item, Tensor) for item in value):
-        return Graph(*value)
+        return value
     if not isinstance(value, (Tensor, Graph)) and not callable(getattr(value, "graph", None)):
         raise _UsageError(f"{expression!r} is {type(value).__name__}, expected a Tensor.{listed}")
     return value

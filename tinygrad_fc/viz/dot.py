@@ -10,7 +10,7 @@ from ..graph import Graph
 from .parts import Card, Panel, Scene
 from .scene import scene
 from .theme import THEMES, Theme
-from .words import clip
+from .words import LINE, clip
 
 if TYPE_CHECKING:
     import graphviz
@@ -48,7 +48,8 @@ def as_dot(
     direction : {"TB", "BT", "LR", "RL"}
     look : Theme
     aside : mapping of str to int, optional
-        Panels whose names stand on the right, out of the way of arrows, with so many spaces before them.
+        Panels whose names stand out of the way of arrows: on the right, with so many spaces before them, or on the
+        left, with so many spaces after them where the number is negative.
     """
     import graphviz
 
@@ -70,7 +71,7 @@ def as_dot(
         style = {}
         if arrow.gradient:
             style = {"color": look.gradient, "style": "solid" if backward else "dotted"}
-        if arrow.carried:
+        if arrow.carried and (backward or not arrow.gradient):
             style["style"] = "dashed"
         if arrow.carried or arrow.gradient and not backward:
             style["constraint"] = "false"  # these run against the others, which say what stands above what
@@ -85,12 +86,13 @@ def _members(picture: Any, panel: Panel, level: int, look: Theme, aside: Mapping
             _box(picture, member, look)
             continue
         with picture.subgraph(name=f"cluster_{member.key.removeprefix('g')}") as cluster:
-            side = "r" if member.key in aside else "l"
-            room = "&#160;" * aside.get(member.key, 0)
+            room = aside.get(member.key)
+            side = "l" if room is None or room < 0 else "r"
+            before, after = ("&#160;" * max(0, room), "&#160;" * max(0, -room)) if room is not None else ("", "")
             fill = look.panels[min(level, len(look.panels) - 1)]
             line = (look.repeat_line, "1.8") if member.repeats else (look.panel_line, "1")
             cluster.attr(
-                label=f"<<b>{room}{escape(clip(member.label))}</b>>", labeljust=side, labelloc="t",
+                label=f"<<b>{before}{escape(clip(member.label, LINE))}{after}</b>>", labeljust=side, labelloc="t",
                 fontsize="11", fontcolor=look.faint, style="filled,rounded", fillcolor=fill, margin="12",
                 color=line[0], penwidth=line[1],
             )  # fmt: skip
@@ -104,7 +106,9 @@ def _box(picture: Any, card: Card, look: Theme) -> None:
         ink = faint = look.marked_ink
     elif card.heat is not None:
         fill, faint = look.warm(card.heat), look.ink
-    small = "".join(f'<br/><font point-size="9" color="{faint}">{escape(clip(line))}</font>' for line in card.lines)
+    small = "".join([
+        f'<br/><font point-size="9" color="{faint}">{escape(clip(line, LINE))}</font>' for line in card.lines
+    ])  # fmt: skip
     width = "3" if card.marked else "1.8" if card.output else "1.1"
     more = {"peripheries": "2"} if card.kind == "group" else {}
     picture.node(

@@ -39,7 +39,8 @@ def draw(
     Parameters
     ----------
     target : Tensor, Graph, or anything with a method ``graph()``
-        What to draw. The trace of ``tg.observe()`` and the report of ``tg.gradcheck`` have their graph.
+        What to draw. The trace of ``tg.observe()`` has its graph, and so has a report of ``tg.gradcheck`` that names
+        an operation at fault.
     path : str or path-like
         Where to; the suffix chooses the form: .svg, .png, .pdf; .dot or .mmd (Mermaid) for the text; .html for the
         interactive page, which has all that is known and is folded there: `depth`, `direction`, `which` and `fold` are
@@ -105,6 +106,8 @@ def draw(
 
 def checked_path(path: str | os.PathLike[str]) -> tuple[Path, str]:
     """Return where to draw and in which form, or raise for a suffix or a folder that there is not."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"draw: path={path!r} is {type(path).__name__}, expected a file's name, such as 'graph.svg'.")
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
     if kind not in FORMATS:
@@ -161,7 +164,10 @@ def _replace(path: Path, content: bytes) -> None:
         return
     beside = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        beside.write_bytes(content)
+        try:
+            beside.write_bytes(content)
+        except OSError as error:  # names the user's file, not ours
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         if path.exists():
             shutil.copymode(path, beside)
         beside.replace(path)

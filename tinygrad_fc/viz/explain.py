@@ -6,12 +6,14 @@ import math
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from ..engine.node import Node
 from ..engine.tensor import Tensor
-from ..graph import Graph, GraphNode, brief
+from ..graph import Graph, GraphNode
 from .formula import formula, put_in, reads
 from .target import informed
-from .words import shape_text
+from .words import clip, one_line, shape_text
 
 FEW = 12  # elements of an array that is written out
 WITHIN = 6  # and of one that is put into a formula
@@ -60,7 +62,7 @@ def explain(target: Any, *, limit: int = 60) -> Explanation:
     Raises
     ------
     TypeError
-        If the target is neither, or has no graph because nothing in it needs a gradient.
+        If the target is neither, or has no graph because nothing in it needs a gradient; or `limit` is no int.
     ValueError
         If `limit` is below 2.
 
@@ -84,6 +86,8 @@ def explain(target: Any, *, limit: int = 60) -> Explanation:
     """
     if not isinstance(target, (Tensor, Graph)) and not callable(getattr(target, "graph", None)):
         raise TypeError(f"explain: given {type(target).__name__}, expected a Tensor or a Graph: tg.explain(loss).")
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"explain: limit={limit!r} is {type(limit).__name__}, expected an int, operations to show.")
     if limit < 2:
         raise ValueError(f"explain: limit={limit}, expected 2 or more operations to show.")
     graph, notes = informed(target)
@@ -99,10 +103,10 @@ class _Text:
         self.visited = [graph.nodes[id] for id in graph.order() if "gradient" in graph.nodes[id].facts]
         # What has arrived, in which run of backward; at the outputs, what it starts from.
         self.arrived = {(box.id, box.facts["backward"]["run"]) for box in self.visited if box.id in self.outputs}
-        labels = Counter(box.label for box in self.boxes.values())
+        labels = {id: clip(box.label or "") for id, box in self.boxes.items()}
+        counts = Counter(labels.values())
         self.names = {
-            id: box.label if box.label and labels[box.label] == 1 else f"{box.label or ''}#{id}"
-            for id, box in self.boxes.items()
+            id: label if label.strip() and counts[label] == 1 else f"{label}#{id}" for id, label in labels.items()
         }
 
     def lines(self, why: str) -> list[str]:
@@ -116,7 +120,7 @@ class _Text:
             if box is None:
                 pairs.append(("", self._left_out(len(self._operations()))))
             else:
-                mark = f"   ! {box.mark}" if box.mark else ""
+                mark = f"   ! {one_line(box.mark)}" if box.mark else ""
                 pairs.append((f"{self.names[box.id]} = {self._call(box)}", f"{self._value(box)}{mark}"))
         width = max(len(left) for left, _ in pairs)
         found = ["forward", *[f"  {left.ljust(width)} = {right}" if left else f"  {right}" for left, right in pairs]]
@@ -147,13 +151,11 @@ class _Text:
         return f"... {count - self.limit:,} of {count:,} {what} are left out here ..."
 
     def _value(self, box: GraphNode) -> str:
-        return "(no result)" if box.mark and "value" not in box.facts else _text(box, "value")
+        return "(no result)" if box.failed else _text(box, "value")
 
     def _call(self, box: GraphNode) -> str:
         """Return an operation with its arguments, in the order in which it takes them."""
-        parts = {argument: self.names[source] for argument, source in box.inputs}
-        parts |= {key: brief(value) for key, value in (box.numbers | box.static).items()}
-        return f"{box.op}({', '.join(f'{key}={text}' for key, text in parts.items())})"
+        return one_line(f"{box.op}({', '.join(box.call(self.names.__getitem__))})")
 
     def _step(self, box: GraphNode) -> list[str]:
         """Return the lines of one visit of backward, and note to what it gave something."""
@@ -185,8 +187,18 @@ class _Text:
         if set(reads(rule)) <= set(numbers) and filled not in (expression, result):
             parts.append(filled)
         # What was broadcast is summed back, which the rule leaves to the engine.
-        summed = " (summed over what was broadcast)" if op.broadcasts and source.shape != box.shape else ""
+        summed = " (summed over what was broadcast)" if self._broadcast(box, op) and source.shape != box.shape else ""
         return " = ".join([*parts, result] if expression != result else [result]) + summed
+
+    def _broadcast(self, box: GraphNode, op: Any) -> bool:
+        """Whether the inputs were broadcast against each other: of a product, such as matmul, they are not."""
+        if not op.broadcasts or getattr(op.function, "signature", None) is not None:
+            return False
+        shapes = [self.boxes[source].shape for _, source in box.inputs]
+        try:
+            return np.broadcast_shapes(*shapes, box.shape) == box.shape
+        except ValueError:
+            return False
 
     def _known(self, box: GraphNode, name: str) -> str | None:
         """Return the text of what a rule reads, where it is short."""

@@ -6,7 +6,7 @@ import re
 
 from .parts import Card, Panel, Scene
 from .theme import Theme
-from .words import clip
+from .words import LINE, clip
 
 # Corners of the kinds of boxes.
 _SHAPES = {"parameter": ('["', '"]'), "constant": ('["', '"]'), "group": ('[["', '"]]')}
@@ -37,7 +37,8 @@ def as_mermaid(drawn: Scene, direction: str, look: Theme) -> str:
     lines.append(f"  classDef note fill:none,stroke:none,color:{look.faint}")
     gradients = [str(n) for n, arrow in enumerate(drawn.arrows) if arrow.gradient]
     if gradients:
-        lines.append(f"  linkStyle {','.join(gradients)} stroke:{look.gradient}")
+        dots = "" if backward else ",stroke-dasharray:2 4"  # without colours as well
+        lines.append(f"  linkStyle {','.join(gradients)} stroke:{look.gradient}{dots}")
     for card in drawn.cards():
         if card.heat is not None and not card.marked:
             lines.append(f"  style n{card.key} fill:{look.warm(card.heat)}")
@@ -47,12 +48,12 @@ def as_mermaid(drawn: Scene, direction: str, look: Theme) -> str:
 def _members(panel: Panel, indent: str, lines: list[str]) -> None:
     for member in panel.members:
         if isinstance(member, Card):
-            small = [escape(clip(line)) for line in member.lines]
+            small = [escape(clip(line, LINE)) for line in member.lines]
             words = "<br>".join([f"<b>{escape(clip(member.title))}</b>", *small])
             start, end = _SHAPES.get(member.kind, ('("', '")'))
             lines.append(f"{indent}n{member.key}{start}{words}{end}:::{'marked' if member.marked else member.kind}")
         else:
-            lines.append(f'{indent}subgraph c{member.key}["{escape(clip(member.label))}"]')
+            lines.append(f'{indent}subgraph c{member.key}["{escape(clip(member.label, LINE))}"]')
             _members(member, indent + "  ", lines)
             lines.append(f"{indent}end")
             lines.append(f"{indent}class c{member.key} panel")

@@ -11,7 +11,7 @@ from ..graph.fold import Group, fold
 from ..graph.view import Shown, View, view
 from .hubs import spread_hubs
 from .parts import Arrow, Card, Panel, Scene
-from .words import FIGURES, box_lines, figure, figure_text, missing, title_of
+from .words import FIGURES, box_lines, clip, figure, figure_text, missing, title_of
 
 # More boxes than these, and what repeats is shown once.
 FEW = 60
@@ -58,6 +58,13 @@ class _Painter:
         for box in graph.nodes:
             if box.mark is not None:
                 self.marks.setdefault(seen.keys[box.id], []).append(box)
+        self.later: dict[str, list[GraphNode]] = {}  # what a box of a first turn stands for besides
+        for box in graph.nodes:
+            item = self.shown[seen.keys[box.id]]
+            first = item.box if item.group is None else None
+            # An open fused operation is shown by a part of it, which does not stand for it as a turn does for another.
+            if first is not None and first is not box and (first.inside is None) == (box.inside is None):
+                self.later.setdefault(_key(item.key), []).append(box)
         self.figures: dict[str, float] = {}
         if self.warm:
             found = {key: figure(self.warm, _inside(item)) for key, item in self.shown.items()}
@@ -77,12 +84,19 @@ class _Painter:
                 elif self.which != "backward" or not self.constant(member):
                     panel.members.append(self.card(member))
         notes = missing(self.graph, self.show)
+        drawn = Scene(top, self.arrows(), notes)
+        repeats = any(panel.repeats for panel in drawn.panels())
+        if repeats and (self.which == "backward" or any(word != "shapes" for word in self.show)):
+            notes.append("What repeats is shown by its first turn, with the numbers of that turn.")
         if self.which == "both":
-            notes.append("Solid arrows are values, dotted ones gradients.")
+            carried = any(arrow.carried for arrow in drawn.arrows)
+            dashed = ", dashed ones too, to the next turn" if carried else ""
+            notes.append(f"Solid arrows are values{dashed}; dotted ones are gradients.")
         elif self.which == "backward":
             notes.append("Arrows are gradients, from the outputs to the leaves.")
-        scale = (self.warm, FIGURES[self.warm][1](self.most)) if self.warm and self.most > 0 else None
-        return Scene(top, self.arrows(), notes, scale)
+        if self.warm and self.most > 0:
+            drawn.scale = self.warm, FIGURES[self.warm][1](self.most)
+        return drawn
 
     def constant(self, item: Shown) -> bool:
         """Whether no gradient reaches what is shown."""
@@ -91,7 +105,7 @@ class _Painter:
     def panel_label(self, group: Group) -> str:
         totals = [figure_text(word, value) for word in self.show if word in FIGURES
                   and (value := figure(word, group.boxes())) is not None]  # fmt: skip
-        return " · ".join([group_title(group), *totals])
+        return " · ".join([clip(group_title(group)), *totals])
 
     def card(self, item: Shown) -> Card:
         box, group = item.box, item.group
@@ -116,7 +130,7 @@ class _Painter:
     def box_card(self, key: str, box: GraphNode, heat: float | None) -> Card:
         output = f"n{box.id}" in self.outputs
         title = title_of(box)
-        lines = box_lines(box, self.show)
+        lines = box_lines(box, self.show, self.later.get(key, ()))
         if self.which == "backward":
             result = box.kind == "parameter" and box.label
             title = f"{box.label}.grad" if result else f"gradient of {box.label or title}"
@@ -124,7 +138,8 @@ class _Painter:
                 lines.insert(0, f"step {self.order[box.id] + 1}" + (f": {box.op}" if box.label else ""))
         kinds = {"op": f"result of {box.op}", "parameter": "leaf that needs a gradient",
                  "constant": "input, no gradient"}  # fmt: skip
-        said = f"{kinds[box.kind]}, {box.shape} {box.dtype}{f', {box.line}' if box.line else ''}"
+        what = "no result" if box.failed else f"{box.shape} {box.dtype}"
+        said = f"{kinds[box.kind]}, {what}{f', {box.line}' if box.line else ''}"
         return Card(
             key, "output" if output and box.kind == "op" else box.kind, title, lines, _tip(box.module, said), output,
             heat,

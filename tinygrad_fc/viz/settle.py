@@ -13,10 +13,12 @@ from .parts import Scene
 from .render import render
 from .theme import Theme
 
-# Spaces before a name on the right, which make its panel wider, try after try.
-_WIDER = (0, 20, 50)
-# Each try is a layout: in larger pictures a name that is crossed is the least of worries.
+# Spaces before a name on the right, or after one on the left (negative), which make its panel wider, try after try.
+_WIDER = (0, -20, 20, -50, 50, -80)
+# Each try is a layout: in larger pictures a name that is crossed is the least of worries. Boxes and arrows of one
+# picture, and of all that are laid out for it, which takes a second at most.
 MANY = 150
+WORK = 1500
 # Of a letter of a name, bold 11 point: its width on average, and what it takes above and below the line.
 _WIDTH, _ABOVE, _BELOW = 6.2, 8.5, 2.5
 _STEP = 3.0
@@ -28,20 +30,35 @@ Box = tuple[float, float, float, float]
 def settled(drawn: Scene, direction: str, look: Theme) -> str:
     """Return the DOT text of a scene, in which arrows run beside the names of panels where that can be had.
 
-    A name stands on the left. Where an arrow crosses it there, it is tried on the right, and then in a wider panel.
+    A name stands on the left. Where an arrow crosses it there, it is tried on the right, and then in wider panels, on
+    either side.
     """
+
+    def tried(aside: dict[str, int]) -> tuple[str, list[str]]:
+        text = as_dot(drawn, direction, look, aside).source
+        return text, crossed_names(render(text, "svg"))
+
     source = as_dot(drawn, direction, look).source
-    if drawn.tangled or not any(panel.label for panel in drawn.panels()) or sum(1 for _ in drawn.cards()) > MANY:
+    cards = sum(1 for _ in drawn.cards())
+    if drawn.tangled or not any(panel.label for panel in drawn.panels()) or cards > MANY:
         return source
+    layouts = WORK // (cards + len(drawn.arrows))
     aside: dict[str, int] = {}
     crossed = crossed_names(render(source, "svg"))
     for wider in _WIDER:
-        if crossed:
-            tried = aside | dict.fromkeys(crossed, wider)
-            text = as_dot(drawn, direction, look, tried).source
-            left = crossed_names(render(text, "svg"))
-            if len(left) < len(crossed):
-                source, aside, crossed = text, tried, left
+        layouts -= 2
+        if not crossed or layouts < 0:
+            break
+        text, left = tried(aside | dict.fromkeys(crossed, wider))
+        if len(left) >= len(crossed):
+            continue
+        # Only the panels that this helps are made wider, unless the others then have to be as well.
+        helped = aside | dict.fromkeys([key for key in crossed if key not in left], wider)
+        narrow, still = tried(helped)
+        if len(still) <= len(left):
+            source, aside, crossed = narrow, helped, still
+        else:
+            source, aside, crossed = text, aside | dict.fromkeys(crossed, wider), left
     return source
 
 

@@ -6,12 +6,12 @@ import os
 import shutil
 from collections.abc import Sequence
 
-from ..graph import Graph, GraphNode, brief
+from ..graph import Graph, GraphNode
 from ..graph.figures import duration, memory
 from ..graph.fold import fold
 from ..graph.view import Shown, view
 from .scene import FEW, counts, group_title
-from .words import figure
+from .words import clip, figure, one_line
 
 # A tree has no more lines; what is deeper is said in a count.
 LINES = 120
@@ -29,14 +29,14 @@ def graph_text(graph: Graph) -> str:
 def _table(graph: Graph) -> str:
     rows = [[" id", "what", "name", "shape", "inputs"]]
     for box in graph.nodes:
-        rows.append([f"{box.id:3d}", _what(box), box.label or "", str(box.shape), _inputs(box)])
+        rows.append([f"{box.id:3d}", _what(box), clip(box.label or ""), _shape(box), _inputs(box)])
     timed = any("forward_seconds" in box.facts for box in graph.nodes)
     for title, cells in (
-        ("module", ["/".join(box.module) for box in graph.nodes]),
-        ("line", [os.path.basename(box.line or "") for box in graph.nodes]),
+        ("module", [clip("/".join(box.module)) for box in graph.nodes]),
+        ("line", [clip(os.path.basename(box.line or "")) for box in graph.nodes]),
         ("time", [_time([box]) for box in graph.nodes]),
         ("kept", [_kept([box]) if timed else "" for box in graph.nodes]),
-        ("wrong", [box.mark or "" for box in graph.nodes]),
+        ("wrong", [one_line(box.mark or "") for box in graph.nodes]),
     ):
         if any(cells):
             for row, cell in zip(rows, [title, *cells], strict=True):
@@ -46,20 +46,26 @@ def _table(graph: Graph) -> str:
 
 def _tree(graph: Graph) -> str:
     tree = fold(graph)
-    shown = view(graph, tree, limit=FEW).root
+    seen = view(graph, tree, limit=FEW)
+    marks: dict[str, list[GraphNode]] = {}
+    for box in graph.nodes:
+        if box.mark is not None:
+            marks.setdefault(seen.keys[box.id], []).append(box)
     timed = any("forward_seconds" in box.facts for box in graph.nodes)
     rows = [["what", "name", "shape or size", "time", "kept", "inputs"]]
-    stack: list[tuple[Shown, str]] = [(item, "") for item in reversed(shown.members)]
+    stack: list[tuple[Shown, str]] = [(item, "") for item in reversed(seen.root.members)]
     while stack and len(rows) < LINES:
         item, indent = stack.pop()
         inside: Sequence[GraphNode] = list(item.group.boxes()) if item.group else [item.box] if item.box else []
         figures = [_time(inside), _kept(inside) if timed else ""]
         if item.group is not None:
-            rows.append([indent + group_title(item.group), "", ", ".join(counts(inside)), *figures, ""])
+            rows.append([indent + clip(group_title(item.group)), "", ", ".join(counts(inside)), *figures, ""])
         elif item.box is not None:
-            rows.append([indent + f"{item.box.id} {_what(item.box)}", item.box.label or "", str(item.box.shape),
+            rows.append([indent + f"{item.box.id} {_what(item.box)}", clip(item.box.label or ""), _shape(item.box),
                          *figures, _inputs(item.box)])  # fmt: skip
-        rows += [[f"{indent}  ! {box.mark}", *[""] * 5] for box in inside if box.mark is not None and not item.members]
+        for bad in marks.get(item.key, ()):
+            place = "" if bad is item.box else f"box {bad.id}: "  # one that a folded group, or a first turn, stands for
+            rows.append([f"{indent}  ! {place}{one_line(bad.mark or '')}", *[""] * 5])
         stack += [(member, indent + "  ") for member in reversed(item.members)]
     kept = [n for n in range(6) if n in (0, 2) or any(row[n] for row in rows[1:])]
     text = _aligned([[row[n] for n in kept] for row in rows])
@@ -74,9 +80,12 @@ def _what(box: GraphNode) -> str:
     return box.op or ("leaf" if box.kind == "parameter" else box.kind)
 
 
+def _shape(box: GraphNode) -> str:
+    return "" if box.failed else str(box.shape)
+
+
 def _inputs(box: GraphNode) -> str:
-    inputs = [f"{argument}={source}" for argument, source in box.inputs]
-    return " ".join([*inputs, *(f"{key}={brief(value)}" for key, value in (box.numbers | box.static).items())])
+    return one_line(" ".join(box.call(str)))
 
 
 def _time(boxes: Sequence[GraphNode]) -> str:

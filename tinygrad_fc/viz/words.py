@@ -12,6 +12,8 @@ from ..graph.figures import amount, duration, memory
 SHOW = ("shapes", "values", "gradients", "time", "memory", "lines", "multiply_adds")
 # Small arrays are written out up to so many rows and columns.
 _ROWS, _COLUMNS = 4, 6
+# Longer lines below a title are cut; a row of six numbers, each as long as can be, is not.
+LINE = 96
 
 
 def _seconds(box: GraphNode) -> float | None:
@@ -67,11 +69,21 @@ def title_of(box: GraphNode) -> str:
     return box.label or ("parameter" if box.kind == "parameter" else "input")
 
 
-def box_lines(box: GraphNode, show: Sequence[str]) -> list[str]:
-    """Return the lines below the title of a box."""
-    lines = [f"{key} = {brief(value)}" for key, value in (box.numbers | box.static).items()]
+def box_lines(box: GraphNode, show: Sequence[str], later: Sequence[GraphNode] = ()) -> list[str]:
+    """Return the lines below the title of a box.
+
+    Parameters
+    ----------
+    box : GraphNode
+    show : sequence of str
+        See `draw`.
+    later : sequence of GraphNode
+        Its counterparts in later turns of what repeats, for which it stands. An argument that is another there is
+        written with its first and its last value.
+    """
+    lines = _arguments(box, later)
     if "shapes" in show:
-        lines.append(f"{shape_text(box.shape)} {box.dtype}")
+        lines.append("no result" if box.failed else f"{shape_text(box.shape)} {box.dtype}")
     for word, key in (("values", "value"), ("gradients", "gradient")):
         if word in show and key in box.facts:
             lines += stats_lines(key, box.facts[key])
@@ -84,6 +96,16 @@ def box_lines(box: GraphNode, show: Sequence[str]) -> list[str]:
             lines.append(figure_text(word, value))
     if "lines" in show and box.line:
         lines.append(os.path.basename(box.line))
+    return lines
+
+
+def _arguments(box: GraphNode, later: Sequence[GraphNode]) -> list[str]:
+    turns = [turn.numbers | turn.static for turn in (box, *later)]
+    lines = []
+    for key in dict.fromkeys([*turns[0], *turns[-1]]):
+        texts = [brief(turn[key]) if key in turn else "default" for turn in turns]
+        changes = any(text != texts[0] for text in texts)
+        lines.append(f"{key} = {texts[0]}{f' … {texts[-1]}' if changes else ''}")
     return lines
 
 
@@ -121,8 +143,13 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape)) or "scalar"
 
 
+def one_line(text: str) -> str:
+    """Return `text` on one line, without what steers a terminal or turns the direction of writing."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+
+
 def clip(text: str, length: int = 48) -> str:
     """Return `text` on one line, cut in its middle where it is longer than `length`."""
-    text = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+    text = one_line(text)
     half = length // 2
     return text if len(text) <= length else f"{text[:half]}…{text[-half + 1 :]}"
