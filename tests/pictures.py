@@ -75,6 +75,16 @@ def without_structure(count: int) -> tg.Graph:
     return tg.Graph(*values[-9:])
 
 
+def loop_in_a_loop() -> tg.Graph:
+    """Return a graph of six turns, each of forty turns and an operation."""
+    w, h = leaf(0.5, "w"), leaf(0.5, "h")
+    for _ in range(6):
+        for _ in range(40):
+            h = np.tanh(h * w)
+        h = np.exp(h)
+    return tg.Graph(h)
+
+
 def network(**arguments: Any) -> tg.Tensor:
     model = tg.models.FullyConnectedNet([5, 4], input_dim=6, num_classes=3, seed=0, **arguments)
     return model.loss_tensor(np.ones((2, 6), np.float32), np.array([0, 2]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import without_structure
+from pictures import loop_in_a_loop, without_structure
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -167,12 +167,7 @@ def test_a_loop_of_any_period(period: int) -> None:
 
 
 def test_a_loop_in_a_loop() -> None:
-    w, h = leaf(name="w"), leaf()
-    for _ in range(6):
-        for _ in range(40):
-            h = np.tanh(h * w)
-        h = np.exp(h)
-    graph = tg.Graph(h)
+    graph = loop_in_a_loop()
     root = fold(graph)
     assert_tree(graph, root)
     outer = repeats(root)[0]

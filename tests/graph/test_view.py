@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import without_structure
+from pictures import loop_in_a_loop, without_structure
 
 import tinygrad_fc as tg
 from tinygrad_fc.graph.fold import fold
@@ -134,12 +134,7 @@ def test_a_repeat_shows_its_first_turn_and_what_is_carried() -> None:
 
 
 def test_a_repeat_in_a_repeat_shows_the_first_turn_of_both() -> None:
-    w, h = leaf(name="w"), leaf(name="h")
-    for _ in range(6):
-        for _ in range(40):
-            h = np.tanh(h * w)
-        h = np.exp(h)
-    graph = tg.Graph(h)
+    graph = loop_in_a_loop()
     root = fold(graph)
     assert [group.repeats for group in root.groups() if group.kind == "repeat"][:2] == [6, 40]
     seen = view(graph, root)

@@ -197,15 +197,20 @@ def test_threads_may_share_an_observer() -> None:
             assert len(box.facts["backward"]["gives"]) == len(box.inputs)
 
 
-def test_a_backward_that_is_interrupted_can_be_run_again(registry: None) -> None:
+def interrupted_once() -> Any:
+    """Return a function that doubles, and that is interrupted the first time."""
     interrupts = [KeyboardInterrupt()]
 
-    def rule(g: Any) -> Any:
+    def double(x: Any) -> Any:
         if interrupts:
             raise interrupts.pop()
-        return 2.0 * g
+        return 2.0 * x
 
-    double = tg.op(lambda x: 2.0 * x, name="double_slowly", x=rule)
+    return double
+
+
+def test_a_backward_that_is_interrupted_can_be_run_again(registry: None) -> None:
+    double = tg.op(lambda x: 2.0 * x, name="double_slowly", x=interrupted_once())
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     with tg.observe(values=True) as run:
         out = (double(x) * 3.0).sum()
@@ -219,14 +224,7 @@ def test_a_backward_that_is_interrupted_can_be_run_again(registry: None) -> None
 
 
 def test_an_operation_that_is_interrupted_leaves_nothing_behind(registry: None) -> None:
-    interrupts = [KeyboardInterrupt()]
-
-    def function(x: Any) -> Any:
-        if interrupts:
-            raise interrupts.pop()
-        return 2.0 * x
-
-    double = tg.op(function, name="double_slowly", x=lambda g: 2.0 * g)
+    double = tg.op(interrupted_once(), name="double_slowly", x=lambda g: 2.0 * g)
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     with tg.observe() as run:
         with pytest.raises(KeyboardInterrupt):

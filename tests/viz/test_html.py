@@ -230,7 +230,7 @@ def facts(box: Any, generator: np.random.Generator) -> dict[str, Any]:
     gives = [{"argument": argument, "gradient": one, "total": other} for argument, _ in box.inputs]
     return {
         "forward_seconds": 1e-4, "saved_bytes": 32, "source": "y = f(x)", "value": one, "gradient": other,
-        "backward": {"order": -box.id, "freed": 32, "gives": gives},
+        "backward": {"run": 0, "order": -box.id, "freed": 32, "gives": gives},
     }  # fmt: skip
 
 
