@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from pictures import leaf
 
 import tinygrad_fc as tg
@@ -63,15 +64,18 @@ def test_a_header_folds_its_module_and_a_double_click_opens_it(opened: Callable[
     assert overlaps(viewer.ask("boxes")) == []
 
 
-def test_what_is_folded_stays_where_it_was_in_the_window(opened: Callable[..., Any], net: tg.Graph) -> None:
-    viewer = opened(net)
+@pytest.mark.parametrize(("direction", "place"), [("TB", 0.5), ("BT", 0.5), ("LR", 0.0), ("RL", 0.0)])
+def test_what_is_folded_stays_where_it_was_in_the_window(
+    direction: str, place: float, opened: Callable[..., Any], net: tg.Graph
+) -> None:
+    viewer = opened(net, direction=direction)
     head = viewer.locator(f"[data-toggle='{viewer.cell('fc1')}']")
     before = head.bounding_box()
     head.click(position={"x": 5, "y": 5})
     viewer.still()
     after = viewer.box("fc1").locator(".card").bounding_box()
     assert abs(after["y"] - before["y"]) < 2
-    assert abs(after["x"] + after["width"] / 2 - before["x"] - before["width"] / 2) < 3
+    assert abs(after["x"] + place * after["width"] - before["x"] - place * before["width"]) < 3
 
 
 def test_all_and_by_levels(opened: Callable[..., Any], net: tg.Graph) -> None:
@@ -123,7 +127,11 @@ def test_every_box_of_a_large_graph_has_its_place(opened: Callable[..., Any], la
 def test_only_what_the_window_shows_is_in_the_document(opened: Callable[..., Any], large: str) -> None:
     viewer = opened(large)
     viewer.click("#unfold-all")
-    for _ in range(25):
+    viewer.still()
+    view = viewer.ask("view")  # all of it is in the window, however small
+    assert all(view["top"] + box["y"] * view["k"] >= -1 for box in viewer.ask("boxes"))
+    assert all(view["top"] + (box["y"] + box["h"]) * view["k"] <= view["h"] + 1 for box in viewer.ask("boxes"))
+    for _ in range(36):
         viewer.press("+")
     viewer.still()
     viewer.until("viewer.drawn < 500")
