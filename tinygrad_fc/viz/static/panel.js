@@ -2,13 +2,24 @@
 
 const panel = document.getElementById("panel");
 
+let before = null;  // what the panel told of last
+
 function fillPanel() {
-  const { cell } = chosen;
+  const { cell } = chosen, focus = document.activeElement, held = panel.contains(focus);
+  const place = [...panel.querySelectorAll("button")].indexOf(focus);
+  tellOf(cell);
+  // Whoever came here by keyboard stays: at the same button of the same box, or at the top of another.
+  const button = cell === before ? panel.querySelectorAll("button")[place] : null;
+  if (held) (cell ? button || panel : svg).focus({ preventScroll: true });
+  before = cell;
+}
+
+function tellOf(cell) {
   panel.hidden = !cell;
   document.body.classList.toggle("with-panel", Boolean(cell));
   if (!cell) return panel.replaceChildren();
   const close = make("button", { class: "close", title: "Close  Escape", "aria-label": "Close" }, "×");
-  close.addEventListener("click", () => { choose(null); svg.focus(); });
+  close.addEventListener("click", () => choose(null));
   const parts = cell.box ? boxParts(cell.box) : groupParts(cell);
   const title = make("h2", {}, clip(cell.box ? titleOf(cell, 120) : cell.label, 160));
   if (cell.box?.number) title.append(make("span", { class: "quiet" }, ` ${cell.box.number}`));

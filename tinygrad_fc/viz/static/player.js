@@ -33,6 +33,7 @@ function reached(box, which) {
 
 const current = () => model.forward[at.step - 1] ?? model.backward[at.step - 1 - model.forward.length] ?? null;
 const isBackward = () => at.step > model.forward.length;
+const follows = () => document.getElementById("follow").checked;
 
 function goToStep(step) {
   at.step = Math.max(0, Math.min(last(), step));
@@ -41,7 +42,7 @@ function goToStep(step) {
   at.receiving.clear();
   at.flow.clear();
   at.waiting = isBackward() ? () => false : isLater;
-  if (cell && document.getElementById("follow").checked) uncover(cell);
+  if (cell && follows()) uncover(cell);
   if (cell) {
     at.running.add(shownAs(cell));
     for (const { cell: source } of cell.box?.inputs || []) {
@@ -53,7 +54,7 @@ function goToStep(step) {
   document.getElementById("step").value = String(at.step);
   const words = document.getElementById("said");
   words.textContent = words.title = said();
-  if (cell) choose(shownAs(cell), { quiet: true, move: document.getElementById("follow").checked });
+  if (cell) choose(shownAs(cell), { quiet: true, move: follows() });
   else choose(null);
   renew();
   if (at.step >= last()) pause();

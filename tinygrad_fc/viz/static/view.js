@@ -189,8 +189,10 @@ function watchPointer() {
   });
   new ResizeObserver(() => {
     if (!eye.welcomed) welcome();
-    else if (eye.fitted) fit(false);
-    else show();
+    else if (eye.fitted) {
+      fit(false);
+      if (at.step && follows() && eye.k < READABLE) reveal(shownAs(current()), false);  // the panel took its room
+    } else show();
   }).observe(stage);
 }
 
