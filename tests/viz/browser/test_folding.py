@@ -150,3 +150,31 @@ def test_a_repeat_opens_turn_by_turn(opened: Callable[..., Any]) -> None:
     viewer.box("turn 2").locator("rect").last.dblclick()
     assert viewer.labels.count("multiply") == 2
     assert "× 30" in viewer.page.text_content("#canvas .head >> nth=0")
+
+
+def test_what_was_asked_for_is_open_at_first(opened: Callable[..., Any], net: tg.Graph) -> None:
+    labels = opened(net, depth=0).labels
+    assert {"X", "FullyConnectedNet"} <= set(labels)
+    assert "fc1" not in labels
+    viewer = opened(net, depth=1)
+    assert {"fc1", "norm1", "relu1"} <= set(viewer.labels)
+    assert "fc1.W" not in viewer.labels
+    assert viewer.page.inner_text("#depth") == "1"
+    viewer = opened(net, depth=0, expand=["affine"])  # to show the one, what is around it is open as well
+    assert {"matmul", "fc1.W"} <= set(viewer.labels)
+    assert "reciprocal" not in viewer.labels
+    h = leaf(np.ones(3), "h")
+    for _ in range(30):
+        h = h * 0.5 + 1.0
+    graph = tg.Graph(h.sum())
+    assert opened(graph).labels.count("multiply") == 1
+    assert opened(graph, fold=False).labels.count("multiply") == 30
+
+
+def test_a_turn_of_one_box_is_one_box(opened: Callable[..., Any]) -> None:
+    x = leaf(1.0, "x")
+    for _ in range(100):
+        x = x + 1.0
+    viewer = opened(tg.Graph(x))
+    head = viewer.locator(f"[data-toggle='{viewer.cell('turn 1')}'] text").text_content()
+    assert head == "turn 11 box"
