@@ -149,6 +149,29 @@ def test_a_rule_that_raises_is_a_reason(registry: None) -> None:
     assert "no derivative today" in rehearse(tg.Graph(double(x)))
 
 
+def test_what_is_marked_is_named_and_its_message_is_not_told_twice(registry: None) -> None:
+    def fails(g: Any) -> Any:
+        raise RuntimeError("no derivative today")
+
+    double = tg.op(lambda x: 2.0 * x, name="double_that_fails", x=fails)
+    x = tg.tensor(np.ones((2, 3)), requires_grad=True)
+    with pytest.raises(ValueError, match="matmul"), tg.observe() as run:
+        x @ np.ones((2, 3))
+    assert rehearse(run.graph()) == "Backward does not run: matmul, which is marked, has no result."
+    with pytest.raises(RuntimeError, match="no derivative"), tg.observe() as run:
+        double(x).sum().backward(retain_graph=True)
+    assert rehearse(run.graph()) == "Backward does not get beyond double_that_fails, which is marked."
+
+
+def test_a_rule_that_is_marked_as_wrong_runs_as_it_stands(registry: None) -> None:
+    square = tg.op(lambda x: x * x, name="square_gone_wrong", x=lambda g, x: g * x)
+    graph = tg.gradcheck(lambda x: square(x).sum(), np.array([0.3, 0.7])).graph()
+    assert [box.op for box in graph.nodes if box.mark] == ["square_gone_wrong"]
+    assert rehearse(graph) == ""
+    assert graph.nodes[0].facts["gradient"]["numbers"] == [0.3, 0.7]
+    assert graph.nodes[1].facts["value"]["numbers"] == [0.3 * 0.3, 0.7 * 0.7]
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_several_outputs_are_differentiated_together(count: int) -> None:
     x = tg.tensor(3.0, requires_grad=True)

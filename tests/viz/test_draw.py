@@ -110,12 +110,13 @@ def test_the_page_gets_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.Mo
     graph = tg.Graph(network())
     path = tg.draw(graph, tmp_path / "graph.html", theme="dark", show=["time"])
     assert path.read_text(encoding="utf-8") == "<p>ü</p>"
-    tg.draw(graph, path, theme="print", expand="all")
+    tg.draw(graph, path, theme="print", expand="all", depth=1, direction="LR", fold=False)
     tg.draw(graph, path)
+    usual = {"theme": None, "show": ("shapes",), "notes": [], "direction": None, "depth": None, "fold": None,
+             "expand": []}  # fmt: skip
+    chosen = {"theme": "light", "expand": "all", "depth": 1, "direction": "LR", "fold": False}
     assert seen == [
-        (len(graph), {"theme": "dark", "show": ("time",), "notes": []}),
-        (len(graph.opened()), {"theme": "light", "show": ("shapes",), "notes": []}),
-        (len(graph), {"theme": None, "show": ("shapes",), "notes": []}),
+        (len(graph), usual | {"theme": "dark", "show": ("time",)}), (len(graph), usual | chosen), (len(graph), usual),
     ]
 
 

@@ -139,6 +139,24 @@ def test_a_theme_that_is_none() -> None:
         page(tg.Graph(example()), theme="blue")
 
 
+def test_a_direction_that_is_none() -> None:
+    with pytest.raises(ValueError, match=r"page: direction='down', expected None \(by the window\), 'TB', 'BT'"):
+        page(tg.Graph(example()), direction="down")
+
+
+def test_what_is_unfolded_at_first() -> None:
+    graph = tg.Graph(network())
+    content = data_of(page(graph))
+    assert [content[key] for key in ("direction", "depth", "all", "open")] == [None, -1, False, []]
+    fused = [box.id for box in graph.nodes if box.op == "affine_relu"]
+    content = data_of(page(graph, direction="LR", depth=1, fold=False, expand=["affine_relu"]))
+    assert [content[key] for key in ("direction", "depth", "all", "open")] == ["LR", 1, True, fused]
+    # All others can be unfolded as well.
+    assert sum(cell[0] == "fused" for cell in content["cells"]) == sum(box.op != "add" for box in graph.nodes if box.op)
+    with pytest.raises(ValueError, match="'tanhh' is no fused operation of this graph"):
+        page(graph, expand=["tanhh"])
+
+
 # ---- data
 
 

@@ -148,8 +148,34 @@ def test_parameters_stand_right_above_their_first_user() -> None:
     assert case[0].nodes
 
 
+def crossings(inside: Inside) -> list[Any]:
+    """Return the pairs of lines that cross, from each row to the next."""
+    place = {point: position for row in inside.rows for position, point in enumerate(row)}
+    rank = rank_of(inside)
+    pairs = [(above, below) for above, _, below, _, _ in inside.segments]
+    return [
+        (p, q) for p in pairs for q in pairs
+        if rank[p[0]] == rank[q[0]] and place[p[0]] < place[q[0]] and place[p[1]] > place[q[1]]
+    ]  # fmt: skip
+
+
 def planned_network() -> tuple[tg.Graph, Plan]:
     return planned(network(fused=False, reg=0.1))
+
+
+@pytest.mark.parametrize(("count", "rows"), [(10, 1), (11, 2), (25, 3), (30, 3)])
+def test_many_parameters_of_one_operation_stand_in_several_rows(count: int, rows: int) -> None:
+    parameters = [leaf(np.ones(2), f"p{number}") for number in range(count)]
+    graph, made = planned(np.concatenate(parameters).sum())
+    (inside,) = made.insides.values()
+    ranks = rank_of(inside)
+    lowest = ranks[made.places[graph.nodes[count].id].index - 1] - 1
+    sizes = [sum(point < count for point in row) for row in inside.rows[: lowest + 1]]
+    assert [size for size in sizes if size] == sizes[-rows:]
+    assert sum(sizes) == count
+    assert max(sizes) - min(sizes[-rows:]) <= 1
+    # The lines of upper rows pass between the boxes of the lower ones, and do not cross.
+    assert crossings(inside) == []
 
 
 def test_lines_without_need_to_cross_do_not() -> None:
@@ -157,15 +183,7 @@ def test_lines_without_need_to_cross_do_not() -> None:
     a, b = leaf(np.ones(2), "a"), leaf(np.ones(2), "b")
     first, second = np.exp(a), np.tanh(b)
     _, one = planned(np.sin(second) - np.cos(first))
-    inside = one.insides[0]
-    place = {point: position for row in inside.rows for position, point in enumerate(row)}
-    rank = rank_of(inside)
-    pairs = [(above, below) for above, _, below, _, _ in inside.segments]
-    crossings = [
-        (p, q) for p in pairs for q in pairs
-        if rank[p[0]] == rank[q[0]] and place[p[0]] < place[q[0]] and place[p[1]] > place[q[1]]
-    ]  # fmt: skip
-    assert crossings == []
+    assert crossings(one.insides[0]) == []
 
 
 def test_it_is_the_same_each_time() -> None:

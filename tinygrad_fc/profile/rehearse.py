@@ -102,7 +102,7 @@ def _values(graph: Graph, own: list[GraphNode], tensors: tuple[Tensor, ...]) -> 
                 known |= {id: item for id, item in found if id is not None and item is not None}
     for box in own:
         op = box.node.op if isinstance(box.node, Node) else None
-        if op is not None and op.proved and box.id not in known and not box.mark:
+        if op is not None and op.proved and box.id not in known and not box.failed:
             array = _again(box, op, box.node, known)
             if array is not None:
                 known[box.id] = array
@@ -151,9 +151,9 @@ class _Rehearsal(Trace):
 
 def _steps(graph: Graph, own: list[GraphNode]) -> str:
     outputs = [graph.nodes[id] for id in graph.outputs]
-    marked = next((box for box in own if box.mark), None)
-    if marked is not None:
-        return f"Backward does not run through what is marked: {marked.mark}"
+    failed = next((box for box in own if box.dtype.kind == "V"), None)
+    if failed is not None:
+        return f"Backward does not run: {failed.op}, which is marked, has no result."
     shaped = next((box for box in outputs if math.prod(box.shape) != 1), None)
     if shaped is not None:
         return (
@@ -172,7 +172,8 @@ def _steps(graph: Graph, own: list[GraphNode]) -> str:
         with recording(trace), np.errstate(all="ignore"):
             gradients([_stand_in(box) for box in outputs], leaves, retain_graph=True)
     except Exception as error:  # a graph that was freed, or a rule that is wrong: the picture says so, and is drawn
-        return str(error)
+        marked = next((box.op for box in own if box.mark and str(error) in box.mark), None)
+        return str(error) if marked is None else f"Backward does not get beyond {marked}, which is marked."
     for box in own:
         facts = trace.found.get(box.node, {})
         if "backward" in facts:

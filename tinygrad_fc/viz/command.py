@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=None, metavar="FILE",
                         help=".html, .svg, .png, .pdf, .dot or .mmd (default: print the graph as text)")  # fmt: skip
     parser.add_argument("--depth", type=int, default=None, metavar="N", help="levels of modules to open (default: all)")
-    parser.add_argument("--direction", choices=DIRECTIONS, default="TB", help="where it runs (default: TB, down)")
+    parser.add_argument("--direction", choices=DIRECTIONS, help="where it runs (default: TB, down)")
     parser.add_argument("--theme", choices=list(THEMES), help="colours (default: light; a page follows the system)")
     parser.add_argument("--show", type=_words, default=("shapes",), metavar="WORD,...",
                         help=f"what to write into the boxes: {', '.join(SHOW)} (default: shapes)")  # fmt: skip

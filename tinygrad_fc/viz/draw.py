@@ -25,7 +25,7 @@ WHICH = ("forward", "backward", "both")
 
 
 def draw(
-    target: Any, path: str | os.PathLike[str], *, depth: int | None = None, direction: str = "TB",
+    target: Any, path: str | os.PathLike[str], *, depth: int | None = None, direction: str | None = None,
     theme: str | None = None, show: str | Sequence[str] = ("shapes",), which: str = "forward",
     expand: str | Iterable[int | str] = (), fold: bool | None = None,
 ) -> Path:  # fmt: skip
@@ -47,8 +47,9 @@ def draw(
         for pictures. An existing file is replaced, and left as it was if the drawing fails.
     depth : int, optional
         How many levels of modules are open; 0 shows the outermost as boxes. By default all, or as many as fit.
-    direction : {"TB", "BT", "LR", "RL"}
-        Where the computation runs: down, up, right or left.
+    direction : {"TB", "BT", "LR", "RL"}, optional
+        Where the computation runs: down, up, right or left. By default down; in the page to the right where its
+        window is low and the graph would be too tall for it.
     theme : {"light", "dark", "print"}, optional
         Colours; "print" is black on white, with borders and line styles instead. By default a picture is light, and
         the page follows the system.
@@ -58,11 +59,13 @@ def draw(
         "time", "memory", "multiply_adds" (the first of these three colours the boxes too) and "lines". What is not
         known, because nothing observed it, a note below the picture says.
     which : {"forward", "backward", "both"}
-        What arrows are: values; gradients, from the outputs to the leaves; or both.
+        What arrows are: values; gradients, from the outputs to the leaves; or both. In the page they are values, and
+        its player shows the gradients.
     expand : "all" or sequence of int or str
         Fused operations to draw as what they are composed of: ids of boxes, or names of operations.
     fold : bool, optional
-        Whether what repeats is drawn once. By default only in a graph of more than 60 boxes.
+        Whether what repeats is drawn once. By default only in a graph of more than 60 boxes. In the page, which folds
+        and unfolds anything, `depth`, `expand` and ``fold=False`` say what is unfolded at first.
 
     Returns
     -------
@@ -88,9 +91,12 @@ def draw(
     if kind == "html":
         from .html import page
 
-        opened = graph.opened(chosen) if chosen else graph
-        content = page(opened, theme="light" if theme == "print" else theme, show=words, notes=notes).encode()
+        content = page(
+            graph, theme="light" if theme == "print" else theme, show=words, notes=notes, direction=direction,
+            depth=depth, fold=fold, expand=chosen,
+        ).encode()  # fmt: skip
     else:
+        direction = direction or "TB"
         drawn = scene(graph, depth=depth, show=words, which=which, expand=chosen, fold_repeats=fold)
         if kind == "mmd":
             content = as_mermaid(drawn, direction, THEMES[theme or "light"]).encode()
@@ -123,7 +129,7 @@ def checked(depth: Any, direction: Any, theme: Any, show: Any, which: Any, fold:
     for name, given, known in (
         ("direction", direction, DIRECTIONS), ("theme", theme, tuple(THEMES)), ("which", which, WHICH),
     ):  # fmt: skip
-        if given not in known and not (name == "theme" and given is None):
+        if given not in known and not (name != "which" and given is None):
             raise ValueError(f"draw: {name}={given!r}, expected {_either(known)}.")
     if depth is not None:
         if isinstance(depth, bool) or not isinstance(depth, int):

@@ -171,7 +171,8 @@ def data(graph: Graph, plan: Plan, dropped: frozenset[str] = frozenset()) -> dic
 def _steps(graph: Graph, places: dict[int, Cell]) -> tuple[list[int], list[int]]:
     """Return the cells in the order in which they are computed, and visited by backward; those left out as one each."""
     forward = [places[box.id] for box in graph.nodes if box.kind == "op" and box.inside is None]
-    backward = [places[id] for id in graph.order() if graph.nodes[id].dtype.kind != "V"]  # but for one that failed
+    failed = any(box.dtype.kind == "V" for box in graph.nodes)  # then backward does not run
+    backward = [] if failed else [places[id] for id in graph.order()]
     return tuple([  # type: ignore[return-value]  # two lists
         [cell.index for before, cell in zip([None, *way], way) if cell is not before or cell.box is not None]  # noqa: B905  # one longer
         for way in (forward, backward)

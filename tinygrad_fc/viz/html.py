@@ -21,17 +21,19 @@ from .embed import fitting
 LARGEST = 1_500_000  # bytes of a page
 MOST_FUSED, LARGEST_FUSED = 1_000, 2**27  # fused operations, and bytes that they read, up to which they are opened
 THEMES = (None, "light", "dark")
+DIRECTIONS = (None, "TB", "BT", "LR", "RL")
 
 # The parts of the script, in the order of use. They share one scope, inside one function.
 SCRIPTS = (
     "data.js", "words.js", "colour.js", "place.js", "lines.js", "draw.js", "view.js", "fold.js", "select.js",
-    "panel.js", "player.js", "search.js", "export.js", "keys.js", "main.js",
+    "panel.js", "step.js", "player.js", "search.js", "export.js", "keys.js", "main.js",
 )  # fmt: skip
 
 
 def page(
     graph: Graph, *, theme: str | None = None, show: Iterable[str] = (), title: str | None = None,
-    embedded: bool = False, notes: Iterable[str] = (),
+    embedded: bool = False, notes: Iterable[str] = (), direction: str | None = None, depth: int | None = None,
+    fold: bool | None = None, expand: str | Iterable[int | str] = (),
 ) -> str:  # fmt: skip
     """Return the viewer of a graph: one HTML page, whole in itself, of at most 1.5 MB.
 
@@ -54,6 +56,14 @@ def page(
         Ctrl held, so that the page around it still scrolls.
     notes : iterable of str
         Sentences that the page shows above the graph: why something is not known, say.
+    direction : {None, "TB", "BT", "LR", "RL"}
+        Where the computation runs. None is down, or to the right where the window is low and the graph is tall.
+    depth : int, optional
+        How many levels of modules are unfolded at first. By default as many as leave the boxes countable.
+    fold : bool, optional
+        False unfolds all modules and all turns of what repeats at first.
+    expand : "all" or iterable of int or str
+        Fused operations that are unfolded at first, by id or by name.
 
     Returns
     -------
@@ -64,17 +74,26 @@ def page(
     Raises
     ------
     ValueError
-        If the theme is none of these.
+        If the theme or the direction is none of these, or `expand` names no fused operation of the graph.
     """
     if theme not in THEMES:
         raise ValueError(f"page: theme={theme!r}, expected None (the system's), 'light' or 'dark'.")
+    if direction not in DIRECTIONS:
+        raise ValueError(f"page: direction={direction!r}, expected None (by the window), 'TB', 'BT', 'LR' or 'RL'.")
     colour = next((word for word in show if word in ("time", "memory")), "kind")
     title = title if title is not None else _title(graph)
     title = "".join(c if c.isprintable() else " " for c in title.encode("utf-8", "replace").decode())[:200]
-    options = {"theme": theme, "colour": colour, "title": title, "embedded": embedded}
+    chosen = graph.opened(expand) if expand else graph
+    opened, trouble = _opened(graph)
+    if not any(box.inside is not None for box in opened.nodes):
+        opened = chosen
+    options = {
+        "theme": theme, "colour": colour, "title": title, "embedded": embedded, "direction": direction,
+        "depth": -1 if depth is None else depth, "all": fold is False,
+        "open": sorted({box.inside for box in chosen.nodes if box.inside is not None}),
+    }  # fmt: skip
     head, middle, tail = _frame()
     around = head + html.escape(title) + middle + tail
-    opened, trouble = _opened(graph)
     room = LARGEST - len(around.encode())
     return head + html.escape(title) + middle + fitting(opened, room, options, [*notes, *trouble]) + tail
 

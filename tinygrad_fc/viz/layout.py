@@ -11,9 +11,11 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import isqrt
 
 from .cells import Cell
 
+ROW, STAGGERED = 10, 6  # up to so many sources stand in one row; of more, n are spread over about sqrt(n / 6)
 PORTS = 8  # more than this at one side of a group, and its nets share one port
 SWEEPS = 6
 
@@ -125,15 +127,22 @@ def _arrange(cell: Cell, one: _Traffic, traffic: dict[Cell, _Traffic]) -> None:
     inside = one.inside
     position = {member: point for point, member in enumerate(cell.members)}
     nets = _nets(cell, one, traffic, position)
-    ranks, depth = _ranks(cell, nets)
+    ranks, depth, staggered = _ranks(cell, nets)
     ranks += [-1] * len(inside.entries) + [depth] * len(inside.exits)
     for number, net in enumerate(nets):
         _route(net, number, ranks, inside)
     inside.nets = [list(net.carries) for net in nets]
     rows: list[list[int]] = [[] for _ in range(depth + 2)]
-    used = {below for _, _, below, _, _ in inside.segments}
-    for point in sorted(range(len(ranks)), key=lambda point: (point < len(cell.members) and point not in used, point)):
-        rows[ranks[point] + 1].append(point)  # parameters stand to the right of what they are used with
+    used, lane = {below for _, _, below, _, _ in inside.segments}, len(ranks) - len(inside.lanes)
+
+    def key(point: int) -> tuple[bool, int]:
+        source = nets[inside.lanes[point - lane]].sources[0][0] if point >= lane else point
+        if source in staggered:  # the lines of those in upper ranks pass between those in lower ones
+            return True, source
+        return point < len(cell.members) and point not in used, point  # parameters: right of what they are used with
+
+    for point in sorted(range(len(ranks)), key=key):
+        rows[ranks[point] + 1].append(point)
     links = [
         (above, traffic[cell.members[above]].exit_at[leaving] if leaving >= 0 else 0.0,
          below, traffic[cell.members[below]].entry_at[port] if port >= 0 else 0.0)
@@ -188,8 +197,8 @@ def _nets(cell: Cell, one: _Traffic, traffic: dict[Cell, _Traffic], position: di
     return list(found.values())
 
 
-def _ranks(cell: Cell, nets: list[Net]) -> tuple[list[int], int]:
-    """Return the rank of each member, as few ranks as can be, and their number.
+def _ranks(cell: Cell, nets: list[Net]) -> tuple[list[int], int, set[int]]:
+    """Return the rank of each member, as few ranks as can be; their number; and which sources were spread over several.
 
     Sources (parameters and constants, or whatever has no input) stand right above their first user, and so do members
     that have more lines below them than above: nothing is stretched for them.
@@ -222,9 +231,24 @@ def _ranks(cell: Cell, nets: list[Net]) -> tuple[list[int], int]:
     for point in reversed(order):
         if below[point] and (point in free or lines[point] < 0):
             ranks[point] = min(ranks[user] for user in below[point]) - 1
+    staggered = _stagger(ranks, [point for point in range(count) if not above[point] and below[point]])
     first = min(ranks, default=0)
     ranks = [rank - first for rank in ranks]
-    return ranks, max(ranks, default=-1) + 1
+    return ranks, max(ranks, default=-1) + 1, staggered
+
+
+def _stagger(ranks: list[int], sources: list[int]) -> set[int]:
+    """Spread many sources of one rank over ranks above it, and return them: one row of them would fit no window."""
+    spread = set[int]()
+    rows: dict[int, list[int]] = {}
+    for point in sources:
+        rows.setdefault(ranks[point], []).append(point)
+    for row in rows.values():
+        if len(row) > ROW:
+            spread |= set(row)
+            for place, point in enumerate(row):
+                ranks[point] -= place % (isqrt(len(row) // STAGGERED) + 1)
+    return spread
 
 
 def _route(net: Net, number: int, ranks: list[int], inside: Inside) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from pictures import leaf
 
 import tinygrad_fc as tg
@@ -63,15 +64,18 @@ def test_a_header_folds_its_module_and_a_double_click_opens_it(opened: Callable[
     assert overlaps(viewer.ask("boxes")) == []
 
 
-def test_what_is_folded_stays_where_it_was_in_the_window(opened: Callable[..., Any], net: tg.Graph) -> None:
-    viewer = opened(net)
+@pytest.mark.parametrize(("direction", "place"), [("TB", 0.5), ("BT", 0.5), ("LR", 0.0), ("RL", 0.0)])
+def test_what_is_folded_stays_where_it_was_in_the_window(
+    direction: str, place: float, opened: Callable[..., Any], net: tg.Graph
+) -> None:
+    viewer = opened(net, direction=direction)
     head = viewer.locator(f"[data-toggle='{viewer.cell('fc1')}']")
     before = head.bounding_box()
     head.click(position={"x": 5, "y": 5})
     viewer.still()
     after = viewer.box("fc1").locator(".card").bounding_box()
     assert abs(after["y"] - before["y"]) < 2
-    assert abs(after["x"] + after["width"] / 2 - before["x"] - before["width"] / 2) < 3
+    assert abs(after["x"] + place * after["width"] - before["x"] - place * before["width"]) < 3
 
 
 def test_all_and_by_levels(opened: Callable[..., Any], net: tg.Graph) -> None:
@@ -123,7 +127,11 @@ def test_every_box_of_a_large_graph_has_its_place(opened: Callable[..., Any], la
 def test_only_what_the_window_shows_is_in_the_document(opened: Callable[..., Any], large: str) -> None:
     viewer = opened(large)
     viewer.click("#unfold-all")
-    for _ in range(25):
+    viewer.still()
+    view = viewer.ask("view")  # all of it is in the window, however small
+    assert all(view["top"] + box["y"] * view["k"] >= -1 for box in viewer.ask("boxes"))
+    assert all(view["top"] + (box["y"] + box["h"]) * view["k"] <= view["h"] + 1 for box in viewer.ask("boxes"))
+    for _ in range(36):
         viewer.press("+")
     viewer.still()
     viewer.until("viewer.drawn < 500")
@@ -142,3 +150,31 @@ def test_a_repeat_opens_turn_by_turn(opened: Callable[..., Any]) -> None:
     viewer.box("turn 2").locator("rect").last.dblclick()
     assert viewer.labels.count("multiply") == 2
     assert "× 30" in viewer.page.text_content("#canvas .head >> nth=0")
+
+
+def test_what_was_asked_for_is_open_at_first(opened: Callable[..., Any], net: tg.Graph) -> None:
+    labels = opened(net, depth=0).labels
+    assert {"X", "FullyConnectedNet"} <= set(labels)
+    assert "fc1" not in labels
+    viewer = opened(net, depth=1)
+    assert {"fc1", "norm1", "relu1"} <= set(viewer.labels)
+    assert "fc1.W" not in viewer.labels
+    assert viewer.page.inner_text("#depth") == "1"
+    viewer = opened(net, depth=0, expand=["affine"])  # to show the one, what is around it is open as well
+    assert {"matmul", "fc1.W"} <= set(viewer.labels)
+    assert "reciprocal" not in viewer.labels
+    h = leaf(np.ones(3), "h")
+    for _ in range(30):
+        h = h * 0.5 + 1.0
+    graph = tg.Graph(h.sum())
+    assert opened(graph).labels.count("multiply") == 1
+    assert opened(graph, fold=False).labels.count("multiply") == 30
+
+
+def test_a_turn_of_one_box_is_one_box(opened: Callable[..., Any]) -> None:
+    x = leaf(1.0, "x")
+    for _ in range(100):
+        x = x + 1.0
+    viewer = opened(tg.Graph(x))
+    head = viewer.locator(f"[data-toggle='{viewer.cell('turn 1')}'] text").text_content()
+    assert head == "turn 11 box"

@@ -70,10 +70,16 @@ def test_what_is_saved_is_well_formed(opened: Callable[..., Any]) -> None:
     import xml.etree.ElementTree as ET
 
     viewer = opened(hostile(), title=NAMES[0])
+    viewer.click("#unfold-all")
     with viewer.page.expect_download() as waiting:
         viewer.click("#save-svg")
-    root = ET.fromstring(waiting.value.path().read_bytes())
+    content = waiting.value.path().read_bytes()
+    root = ET.fromstring(content)
     assert root.tag.endswith("svg")
+    assert "a\ufffdb".encode() in content  # the name that no XML may have is there, and cleaned
+    with viewer.page.expect_download() as waiting:  # the browser, too, has to read it, to make pixels of it
+        viewer.click("#save-png")
+    assert waiting.value.path().read_bytes().startswith(b"\x89PNG")
 
 
 def test_several_in_one_page_do_not_clash(opened: Callable[..., Any], expression: tg.Graph, net: tg.Graph) -> None:

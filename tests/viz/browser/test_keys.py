@@ -139,3 +139,26 @@ def test_search_by_operation_module_and_line(opened: Callable[..., Any], net: tg
         assert expected, words
     viewer.page.fill("#search", "no such thing")
     assert viewer.page.inner_text("#hits") == "0 found"
+
+
+def test_the_focus_stays_in_the_panel_and_comes_back_from_it(opened: Callable[..., Any], net: tg.Graph) -> None:
+    viewer = opened(net)
+
+    def focus() -> str:
+        return str(viewer.page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+
+    viewer.select("batch_norm")
+    for text, then in (("Descendants", "Descendants"), ("Unfold into primitives", "Fold"), ("Ancestors", "Ancestors")):
+        viewer.page.locator("#panel button", has_text=text).focus()
+        viewer.keyboard.press("Enter")
+        assert focus().startswith(then)
+    assert "reciprocal" in " ".join(viewer.labels) or "divide" in " ".join(viewer.labels)  # it is unfolded
+    viewer.page.locator("#panel .link").first.focus()
+    viewer.keyboard.press("Enter")
+    assert viewer.ask("selected")["label"] != "batch_norm"
+    assert focus() == "panel"
+    viewer.keyboard.press("Tab")
+    assert viewer.page.evaluate("document.getElementById('panel').contains(document.activeElement)")
+    viewer.keyboard.press("Escape")
+    assert viewer.ask("selected") is None
+    assert focus() == "canvas"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -110,6 +111,17 @@ def test_colours_have_a_legend_and_numbers(opened: Callable[..., Any], net: tg.G
     assert "norm of the gradient" in viewer.page.inner_text("#legend")
 
 
+def test_what_has_no_time_is_not_said_to_have_one_that_is_unknown(opened: Callable[..., Any], net: tg.Graph) -> None:
+    viewer = opened(net)
+    for colour, shown in (("time", False), ("memory", False), ("gradient", True)):
+        viewer.page.select_option("#colour", colour)
+        shaded = "shade-" in viewer.box("fc1.W").get_attribute("class")
+        assert shaded is shown, colour
+        words = viewer.box("fc1.W").locator("text").all_text_contents()
+        assert words[1].startswith("‖g‖" if shown else "7 × 6 float32")
+        assert viewer.box("X").locator("text").all_text_contents()[1] == "4 × 7 float32"
+
+
 def test_colour_at_first(opened: Callable[..., Any], net: tg.Graph) -> None:
     viewer = opened(net, show=("shapes", "time"))
     assert viewer.page.input_value("#colour") == "time"
@@ -177,11 +189,66 @@ def test_lines_end_at_their_boxes_and_cross_none(opened: Callable[..., Any], net
     assert crossed == []
 
 
+@pytest.mark.parametrize("size", [(1400, 900), (900, 480), (480, 800)], ids=["wide", "notebook", "narrow"])
+def test_one_line_about_the_step_stands_in_the_middle_of_its_room(
+    size: tuple[int, int], opened: Callable[..., Any], expression: tg.Graph
+) -> None:
+    viewer = opened(expression, {"width": size[0], "height": size[1]})
+    above, below = viewer.page.evaluate(
+        """() => {
+          const room = document.getElementById('said').getBoundingClientRect(), range = document.createRange();
+          range.selectNodeContents(document.getElementById('said'));
+          const words = range.getBoundingClientRect();
+          return [words.top - room.top, room.bottom - words.bottom];
+        }"""
+    )
+    assert abs(above - below) < 2
+
+
+@pytest.mark.parametrize(("direction", "first"), [("TB", "top"), ("LR", "left"), ("BT", "bottom"), ("RL", "right")])
+def test_a_graph_that_does_not_fit_opens_where_it_begins(
+    direction: str, first: str, opened: Callable[..., Any], net: tg.Graph
+) -> None:
+    viewer = opened(net, {"width": 700, "height": 400}, direction=direction)
+    view, box = viewer.ask("view"), next(box for box in viewer.ask("boxes") if box["label"] == "X")
+    assert view["direction"] == direction
+    assert view["k"] >= 0.6
+    x, y = view["left"] + view["k"] * box["x"], view["top"] + view["k"] * box["y"]
+    edges = {"left": x, "top": y, "right": view["w"] - x - view["k"] * box["w"],
+             "bottom": view["h"] - y - view["k"] * box["h"]}  # fmt: skip
+    assert min(edges.values()) >= 0
+    assert edges[first] < 60
+
+
 def test_motion_can_be_unwanted(opened: Callable[..., Any], net: tg.Graph) -> None:
     viewer = opened(net, reduced_motion="reduce")
     viewer.press("]")
     viewer.click("#fold-all")
     assert viewer.page.evaluate("document.getAnimations().length") == 0
+
+
+def test_a_printer_gets_all_of_it_on_one_light_page(opened: Callable[..., Any], net: tg.Graph) -> None:
+    viewer = opened(net, theme="dark")
+    viewer.press("]", "]")
+    viewer.still()
+    view = viewer.ask("view")
+    paper = viewer.page.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", paper)) == 1
+    viewer.until("document.documentElement.dataset.theme === 'dark'")  # and all is as it was
+    assert viewer.page.get_attribute("#canvas", "viewBox") is None
+    assert viewer.ask("view") == view
+    viewer.press("f", "-", "-", "-", "-", "-", "-")
+    viewer.still()
+    assert viewer.locator("#canvas .box text").count() == 0  # from afar the words are left out; on paper they are not
+    viewer.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    x, y, w, h = map(float, viewer.page.get_attribute("#canvas", "viewBox").split())
+    boxes = viewer.ask("boxes")
+    assert (x, y) < (0, 0)
+    assert x + w > max(box["x"] + box["w"] for box in boxes)
+    assert y + h > max(box["y"] + box["h"] for box in boxes)
+    assert viewer.locator("#canvas .box text").count() > 40
+    viewer.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert viewer.locator("#canvas .box text").count() == 0
 
 
 def test_print_shows_the_graph_alone(opened: Callable[..., Any], expression: tg.Graph) -> None:

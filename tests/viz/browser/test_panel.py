@@ -11,6 +11,7 @@ import pytest
 from pictures import leaf
 
 import tinygrad_fc as tg
+from tinygrad_fc.viz.target import informed
 
 
 def table(viewer: Any, which: str) -> list[list[str]]:
@@ -72,7 +73,10 @@ def test_a_parameter_and_the_way_to_its_users(opened: Callable[..., Any], net: t
     viewer.select("fc2.W")
     assert "leaf that needs a gradient" in viewer.panel()
     assert viewer.facts()["shape"] == "(6, 5)"
-    users = [box.op for box in net.nodes if any(net.nodes[source].name == "fc2.W" for _, source in box.inputs)]
+    users = [  # several are called so, and have their numbers
+        f"{box.op} #{box.id}"
+        for box in net.nodes if any(net.nodes[source].name == "fc2.W" for _, source in box.inputs)
+    ]  # fmt: skip
     links = viewer.locator("#panel section", has_text="Used by").locator(".link")
     assert sorted(links.all_inner_texts()) == sorted(map(str, users))
     links.filter(has_text="affine").click()
@@ -88,6 +92,9 @@ def test_a_module(opened: Callable[..., Any], net: tg.Graph) -> None:
     assert viewer.facts()["memory kept for backward"].endswith(" B")
     assert int(viewer.facts()["memory kept for backward"].split()[0]) == kept
     assert "norm1.gamma" in viewer.panel()
+    largest = max(box.facts["gradient"]["norm"] for box in net.nodes if "norm1" in box.module)
+    shown = viewer.facts()["largest norm of a gradient"].removeprefix("‖g‖ ").replace("−", "-")
+    assert float(shown) == pytest.approx(largest, rel=1e-2)
     viewer.click("#panel >> text=Fold")
     assert "norm1.gamma" not in viewer.labels
 
@@ -163,3 +170,34 @@ def test_without_facts_the_panel_says_how_to_get_them(opened: Callable[..., Any]
     viewer.select("multiply")
     assert "with tg.observe(values=True):" in viewer.panel()
     assert viewer.facts()["y"] == "3.0"
+    viewer.press("End")
+    assert viewer.panel().count("with tg.observe(values=True):") == 1
+
+
+def test_a_graph_that_was_freed_says_once_how_to_have_the_numbers(opened: Callable[..., Any]) -> None:
+    a = leaf(2.0, "a")
+    out = a * a
+    out.backward()
+    graph, notes = informed(out)
+    viewer = opened(graph, notes=notes)
+    assert "freed by an earlier backward" in viewer.page.inner_text("#notes")
+    viewer.press("End")
+    assert "by the rule g * y" in viewer.panel()
+    assert viewer.panel().count("with tg.observe(values=True):") == 1
+
+
+def test_boxes_that_are_called_the_same_have_numbers(opened: Callable[..., Any]) -> None:
+    x = leaf([1.0, 2.0], "x")
+    graph = tg.Graph((x * 2.0 + x * 3.0).sum())
+    viewer = opened(graph)
+    words = ["".join(box.locator("text").first.all_text_contents()) for box in viewer.locator(".box").all()]
+    assert sorted(words) == ["add", "multiply#1", "multiply#2", "sum", "x"]
+    viewer.select("add")
+    inputs = viewer.locator("#panel section", has_text="Inputs").locator(".link").all_inner_texts()
+    assert inputs == ["multiply #1", "multiply #2"]
+    assert viewer.facts()["box"] == "#3, of 5"
+    viewer.click("#panel >> text=multiply #2")
+    assert viewer.ask("selected")["id"] == 2
+    assert viewer.page.inner_text("#panel h2") == "multiply #2"
+    viewer.press("Home", "]", "]", "]")
+    assert viewer.ask("step")["text"].endswith("add, multiply #1 + multiply #2")

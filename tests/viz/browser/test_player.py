@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -100,7 +101,10 @@ def test_the_panel_shows_what_a_rule_reads_gives_and_frees(opened: Callable[...,
         first = float(np.ravel(give["gradient"]["numbers"])[0])
         assert any(abs(float(word.strip("[],")) - first) <= 1e-3 * abs(first) for word in text.split()
                    if word.strip("[],").replace(".", "").replace("-", "").replace("e", "").isdigit())  # fmt: skip
-    assert "the sum there is now" in text
+    through, total = product.facts["backward"]["gives"][0]["gradient"]["numbers"], 2.0
+    added = re.search(r"gives (\S+)\n+added to (\S+) makes (\S+)", text)
+    assert added is not None
+    assert [float(word) for word in added.groups()] == pytest.approx([through, total, through + total], rel=1e-3)
     assert product.facts["backward"]["freed"] > 0
     assert f"{product.facts['backward']['freed']} B of what it kept are freed" in text
     assert f"{product.facts['backward']['freed']} B freed" in viewer.page.inner_text("#said")

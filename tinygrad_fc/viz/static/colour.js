@@ -3,11 +3,19 @@
 
 const look = { by: "kind", low: 0, high: 0, words: new Map() };
 
+// `leaves` says whether a leaf has one: it takes no time, which is not the same as a time that is not known.
 const METRICS = {
-  time: { unit: "s", title: "time, forward and backward", of: timeOf, join: sum },
-  memory: { unit: "B", title: "memory kept for backward", of: ({ facts }) => facts.saved_bytes, join: sum },
-  gradient: { unit: null, title: "norm of the gradient", of: ({ facts }) => facts.gradient?.norm, join: largest },
+  time: { unit: "s", title: "time, forward and backward", of: timeOf, join: sum, leaves: false },
+  memory: {
+    unit: "B", title: "memory kept for backward", of: ({ facts }) => facts.saved_bytes, join: sum, leaves: false,
+  },
+  gradient: {
+    unit: null, title: "norm of the gradient", ofGroup: "largest norm of a gradient",
+    of: ({ facts }) => facts.gradient?.norm, join: largest, leaves: true,
+  },
 };
+const measurable = ({ box }, name) =>
+  !box || box.kind === "op" || (METRICS[name].leaves && box.kind === "parameter");
 const plainly = (text) => make("span", { class: "entry" }, text);
 const SHADES = 6, DTYPES = 6;
 
@@ -55,6 +63,7 @@ function tint(cell) {
   if (look.by === "kind" && item) return `kind-${item.output && item.kind === "op" ? "output" : item.kind}`;
   if (look.by === "kind") return "kind-group";
   if (look.by === "dtype") return item ? `dtype-${look.words.get(item.dtype)}` : "kind-group";
+  if (!measurable(cell, look.by)) return `kind-${item.kind}`;
   const amount = metric(cell, look.by);
   if (amount == null) return "shade-none";
   if (!Number.isFinite(amount)) return "shade-bad";

@@ -44,7 +44,9 @@ function fill(data) {
   for (const [name, op] of Object.entries(data.ops)) model.ops[text(Number(name))] = op;
   model.notes = data.notes;
   model.count = data.count;
-  model.options = { theme: data.theme, colour: data.colour, title: data.title, embedded: data.embedded };
+  numberBoxes();
+  for (const key of ["theme", "colour", "title", "embedded", "direction", "depth", "open", "all"])
+    model.options[key] = data[key];
 }
 
 function box(row, facts, text) {
@@ -52,7 +54,7 @@ function box(row, facts, text) {
   const made = {
     id, cell: model.cells[cell], kind: ["op", "parameter", "constant"][kind], op: text(op), name: text(name),
     variable: text(variable), shape: text(shape) ? text(shape).split(",").map(Number) : [], dtype: text(dtype),
-    module: text(module), line: text(line), mark: text(mark), output: Boolean(output), users: [],
+    module: text(module), line: text(line), mark: text(mark), output: Boolean(output), users: [], number: "",
     inputs: inputs.map(([argument, index]) => ({ argument: text(argument), cell: model.cells[index] })),
     extras: extras.map(([key, value]) => [text(key), text(value)]),
     facts: {

@@ -36,6 +36,12 @@ function settle() {
 const touches = (area, x, y, w, h) =>
   x <= area.x + area.w && x + w >= area.x && y <= area.y + area.h && y + h >= area.y;
 
+// All of the graph, with a margin.
+function wholeArea(margin = 20) {
+  const root = model.cells[0];
+  return { x: -margin, y: -margin, w: Math.ceil(root.w + 2 * margin), h: Math.ceil(root.h + 2 * margin) };
+}
+
 // Draw what lies in `area` (in the graph's own units). Far away, words are too small to be read and are left out.
 function render(area, without = false) {
   scene.area = area;
@@ -51,8 +57,7 @@ function render(area, without = false) {
     if (cell.open && !without) heads.push(headOf(cell));
   }
   for (const line of scene.lines) {
-    const top = Math.min(line.y1, line.under), low = Math.max(line.y2, line.over);
-    if (!touches(area, Math.min(line.x1, line.x2), top, Math.abs(line.x1 - line.x2), low - top)) continue;
+    if (!touches(area, ...areaOf(line))) continue;
     const path = draw("path", { d: pathOf(line), class: "line" });
     const parts = line.tip && !without ? [path, draw("path", { d: tipOf(line), class: "tip" })] : [path];
     scene.paths.set(line, parts);
@@ -67,7 +72,7 @@ function render(area, without = false) {
 
 function noteOf(cell) {
   if (cell.kind === "repeat") return `× ${many(cell.repeats)}`;
-  return cell.kind === "module" ? "" : cell.kind === "fused" ? "from primitives" : `${many(cell.size)} boxes`;
+  return cell.kind === "module" ? "" : cell.kind === "fused" ? "from primitives" : boxCount(cell);
 }
 
 function panelOf(cell) {
@@ -112,11 +117,13 @@ function boxOf(cell, without) {
   const middle = cell.x + cell.w / 2 + (folded && !closed ? 8 : 0);
   const sign = `M${cell.x + 12} ${cell.y + h / 2 - 4.5}l4.5 4.5l-4.5 4.5`;
   if (folded && !closed) box.append(draw("path", { class: "sign", d: sign }));
-  let y = cell.y + 7 + TITLE - 1;
+  let y = cell.y + (h - cell.boxHeight) / 2 + 7 + TITLE - 1;
   linesOf(cell).forEach((line, index) => {
-    const amount = line.metric && METRICS[look.by] ? metricText(cell, look.by) : null;
-    const text = amount ?? (line.of ? known(cell.box, line.of) : line.text);
-    box.append(draw("text", { class: line.class, x: middle, y }, text));
+    const amount = line.metric && METRICS[look.by] && measurable(cell, look.by) ? metricText(cell, look.by) : null;
+    const text = draw("text", { class: line.class, x: middle, y });
+    text.textContent = amount ?? (line.of ? known(cell.box, line.of) : line.text);
+    if (line.number) text.append(draw("tspan", { class: "small", dx: NUMBER_GAP }, line.number));
+    box.append(text);
     y += index === 0 ? LINE + 0.5 : LINE;
   });
   if (cell.mark) {

@@ -8,8 +8,8 @@ const STYLES = [
 const LARGEST = 12000;  // pixels of a side of a PNG
 
 function pictureText() {
-  const area = { ...scene.area }, plainly = scene.plain, root = model.cells[0], margin = 20;
-  render({ x: -margin, y: -margin, w: root.w + 2 * margin, h: root.h + 2 * margin });  // all of it, with words
+  const area = { ...scene.area }, plainly = scene.plain, { x, y, w, h } = wholeArea();
+  render({ x, y, w, h });  // with words
   const copy = world.cloneNode(true);
   const originals = [world, ...world.querySelectorAll("*")], copies = [copy, ...copy.querySelectorAll("*")];
   originals.forEach((original, i) => {
@@ -25,9 +25,8 @@ function pictureText() {
   const paper = getComputedStyle(document.body).backgroundColor;
   copy.removeAttribute("transform");
   render(area, plainly);
-  const w = Math.ceil(root.w + 2 * margin), h = Math.ceil(root.h + 2 * margin);
-  const whole = draw("svg", { xmlns: SVG, width: w, height: h, viewBox: `${-margin} ${-margin} ${w} ${h}` });
-  const ground = draw("rect", { x: -margin, y: -margin, width: w, height: h, fill: paper });
+  const whole = draw("svg", { xmlns: SVG, width: w, height: h, viewBox: `${x} ${y} ${w} ${h}` });
+  const ground = draw("rect", { x, y, width: w, height: h, fill: paper });
   whole.append(draw("title", {}, model.options.title), ground, copy);
   return { text: new XMLSerializer().serializeToString(whole), w, h };
 }
@@ -36,8 +35,8 @@ function save(blob, suffix) {
   const address = URL.createObjectURL(blob);
   const safe = clean(model.options.title).replace(/[^\p{L}\p{N}._-]+/gu, "-").replace(/^[-.]+|[-.]+$/g, "");
   const name = safe.slice(0, 60) || "graph";
-  const way = make("a", { href: address, download: `${name}.${suffix}` });
-  way.click();
+  const anchor = make("a", { href: address, download: `${name}.${suffix}` });
+  anchor.click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
   tell(`Saved as ${name}.${suffix}`);
 }
@@ -50,7 +49,11 @@ async function savePng() {
   const { text, w, h } = pictureText(), image = new Image();
   const scale = Math.min(2, LARGEST / Math.max(w, h));
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
-  await image.decode();
+  try {
+    await image.decode();
+  } catch {
+    return tell("The picture is too large for a PNG here: save it as SVG, or fold some of it");
+  }
   const canvas = make("canvas", { width: Math.ceil(w * scale), height: Math.ceil(h * scale) });
   canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
   canvas.toBlob((blob) => save(blob, "png"), "image/png");

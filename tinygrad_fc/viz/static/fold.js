@@ -17,7 +17,8 @@ function toggle(cell) {
   const x = cell.x * eye.k + eye.left, y = cell.y * eye.k + eye.top, wide = cell.w * eye.k;
   setOpen(cell, !cell.open);
   rearrange(() => {
-    eye.left = x + wide / 2 - (cell.x + cell.w / 2) * eye.k;  // its middle and its top stay
+    // Its top stays, and its middle, or the side that it begins from.
+    eye.left = way.right ? x - cell.x * eye.k : x + wide / 2 - (cell.x + cell.w / 2) * eye.k;
     eye.top = y - cell.y * eye.k;
   });
   eye.fitted = false;
@@ -28,7 +29,7 @@ function toggle(cell) {
 function rearrange(keep = null) {
   const before = new Map([...scene.elements.keys()].map((cell) => [cell, [cell.x, cell.y]]));
   const old = { left: eye.left, top: eye.top };
-  cancelAnimationFrame(gliding);
+  halt();
   settle();
   if (keep) keep();
   refreshChoice();
@@ -81,18 +82,32 @@ function uncover(cell) {
   }
 }
 
-// At first as much is open as leaves the boxes countable: from the outside in; of turns that are alike, the first.
+// At first as much is open as leaves the boxes countable, or as was asked for: from the outside in; of turns that are
+// alike, the first.
 function openSome() {
-  const root = model.cells[0], queue = [root];
+  const root = model.cells[0], { depth, all, open } = model.options, queue = [root], asked = all || depth >= 0;
   root.open = true;
   let count = root.members.length;
   for (let i = 0; i < queue.length; i++) {
     for (const member of queue[i].members) {
-      if (!folds(member) || member.kind === "fused" || count + member.members.length - 1 > ROOM) continue;
-      if (member.kind === "turn" && member.parent.members.find((turn) => turn.kind === "turn") !== member) continue;
+      if (!folds(member) || member.kind === "fused") continue;
+      if (!asked && count + member.members.length - 1 > ROOM) continue;
+      if (depth >= 0 && modulesTo(member) > depth) continue;
+      if (!all && member.kind === "turn" && member !== firstTurn(member.parent)) continue;
       count += member.members.length - 1;
       member.open = true;
       queue.push(member);
     }
   }
+  const chosen = new Set(open);
+  for (const { id, cell } of model.boxes)
+    if (chosen.has(id)) for (let around = cell; around; around = around.parent) around.open = folds(around);
+}
+
+const firstTurn = (repeat) => repeat.members.find((member) => member.kind === "turn");
+
+function modulesTo(cell) {
+  let count = 0;
+  for (let around = cell; around; around = around.parent) count += around.kind === "module";
+  return count;
 }

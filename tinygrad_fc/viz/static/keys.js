@@ -1,17 +1,19 @@
 // The keys, and the page that lists them.
 
 const KEYS = [
-  ["↑ ↓", "walk along lines: to inputs, to users"], ["← →", "walk to neighbours of the same rank"],
+  ["↑ ↓ ← →", "walk along lines to inputs and to users, and to neighbours of the same rank"],
   ["Enter", "fold or unfold what is selected"], ["Backspace", "select the group around"],
   ["Escape", "close, then select nothing"], ["/", "search; Enter goes to the next, Shift Enter back"],
-  ["+ −", "zoom"], ["F", "fit the window"], ["Space", "play or pause"], ["[ ]", "one step back, one step on"],
+  ["+ −", "zoom"], ["F", "fit the window"], ["D", "down or to the right"], ["Space", "play or pause"],
+  ["[ ]", "one step back, one step on"],
   ["Home End", "first step, last step"], ["M", "to the next box that is marked"], ["T", "light or dark"],
   ["?", "this list"], ["drag, wheel", "move, zoom (in a notebook after a click, or with Ctrl)"],
   ["click on a header, double click", "fold or unfold"],
 ];
 
 const ACTS = {
-  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), "_": () => zoom(0.8), f: () => fit(),
+  "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), "_": () => zoom(0.8),
+  f: () => fit(), d: () => turn(),
   "/": () => { document.getElementById("search").focus(); document.getElementById("search").select(); },
   "?": () => help(), t: () => switchTheme(), m: () => nextMark(), " ": () => play(),
   "[": () => { pause(); goToStep(at.step - 1); }, "]": () => { pause(); goToStep(at.step + 1); },

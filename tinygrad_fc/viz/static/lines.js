@@ -3,10 +3,10 @@
 
 const TIP = 6, SPREAD = 13;
 
-// Where lines meet the top of a box or of a folded group: each as straight below its source as the others leave room.
+// Where lines meet a box or a folded group: each as straight below its source as the others leave room.
 function spread(group, point, x) {
   const { inside } = group, member = group.members[point], ends = new Map();
-  const edge = Math.max(0, member.w / 2 - 11), at = x[point];
+  const edge = Math.max(0, across(member) / 2 - (way.right ? 8 : 11)), at = x[point];
   const sources = [...new Map(inside.above[point].map((s) => [`${s.a}:${s.out}`, s])).values()]
     .map((s) => ({ key: `${s.a}:${s.out}`, from: startOf(group, s, x) })).sort((a, b) => a.from - b.from);
   const step = sources.length > 1 ? Math.min(SPREAD, (2 * edge) / (sources.length - 1)) : 0;
@@ -25,10 +25,11 @@ function startOf(group, { a, out }, x) {
   if (!member || out < 0) return x[a];
   if (member.open) return x[a] + portShift(group, a, out, false);
   const count = member.inside ? member.inside.exits.length : 1;
-  return x[a] + (out - (count - 1) / 2) * Math.min(SPREAD, (member.w - 24) / Math.max(1, count));
+  return x[a] + (out - (count - 1) / 2) * Math.min(SPREAD, (across(member) - 16) / Math.max(1, count));
 }
 
-// All lines of a group: path, whether a tip belongs to the end, and the segments that they stand for.
+// All lines of a group: from (u1, v1) straight to `under`, across to `over`, straight to (u2, v2); whether a tip is at
+// the end, and the segments that they stand for.
 function linesIn(group) {
   const { inside, laid } = group, { x, tops, bottoms } = laid, members = inside.members;
   const ends = group.members.map((member, point) => (member.open ? null : spread(group, point, x)));
@@ -36,32 +37,41 @@ function linesIn(group) {
   for (const segment of inside.segments) {
     const { a, b, into } = segment;
     const from = a < members ? group.members[a] : null, to = b < members ? group.members[b] : null;
-    const x1 = group.x + startOf(group, segment, x);
-    const end = !to ? x[b] : to.open ? x[b] + portShift(group, b, into, true) : ends[b].get(`${a}:${segment.out}`);
-    const x2 = group.x + end;
-    const rank = inside.rank[a], under = group.y + bottoms[rank], over = group.y + tops[rank + 1];
-    const y1 = from ? from.y + from.h : a < inside.firstExit ? group.y : group.y + tops[rank];
+    const u1 = startOf(group, segment, x);
+    const u2 = !to ? x[b] : to.open ? x[b] + portShift(group, b, into, true) : ends[b].get(`${a}:${segment.out}`);
+    const rank = inside.rank[a], under = bottoms[rank], over = tops[rank + 1];
+    const v1 = from ? from.v + along(from) : a < inside.firstExit ? 0 : tops[rank];
     const exit = b >= inside.firstExit && b < inside.firstLane;
-    const y2 = to ? to.y : exit ? group.y + group.h : over;
+    const v2 = to ? to.v : exit ? along(group) : over;
     const tip = Boolean(to) && !to.open;
-    const key = `${a}|${x1}|${b}|${x2}`;
+    const key = `${a}|${u1}|${b}|${u2}`;
     if (found.has(key)) { found.get(key).segments.push(segment); continue; }
-    found.set(key, { group, x1, y1, x2, y2, under, over, tip, segments: [segment] });
+    found.set(key, { group, u1, v1, u2, v2, under, over, tip, segments: [segment] });
   }
   return [...found.values()];
 }
 
-function pathOf({ x1, y1, x2, y2, under, over, tip }) {
-  const end = tip ? y2 - TIP : y2, low = tip && over >= end ? end : over, n = (number) => Math.round(number * 10) / 10;
-  const bend = (low - under) * (Math.abs(x1 - x2) < 0.5 ? 0.33 : 0.55);
-  const start = y1 < under - 0.5 ? `M${n(x1)} ${n(y1)}V${n(under)}` : `M${n(x1)} ${n(under)}`;
-  const straight = Math.abs(x1 - x2) < 0.5;
-  const bent = `C${n(x1)} ${n(under + bend)} ${n(x2)} ${n(low - bend)} ${n(x2)} ${n(low)}`;
-  const curve = straight ? `V${n(low)}` : bent;
-  return `${start}${curve}${end > low + 0.5 ? `V${n(end)}` : ""}`;
+function areaOf({ group, u1, v1, u2, v2, under, over }) {
+  const [x1, y1] = spot(group, Math.min(u1, u2), Math.min(v1, under));
+  const [x2, y2] = spot(group, Math.max(u1, u2), Math.max(v2, over));
+  return [Math.min(x1, x2), Math.min(y1, y2), Math.abs(x1 - x2), Math.abs(y1 - y2)];
 }
 
-const tipOf = ({ x2, y2 }) => `M${x2 - 3.6} ${y2 - TIP - 1.2}L${x2} ${y2 - 0.4}L${x2 + 3.6} ${y2 - TIP - 1.2}Z`;
+const written = (group, u, v) => spot(group, u, v).map((number) => Math.round(number * 10) / 10).join(" ");
+
+function pathOf({ group, u1, v1, u2, v2, under, over, tip }) {
+  const end = tip ? v2 - TIP : v2, low = tip && over >= end ? end : over, to = (u, v) => written(group, u, v);
+  const straight = Math.abs(u1 - u2) < 0.5, bend = (low - under) * 0.55;
+  const start = v1 < under - 0.5 ? `M${to(u1, v1)}L${to(u1, under)}` : `M${to(u1, under)}`;
+  const bent = `C${to(u1, under + bend)} ${to(u2, low - bend)} ${to(u2, low)}`;
+  const rest = end > low + 0.5 ? `L${to(u2, end)}` : "";
+  return `${start}${straight ? `L${to(u2, low)}` : bent}${rest}`;
+}
+
+function tipOf({ group, u2, v2 }) {
+  const foot = v2 - TIP - 1.2, to = (u, v) => written(group, u, v);
+  return `M${to(u2 - 3.6, foot)}L${to(u2, v2 - 0.4)}L${to(u2 + 3.6, foot)}Z`;
+}
 
 // The segments that carry one array from a cell to its user, in every group on the way: calls `take(group, segment)`.
 function follow(source, target, take) {

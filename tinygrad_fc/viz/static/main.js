@@ -13,20 +13,25 @@ function watchTheme() {
   if (!theme) dark.addEventListener("change", () => { setTheme(dark.matches ? "dark" : "light"); renew(); });
 }
 
-// Paper is light, and takes all of what is open.
+// Paper is light, and takes all of what is open, as large as it fits.
 function watchPrinter() {
-  let before = null;
+  const { dataset } = document.documentElement;
+  let theme = null;
   window.addEventListener("beforeprint", () => {
-    before = { theme: document.documentElement.dataset.theme, ...eye };
+    const { x, y, w, h } = wholeArea();
+    halt();
+    [theme, eye.printing] = [dataset.theme, true];
     setTheme("light");
-    fit(false);
-    showNow();
+    render({ x, y, w, h });
+    world.removeAttribute("transform");
+    svg.setAttribute("viewBox", `${x} ${y} ${w} ${h}`);
   });
   window.addEventListener("afterprint", () => {
-    if (!before) return;
-    const { theme, ...view } = before;
+    if (!eye.printing) return;
+    svg.removeAttribute("viewBox");
     setTheme(theme);
-    Object.assign(eye, view);
+    eye.printing = false;
+    scene.area = null;
     showNow();
   });
 }
@@ -47,6 +52,7 @@ function watchButtons() {
   on("zoom-in", () => zoom(1.25));
   on("zoom-out", () => zoom(0.8));
   on("fit", () => fit());
+  on("turn", turn);
   on("save-svg", saveSvg);
   on("save-png", savePng);
   on("theme", switchTheme);
@@ -74,6 +80,7 @@ function publish() {
   const plainBox = (cell) => ({
     cell: cell.index, id: cell.box ? cell.box.id : null, label: cell.box ? titleOf(cell) : cell.label,
     kind: cell.box ? cell.box.kind : cell.kind, open: cell.open, x: cell.x, y: cell.y, w: cell.w, h: cell.h,
+    parent: cell.parent.index, folds: folds(cell), ids: cell.open ? [] : [...boxesIn(cell)].map(({ id }) => id),
   });
   const viewer = {
     get boxes() { return scene.shown.filter((cell) => cell.parent).map(plainBox); },
@@ -86,7 +93,7 @@ function publish() {
       return { number: at.step, of: last(), way, id: cell?.box ? cell.box.id : null, text: said() };
     },
     get hits() { return hits.list.map(plainBox); },
-    get view() { return { k: eye.k, left: eye.left, top: eye.top, ...windowSize() }; },
+    get view() { return { k: eye.k, left: eye.left, top: eye.top, direction: way.name, ...windowSize() }; },
     get count() { return model.count; },
   };
   Object.defineProperty(window, "viewer", { value: Object.freeze(viewer) });
@@ -98,6 +105,7 @@ async function main() {
   introduce();
   colourBy(model.options.colour);
   readSteps();
+  turnTo(model.options.direction || "TB");
   openSome();
   settle();
   drawLegend();
@@ -114,4 +122,7 @@ async function main() {
   document.documentElement.dataset.ready = "true";
 }
 
-main();
+main().catch((error) => {
+  document.getElementById("notes").textContent = `This page could not be drawn; an older browser may be why. ${error}`;
+  throw error;
+});

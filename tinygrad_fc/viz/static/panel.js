@@ -2,15 +2,27 @@
 
 const panel = document.getElementById("panel");
 
+let before = null;  // what the panel told of last
+
 function fillPanel() {
-  const { cell } = chosen;
+  const { cell } = chosen, focus = document.activeElement, held = panel.contains(focus);
+  const place = [...panel.querySelectorAll("button")].indexOf(focus);
+  tellOf(cell);
+  // Whoever came here by keyboard stays: at the same button of the same box, or at the top of another.
+  const button = cell === before ? panel.querySelectorAll("button")[place] : null;
+  if (held) (cell ? button || panel : svg).focus({ preventScroll: true });
+  before = cell;
+}
+
+function tellOf(cell) {
   panel.hidden = !cell;
   document.body.classList.toggle("with-panel", Boolean(cell));
   if (!cell) return panel.replaceChildren();
   const close = make("button", { class: "close", title: "Close  Escape", "aria-label": "Close" }, "×");
-  close.addEventListener("click", () => { choose(null); svg.focus(); });
+  close.addEventListener("click", () => choose(null));
   const parts = cell.box ? boxParts(cell.box) : groupParts(cell);
   const title = make("h2", {}, clip(cell.box ? titleOf(cell, 120) : cell.label, 160));
+  if (cell.box?.number) title.append(make("span", { class: "quiet" }, ` ${cell.box.number}`));
   panel.replaceChildren(close, title, ...parts.filter(Boolean));
   panel.scrollTop = 0;
 }
@@ -71,7 +83,7 @@ function boxParts(box) {
   const about = listOf([
     ...(hasResult(box) ? array : []),
     ["name", box.name], ["variable", box.variable], ["module", box.module],
-    ["box", box.id >= model.count ? null : `${box.id} of ${many(model.count)}`],
+    ["box", box.id >= model.count ? null : `#${box.id}, of ${many(model.count)}`],
     ...box.extras,
   ]);
   const costs = listOf([
@@ -200,49 +212,6 @@ function grid(numbers) {
   return around;
 }
 
-// ---- what happens at this step
-
-function stepPart(box) {
-  if (!at.step || current() !== box.cell) return null;
-  const title = `Step ${many(at.step)}: ${isBackward() ? "backward" : "forward"}`;
-  const what = make("p", { class: "formula" }, formula(box));
-  if (!isBackward()) return section(title, what, briefly("it is now", box.facts.value), noNumbers(box));
-  const { facts } = box, op = model.ops[box.op], list = make("ol", { class: "gives" });
-  const needed = box.inputs.filter(({ cell }) => cell.box?.kind !== "constant");
-  const gives = facts.gives || needed.map(({ argument }) => ({ argument }));
-  for (const { argument, gradient, total } of gives) {
-    const source = box.inputs.find((input) => input.argument === argument)?.cell;
-    const item = make("li", {}, `to ${source ? nameOf(source) : argument} (${argument})`);
-    const key = op && argument in op.reads ? argument : argument.replace(/\[\d+\]$/, ""), reads = op?.reads[key] || [];
-    const rule = make("p", { class: "rule" });
-    const text = make("span", { class: "mono" }, op?.formulas[key] || "g");
-    rule.append(make("span", { class: "quiet" }, "by the rule "), text);
-    item.append(rule);
-    for (const name of reads) {
-      const input = box.inputs.find((each) => each.argument === name)?.cell.box;
-      const read = name === "out" ? box.facts.value : input?.facts.value;
-      item.append(briefly(`${name} is`, read) || "");
-    }
-    const sum = total && source?.box?.users.length > 1 ? briefly("the sum there is now", total) : null;
-    item.append(briefly("gives", gradient) || "", sum || "");
-    list.append(item);
-  }
-  const arrived = briefly("g, which arrived, is", reached(box, "gradient") || facts.gradient);
-  const freed = facts.freed ? make("p", {}, `${quantity(facts.freed, "B")} of what it kept are freed`) : null;
-  return section(title, what, arrived, list, freed, facts.gives ? null : hint());
-}
-
-// An array in one line: its numbers where they are few, else what is typical of them.
-function briefly(title, stats) {
-  if (!stats) return null;
-  const line = make("p", { class: "briefly" });
-  const few = stats.numbers !== undefined && JSON.stringify(stats.numbers).length < 120;
-  const typical = ["mean", "norm", "min", "max"].filter((key) => stats[key] !== undefined);
-  const text = few ? numbersLine(stats, 4) : typical.map((key) => `${key} ${plain(stats[key], 3)}`).join(", ");
-  line.append(make("span", { class: "quiet" }, `${title} `), make("span", { class: "mono" }, text || "–"));
-  return line;
-}
-
 // ---- groups
 
 function groupParts(cell) {
@@ -251,7 +220,7 @@ function groupParts(cell) {
     section: "part of a longer run", rest: "turns that this page leaves out",
   };
   const amounts = Object.keys(METRICS).filter((name) => metric(cell, name) !== undefined);
-  const metrics = amounts.map((name) => [METRICS[name].title, metricText(cell, name)]);
+  const metrics = amounts.map((name) => [METRICS[name].ofGroup || METRICS[name].title, metricText(cell, name)]);
   const ins = joined(cell, (box) => box.inputs.map((input) => input.cell));
   const outs = joined(cell, (box) => box.users.map(({ box: user }) => user.cell));
   const closed = "Its inside is not in this page, which would grow too large. Draw a part of the graph to see it.";

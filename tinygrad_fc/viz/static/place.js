@@ -1,5 +1,8 @@
 // Sizes from the inside out, places from the outside in. The ranks and orders were computed in Python (layout.py); here
 // each rank gets a height, and each point a place across, by sweeps that line points up with what they are joined to.
+//
+// The computation runs down, or in another direction. Inside a group a place is (u, v): u across the ranks, v along
+// them, from the first; `spot` says where that is in the picture.
 
 const FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif";
 const MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
@@ -7,10 +10,25 @@ const TITLE = 12.5, SMALL = 10.5, LINE = 15;           // font sizes and the hei
 const HEAD = 28, PAD = 18;                  // header and padding of a group
 const GAP = 26, LANE = 13, RISE = 30;       // between boxes and between lines of a rank, and between ranks
 const EDGE = 14;                                        // between the border of a group and the first and last rank
+const NUMBER_GAP = 5;                                   // between a name and the number of the box
 const WIDEST = 320, TIPS = 10;                           // a box is as wide as its lines need, up to a width
 // How strongly segments pull their ends into line, and how firmly points hold their places against others.
 const NEAR = { lanes: 8, main: 4, branch: 0.04, source: 0.001, other: 1 };
 const HOLD = { lane: 0.2, member: 1, source: 0.02, idle: 0.005 };
+
+const way = { name: "TB", right: false, back: false };  // right: along is across the page; back: up, or to the left
+const across = (cell) => (way.right ? cell.h : cell.w);
+const along = (cell) => (way.right ? cell.w : cell.h);
+
+function spot(group, u, v) {
+  const far = way.back ? along(group) - v : v;
+  return way.right ? [group.x + far, group.y + u] : [group.x + u, group.y + far];
+}
+
+function turnTo(name) {
+  Object.assign(way, { name, right: name === "LR" || name === "RL", back: name === "BT" || name === "RL" });
+  for (const cell of model.cells) cell.laid = null;
+}
 
 const isGroup = (cell) => !cell.box || cell.members.length > 0;  // a fused operation is both, a box and a group
 const pen = document.createElement("canvas").getContext("2d");
@@ -24,7 +42,7 @@ function width(text, font) {
 // The lines of a box: what it is, its arguments, its shape, and numbers where there are few.
 function linesOf(cell) {
   if (cell.lines) return cell.lines;
-  const lines = [{ text: titleOf(cell), class: "name" }];
+  const lines = [{ text: titleOf(cell), class: "name", number: cell.box?.number }];
   if (cell.box) {
     for (const [key, text] of cell.box.extras.slice(0, 3))
       lines.push({ text: clip(`${key} = ${text}`, 30), class: "small" });
@@ -50,7 +68,8 @@ function measure(cell) {
     const font = line.class === "name" ? NAME_FONT : line.class === "number" ? NUMBER_FONT : SMALL_FONT;
     const texts = line.of ? [`∂ ${numbersLine(cell.box.facts[line.of]) || "0.0000"}`] : [line.text];
     if (line.metric) texts.push("‖g‖ 0.000000");
-    wide = Math.max(wide, ...texts.map((text) => width(text, font)));
+    const number = line.number ? NUMBER_GAP + width(line.number, SMALL_FONT) : 0;
+    wide = Math.max(wide, ...texts.map((text) => number + width(text, font)));
   }
   cell.boxWidth = Math.ceil(Math.max(54, wide + (isGroup(cell) ? 46 : 24)));
   cell.boxHeight = 13 + TITLE + (linesOf(cell).length - 1) * LINE;
@@ -78,9 +97,10 @@ function layInside(group) {
   const w = new Float64Array(count), x = new Float64Array(count), h = new Float64Array(count);
   group.members.forEach((member, point) => {
     sizeOf(member);
-    if (!member.open) member.w = Math.max(member.w, Math.min(WIDEST, inside.above[point].length * TIPS + 12));
-    w[point] = member.w;
-    h[point] = member.h;
+    const tips = Math.min(WIDEST, inside.above[point].length * TIPS + 12);
+    if (!member.open) member[way.right ? "h" : "w"] = Math.max(across(member), tips);
+    w[point] = across(member);
+    h[point] = along(member);
   });
   const rows = inside.rows;
   for (const row of rows) {  // to begin with: side by side, around the middle
@@ -100,29 +120,35 @@ function layInside(group) {
     left = Math.min(left, x[point] - w[point] / 2);
     right = Math.max(right, x[point] + w[point] / 2);
   }
-  const root = !group.parent;
-  const head = root ? 0 : headWidth(group) + 8;
-  const pad = root ? 0 : PAD, wide = Math.max(right - left, head - 2 * pad);
-  const shift = pad - left + (wide - (right - left)) / 2;
+  // The header stands at the top of the group, whichever way the computation runs.
+  const root = !group.parent, head = root ? 0 : headWidth(group) + 8, pad = root ? 0 : PAD, edge = root ? 0 : 4;
+  const before = way.right && !root ? HEAD + 6 : pad, room = way.right ? 0 : head - 2 * pad;
+  const wide = Math.max(right - left, room);
+  const shift = before - left + (wide - (right - left)) / 2;
   for (let point = 0; point < count; point++) x[point] += shift;
   const tops = new Float64Array(rows.length), bottoms = new Float64Array(rows.length);
-  let y = root ? 0 : HEAD;
+  let v = root ? 0 : way.right || way.back ? edge : HEAD;
   rows.forEach((row, i) => {
-    tops[i] = y;
-    bottoms[i] = y + row.reduce((most, point) => Math.max(most, h[point]), 0);
-    y = bottoms[i];
+    tops[i] = v;
+    bottoms[i] = v + row.reduce((most, point) => Math.max(most, h[point]), 0);
+    v = bottoms[i];
     if (i + 1 === rows.length || (root && i === 0 && !row.length)) return;
-    y += rise(inside, row, x, !root && (i === 0 || i === rows.length - 2) ? EDGE : RISE);
+    v += rise(inside, row, x, !root && (i === 0 || i === rows.length - 2) ? EDGE : RISE);
   });
-  if (root && !rows.at(-1).length) y = bottoms[rows.length - 2] || y;
+  if (root && !rows.at(-1).length) v = bottoms[rows.length - 2] || v;
+  v += !root && way.back && !way.right ? HEAD : edge;
+  const slack = way.right ? Math.max(0, head - v) : 0;
+  for (let i = 0; i < rows.length; i++) { tops[i] += slack / 2; bottoms[i] += slack / 2; }
+  const size = [wide + before + pad, v + slack];
+  if (way.right) size.reverse();
   group.members.forEach((member, point) => {
     // Beside a tall neighbour, what begins here stands near its users, what ends here near its sources.
-    const room = bottoms[inside.rank[point]] - tops[inside.rank[point]] - h[point];
+    const spare = bottoms[inside.rank[point]] - tops[inside.rank[point]] - h[point];
     const share = !inside.above[point].length ? 1 : !inside.below[point].length ? 0 : 0.5;
-    member.dx = x[point] - w[point] / 2;
-    member.dy = tops[inside.rank[point]] + room * share;
+    member.u = x[point] - w[point] / 2;
+    member.v = tops[inside.rank[point]] + spare * share;
   });
-  return { w: wide + 2 * pad, h: y + (root ? 0 : 4), x, tops, bottoms };
+  return { w: size[0], h: size[1], x, tops, bottoms };
 }
 
 // Lines that pass several ranks keep one place across as long as there is room: a bend has a reason.
@@ -158,7 +184,7 @@ function rise(inside, row, x, least) {
 
 function apart(group, a, b, w) {
   const boxes = (a < group.inside.members) + (b < group.inside.members);
-  const gap = [LANE, (GAP + LANE) / 2, GAP][boxes];
+  const gap = [LANE, (GAP + LANE) / 2, way.right ? GAP - 8 : GAP][boxes];
   return (w[a] + w[b]) / 2 + gap;
 }
 
@@ -167,7 +193,7 @@ function portShift(group, point, port, entering) {
   const member = point < group.inside.members ? group.members[point] : null;
   if (!member || !member.open || port < 0) return 0;
   const first = entering ? member.inside.members : member.inside.firstExit;
-  return member.laid.x[first + port] - member.w / 2;
+  return member.laid.x[first + port] - across(member) / 2;
 }
 
 // Move the points of one rank to where their neighbours want them, with their order and their distances kept: pools of
@@ -225,8 +251,7 @@ function placeAll() {
     shown.push(cell);
     if (!cell.open) continue;
     for (const member of cell.members) {
-      member.x = cell.x + member.dx;
-      member.y = cell.y + member.dy;
+      [member.x, member.y] = spot(cell, member.u, member.v + (way.back ? along(member) : 0));
     }
     for (let i = cell.members.length - 1; i >= 0; i--) stack.push(cell.members[i]);
   }

@@ -14,7 +14,7 @@ function readSteps() {
       const parent = cell.box.inputs.find((input) => input.argument === argument)?.cell.box;
       if (!parent || !total) continue;
       if (!order.sums.has(parent)) order.sums.set(parent, []);
-      order.sums.get(parent).push([step, total]);
+      order.sums.get(parent).push({ step, argument, total });
     }
   });
   document.getElementById("step").max = String(last());
@@ -25,7 +25,7 @@ function reached(box, which) {
   if (which === "value") return box.kind !== "op" || order.computed.get(box.cell) <= at.step ? box.facts.value : null;
   if (at.step <= model.forward.length) return null;
   const sums = order.sums.get(box);
-  if (sums) return sums.filter(([step]) => step <= at.step).at(-1)?.[1] ?? (box.output ? box.facts.gradient : null);
+  if (sums) return sums.findLast(({ step }) => step <= at.step)?.total ?? (box.output ? box.facts.gradient : null);
   if (box.output) return box.facts.gradient;
   const all = box.users.length && box.users.every(({ box: user }) => (order.visited.get(user.cell) ?? 0) <= at.step);
   return all ? box.facts.gradient : null;
@@ -33,6 +33,7 @@ function reached(box, which) {
 
 const current = () => model.forward[at.step - 1] ?? model.backward[at.step - 1 - model.forward.length] ?? null;
 const isBackward = () => at.step > model.forward.length;
+const follows = () => document.getElementById("follow").checked;
 
 function goToStep(step) {
   at.step = Math.max(0, Math.min(last(), step));
@@ -41,7 +42,7 @@ function goToStep(step) {
   at.receiving.clear();
   at.flow.clear();
   at.waiting = isBackward() ? () => false : isLater;
-  if (cell && document.getElementById("follow").checked) uncover(cell);
+  if (cell && follows()) uncover(cell);
   if (cell) {
     at.running.add(shownAs(cell));
     for (const { cell: source } of cell.box?.inputs || []) {
@@ -53,7 +54,7 @@ function goToStep(step) {
   document.getElementById("step").value = String(at.step);
   const words = document.getElementById("said");
   words.textContent = words.title = said();
-  if (cell) choose(shownAs(cell), { quiet: true, move: document.getElementById("follow").checked });
+  if (cell) choose(shownAs(cell), { quiet: true, move: follows() });
   else choose(null);
   renew();
   if (at.step >= last()) pause();
@@ -71,16 +72,20 @@ function* firstOp(cell) {
 }
 
 function said() {
-  const cell = current();
-  const [forward, backward] = [model.forward.length, model.backward.length];
-  if (!cell) return last() ? `${many(last())} steps: ${many(forward)} forward, ${many(backward)} backward` : "no steps";
+  const cell = current(), [forward, backward] = [model.forward.length, model.backward.length];
+  if (!cell) {
+    const ways = [[forward, "forward"], [backward, "backward"]].filter(([count]) => count);
+    const each = ways.map(([count, word]) => `${many(count)} ${word}`).join(", ");
+    return last() ? `${many(last())} ${last() === 1 ? "step" : "steps"}: ${each}` : "no steps";
+  }
   const where = `step ${many(at.step)} of ${many(last())}: ${isBackward() ? "backward" : "forward"}`;
   if (!cell.box) return `${where}, ${clip(cell.label, 40)} (${groupText(cell)})`;
-  if (!isBackward()) return `${where}, ${clip(cell.box.op, 30)}, ${formula(cell.box)}`;
-  const { gives, freed } = cell.box.facts;
+  const { op, mark, facts: { gives, freed } } = cell.box, name = clip(op, 30);
+  if (!isBackward()) return `${where}, ${name}, ${formula(cell.box)}${hasResult(cell.box) ? "" : ", which fails"}`;
   const parts = gives ? [`${gives.length} ${gives.length === 1 ? "gradient" : "gradients"} given`] : [];
+  if (gives && mark && !gives.length) parts[0] = "which fails";
   if (freed) parts.push(`${quantity(freed, "B")} freed`);
-  return [`${where}, ${clip(cell.box.op, 30)} (${formula(cell.box)})`, ...parts].join(", ");
+  return [`${where}, ${name} (${formula(cell.box)})`, ...parts].join(", ");
 }
 
 // Draw the boxes anew: numbers in them may have changed.

@@ -61,12 +61,18 @@ function trace(start, next, cells, lines) {
 
 // ---- walking along lines with the arrow keys
 
+const ARROWS = {  // to the inputs, to the users, and to both sides in a rank
+  TB: ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"], BT: ["ArrowDown", "ArrowUp", "ArrowLeft", "ArrowRight"],
+  LR: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], RL: ["ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown"],
+};
+
 function neighbours(cell, key) {
-  if (key === "ArrowUp") return joined(cell, (box) => box.inputs.map((input) => input.cell));
-  if (key === "ArrowDown") return joined(cell, (box) => box.users.map(({ box: user }) => user.cell));
+  const [before, after, less] = ARROWS[way.name];
+  if (key === before) return joined(cell, (box) => box.inputs.map((input) => input.cell));
+  if (key === after) return joined(cell, (box) => box.users.map(({ box: user }) => user.cell));
   const group = cell.parent;
   if (!group) return [];
-  const { inside } = group, point = group.members.indexOf(cell), side = key === "ArrowLeft" ? -1 : 1;
+  const { inside } = group, point = group.members.indexOf(cell), side = key === less ? -1 : 1;
   const row = inside.rows[inside.rank[point]].filter((other) => other < inside.members);
   const other = row[row.indexOf(point) + side];
   return other === undefined ? [] : [group.members[other]];
@@ -82,13 +88,14 @@ function joined(cell, next) {
 
 function walk(key) {
   if (!chosen.cell) return choose(scene.shown.find((cell) => !cell.open) || null, { move: true });
+  const [before, after] = ARROWS[way.name];
   let options = neighbours(chosen.cell, key);
-  if (!options.length && chosen.cell.open && key === "ArrowDown") options = [chosen.cell.members[0]];
+  if (!options.length && chosen.cell.open && key === after) options = [chosen.cell.members[0]];
   if (!options.length) return tell("No line leads on in this direction");
-  const middle = chosen.cell.x + chosen.cell.w / 2;
+  const middle = (cell) => (way.right ? cell.y + cell.h / 2 : cell.x + cell.w / 2);
   const main = options.filter((cell) => !cell.box || cell.box.kind === "op");
-  const far = (cell) => Math.abs(cell.x + cell.w / 2 - middle);
-  const near = (main.length && key === "ArrowUp" ? main : options).reduce((a, b) => (far(b) < far(a) ? b : a));
+  const far = (cell) => Math.abs(middle(cell) - middle(chosen.cell));
+  const near = (main.length && key === before ? main : options).reduce((a, b) => (far(b) < far(a) ? b : a));
   choose(near, { move: true });
 }
 

@@ -1,9 +1,11 @@
-// Pan and zoom. A point (x, y) of the graph is seen at (k x + left, k y + top) of the window.
+// Pan, zoom and turn. A point (x, y) of the graph is seen at (k x + left, k y + top) of the window.
 
 const stage = document.getElementById("stage");
-const eye = { k: 1, left: 0, top: 0, least: 0.01, most: 4, fitted: true, welcomed: false };
+// `goal` is where a glide that is under way leads.
+const eye = { k: 1, left: 0, top: 0, goal: null, most: 4, fitted: true, welcomed: false, printing: false };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const FAR = 0.32;  // below it words would be smaller than 4 pixels, and are not drawn
+const READABLE = 0.5, COMFORTABLE = 0.75;  // smaller words would be guessed at; are read with an effort
 
 const windowSize = () => ({ w: stage.clientWidth, h: stage.clientHeight });
 function seen() {
@@ -20,6 +22,7 @@ function show() {
 
 function showNow() {
   asked = false;
+  if (eye.printing) return;
   world.setAttribute("transform", `translate(${eye.left} ${eye.top}) scale(${eye.k})`);
   const area = seen(), drawn = scene.area, without = eye.k < FAR;
   const fits = (from, size) => area[from] >= drawn[from] && area[from] + area[size] <= drawn[from] + drawn[size];
@@ -30,45 +33,80 @@ function showNow() {
 }
 
 let gliding = 0;
-function look_at(target, smooth = true) {
+function halt() {
   cancelAnimationFrame(gliding);
+  eye.goal = null;
+}
+
+function look_at(target, smooth = true) {
+  halt();
   const from = { ...eye }, begin = performance.now();
   if (!smooth || calm.matches || document.hidden) {
     Object.assign(eye, target);
     return show();
   }
+  eye.goal = target;
   const step = (now) => {
     const t = Math.min(1, (now - begin) / 260), e = 1 - (1 - t) ** 3;
     for (const key of ["k", "left", "top"]) eye[key] = from[key] + (target[key] - from[key]) * e;
     showNow();
     if (t < 1) gliding = requestAnimationFrame(step);
+    else eye.goal = null;
   };
   gliding = requestAnimationFrame(step);
 }
 
-function fit(smooth = true) {
+// The scale at which all of the graph is in the window.
+function scaleOfAll() {
   const { w, h } = windowSize(), root = model.cells[0], margin = w < 600 ? 14 : 28;
-  const across = (w - 2 * margin) / Math.max(1, root.w), down = (h - 2 * margin) / Math.max(1, root.h);
-  const k = Math.max(eye.least, Math.min(1.25, across, down));
+  return Math.min(1.25, (w - 2 * margin) / Math.max(1, root.w), (h - 2 * margin) / Math.max(1, root.h));
+}
+
+function fit(smooth = true) {
+  const { w, h } = windowSize(), root = model.cells[0], k = Math.max(1e-4, scaleOfAll());
   look_at({ k, left: (w - k * root.w) / 2, top: (h - k * root.h) / 2 }, smooth);
   eye.fitted = true;
 }
 
-// At first the words should be readable: all of it where that can be, else the top of it.
+// At first the words should be readable: all of it where that can be, else what is computed first. Where nothing was
+// said about the direction, a graph that is too tall for a low window, as in a notebook, runs to the right.
 function welcome() {
   if (!stage.clientWidth || !stage.clientHeight) return;  // a frame that is not shown yet: when it has a size
   eye.welcomed = true;
-  const { w, h } = windowSize(), root = model.cells[0], least = w < 600 ? 0.6 : 0.75;
-  fit(false);
-  const whole = Math.min(1.25, (w - 40) / Math.max(1, root.w), (h - 40) / Math.max(1, root.h));
-  const readable = 0.5;  // smaller words would be guessed at
-  if (whole < readable) look_at({ k: least, left: (w - least * root.w) / 2, top: 20 }, false);
-  eye.fitted = whole >= readable;
+  if (!model.options.direction && scaleOfAll() < COMFORTABLE) {
+    const tall = scaleOfAll();
+    lay("LR");
+    if (scaleOfAll() < 1.3 * tall) lay("TB");
+  }
+  begin();
+}
+
+function begin() {
+  eye.fitted = scaleOfAll() >= READABLE;
+  if (eye.fitted) return fit(false);
+  const { w, h } = windowSize(), root = model.cells[0], k = w < 600 ? 0.6 : COMFORTABLE;
+  const first = way.back ? -Infinity : Infinity, [x, y] = way.right ? [first, w / 2] : [w / 2, first];
+  const left = within(way.right ? x : x - (k * root.w) / 2, w, k * root.w);
+  look_at({ k, left, top: within(way.right ? y - (k * root.h) / 2 : y, h, k * root.h) }, false);
+}
+
+// Place everything anew in another direction.
+function lay(direction) {
+  turnTo(direction);
+  settle();
+}
+
+function turn() {
+  lay(way.right ? "TB" : "LR");
+  refreshChoice();
+  begin();
+  if (chosen.cell) reveal(chosen.cell, false);
+  tell(way.right ? "From left to right" : "From top to bottom");
 }
 
 function zoom(factor, x = windowSize().w / 2, y = windowSize().h / 2) {
-  cancelAnimationFrame(gliding);
-  const k = Math.max(eye.least, Math.min(eye.most, eye.k * factor));
+  halt();
+  const k = Math.max(Math.min(0.2, eye.k, scaleOfAll() / 2), Math.min(eye.most, eye.k * factor));
   eye.left = x - (x - eye.left) * (k / eye.k);
   eye.top = y - (y - eye.top) * (k / eye.k);
   eye.k = k;
@@ -76,15 +114,23 @@ function zoom(factor, x = windowSize().w / 2, y = windowSize().h / 2) {
   show();
 }
 
-// Bring a cell into the window; nothing moves if it is there already.
+// Bring a cell into the window; nothing moves if it is there already, or will be when the window stands still.
 function reveal(cell, smooth = true) {
-  const { w, h } = windowSize(), k = Math.max(eye.k, Math.min(0.8, w / (cell.w + 40)));
-  const x = eye.left + cell.x * eye.k, y = eye.top + cell.y * eye.k, edge = Math.min(50, w / 8);
+  const { w, h } = windowSize(), root = model.cells[0], from = eye.goal || eye, edge = 8;
+  const k = from.k < READABLE ? Math.max(from.k, Math.min(COMFORTABLE, w / (cell.w + 40))) : from.k;
+  const x = from.left + cell.x * k, y = from.top + cell.y * k;
   const inX = x >= edge && x + cell.w * k <= w - edge, inY = y >= edge && y + Math.min(cell.h * k, h / 2) <= h - edge;
-  if (k === eye.k && inX && inY) return;
+  if (k === from.k && inX && inY) return;
   eye.fitted = false;
   const down = cell.y + Math.min(cell.h / 2, h / 3 / k);
-  look_at({ k, left: w / 2 - k * (cell.x + cell.w / 2), top: h / 2 - k * down }, smooth);
+  const left = within(w / 2 - k * (cell.x + cell.w / 2), w, k * root.w);
+  look_at({ k, left, top: within(h / 2 - k * down, h, k * root.h) }, smooth);
+}
+
+// Where the graph begins in the window, so that no room is left empty that the graph could fill.
+function within(start, room, length, margin = 20) {
+  if (length + 2 * margin <= room) return (room - length) / 2;
+  return Math.min(margin, Math.max(room - margin - length, start));
 }
 
 function watchPointer() {
@@ -105,7 +151,7 @@ function watchPointer() {
   }, { passive: false });
   svg.addEventListener("pointerdown", (event) => {
     if (event.button > 1) return;
-    cancelAnimationFrame(gliding);
+    halt();
     if (!fingers.size) moved = 0;
     fingers.set(event.pointerId, spot(event));
     gap = spacing(fingers);
@@ -143,8 +189,10 @@ function watchPointer() {
   });
   new ResizeObserver(() => {
     if (!eye.welcomed) welcome();
-    else if (eye.fitted) fit(false);
-    else show();
+    else if (eye.fitted) {
+      fit(false);
+      if (at.step && follows() && eye.k < READABLE) reveal(shownAs(current()), false);  // the panel took its room
+    } else show();
   }).observe(stage);
 }
 

@@ -28,9 +28,10 @@ function quantity(given, unit) {
   return name && unit ? `${text} ${name}` : `${text}${name}`;
 }
 
-// Control characters and the ones that turn the direction of writing are shown as a mark, spaces of all kinds as one.
+// Control characters, the ones that turn the direction of writing and those that no XML may have are shown as a mark,
+// spaces of all kinds as one.
 function clean(text) {
-  return text.replace(/\s+/gu, " ").replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\u2028\u2029]/gu, "\ufffd");
+  return text.replace(/\s+/gu, " ").replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Noncharacter_Code_Point}]/gu, "\ufffd");
 }
 
 // Cut in the middle, by whole characters.
@@ -55,9 +56,16 @@ function titleOf(cell, length = 34) {
   return clip(op || label || (kind === "parameter" ? "parameter" : "input"), length);
 }
 
-// What a box is called in a sentence.
+// What a box is called in a sentence: with its number where others are called the same.
 const shortName = (box) => box.label || box.op || (box.kind === "parameter" ? "parameter" : "input");
-const nameOf = (cell) => clip(cell.box ? shortName(cell.box) : cell.label, 30);
+const nameOf = ({ box, label }) =>
+  box ? [clip(shortName(box), 30), box.number].filter(Boolean).join(" ") : clip(label, 30);
+
+function numberBoxes() {
+  const own = model.boxes.filter(({ id }) => id < model.count), found = new Map();
+  for (const box of own) found.set(shortName(box), (found.get(shortName(box)) || 0) + 1);
+  for (const box of own) if (found.get(shortName(box)) > 1) box.number = `#${box.id}`;
+}
 
 const INFIX = { add: "+", subtract: "−", multiply: "·", divide: "/", true_divide: "/", matmul: "@", power: "**" };
 
@@ -79,8 +87,10 @@ function numbersLine(stats, digits = 3) {
   return write(stats.numbers);
 }
 
+const boxCount = (cell) => `${many(cell.size)} ${cell.size === 1 ? "box" : "boxes"}`;
+
 function groupText(cell) {
-  const boxes = `${many(cell.size)} ${cell.size === 1 ? "box" : "boxes"}`;
+  const boxes = boxCount(cell);
   if (cell.kind === "rest") return `${boxes}, not in this page`;
   if (cell.kind === "repeat") return `${boxes} in ${many(cell.repeats)} turns`;
   return cell.members.length ? boxes : `${boxes}, not in this page`;
