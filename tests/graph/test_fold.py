@@ -359,3 +359,18 @@ def test_a_leaf_that_its_turn_uses_twice_is_the_turns_own() -> None:
         mixed = mixed + (first * (second if n % 2 else first) + second).sum()
     for group in repeats(fold(tg.Graph(mixed))):
         assert len({str(structure(turn)) for turn in group.turns}) == 1
+
+
+def test_a_short_loop_in_a_loop_is_folded_in_each_turn() -> None:
+    w, h = leaf((3, 3)), np.ones((2, 3))
+    for _ in range(4):
+        for _ in range(5):
+            h = np.tanh(h @ w)
+        h = h / np.sqrt((h * h).sum())
+    graph = tg.Graph(np.sum(h))
+    root = fold(graph)
+    assert_tree(graph, root)
+    outer, *inner = repeats(root)
+    assert outer.repeats == 4
+    assert [group.repeats for group in inner] == [5] * 4
+    assert len({str(structure(turn)) for turn in outer.turns}) == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from .box import GraphNode
 from .graph import Graph
@@ -180,7 +181,7 @@ def _repeated(group: Group, users: dict[int, list[int]]) -> list[GraphNode | Gro
         for n in range(run.start, done):
             members += before.get(n, [])
         members += run.loose
-        members.append(_repeat(units[run.start : done], run.period))
+        members.append(_repeat(units[run.start : done], run.period, users))
     for n in range(done, len(units)):
         members += [*before.get(n, []), *units[n].own, units[n].member]
     return [*members, *before.get(len(units), [])]
@@ -193,17 +194,31 @@ def _operations(member: GraphNode | Group) -> list[GraphNode]:
     return sorted(member.boxes(), key=lambda box: (box.op is None, box.id))
 
 
-def _repeat(units: list[Unit], period: int) -> Group:
-    turns: list[GraphNode | Group] = []
+def _repeat(units: list[Unit], period: int, users: dict[int, list[int]]) -> Group:
+    turns: list[Group] = []
     for start in range(0, len(units), period):
         inside = [item for unit in units[start : start + period] for item in (*unit.own, unit.member)]
         turns.append(Group("turn", f"turn {len(turns) + 1}", inside))
+    # A loop around a loop may be found first, as the longer one.
+    if len(_repeated(turns[0], users)) < len(turns[0].members):
+        folded = [_repeated(turn, users) for turn in turns]
+        if all(_outline(members) == _outline(folded[0]) for members in folded):
+            for turn, members in zip(turns, folded, strict=True):
+                turn.members = members
     first, last = units[0].member, units[-1].member
     if isinstance(first, Group) and isinstance(last, Group):
         label = f"{first.label} … {last.label}"
     else:
         label = "loop" if period > 1 else str(units[0].boxes[0].op)
-    return Group("repeat", label, turns, repeats=len(turns))
+    return Group("repeat", label, list(turns), repeats=len(turns))
+
+
+def _outline(members: list[GraphNode | Group]) -> list[Any]:
+    """Return what turns that stand for one another have in common: the order of their boxes and groups."""
+    return [
+        (member.kind, member.repeats, _outline(member.members)) if isinstance(member, Group)
+        else (member.kind, member.op, member.shape, member.dtype) for member in members
+    ]  # fmt: skip
 
 
 def _cut(group: Group, users: dict[int, list[int]], offset: int) -> None:
