@@ -62,10 +62,26 @@ def test_the_tries_for_a_large_picture_are_few(monkeypatch: pytest.MonkeyPatch) 
     drawn = scene(tg.Graph(np.sum(net(np.ones((1, 2))))), fold_repeats=False)
     size = sum(1 for _ in drawn.cards()) + len(drawn.arrows)
     laid_out: list[str] = []
-    monkeypatch.setattr("tinygrad_fc.viz.settle.render", lambda text, kind: laid_out.append(text) or b"")
+    monkeypatch.setattr("tinygrad_fc.viz.settle.render", lambda text, kind: laid_out.append(text) or b"<svg/>")
     monkeypatch.setattr("tinygrad_fc.viz.settle.crossed_names", lambda svg: ["g1"])
     settled(drawn, "TB", THEMES["light"])
     assert 1 < len(laid_out) <= WORK // size
+
+
+@pytest.mark.parametrize(("width", "accepted"), [(199, True), (201, False)])
+def test_no_picture_becomes_much_wider_for_its_names(
+    width: int, accepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = nn.Sequential(nn.Linear(2, 2, seed=0))
+    drawn = scene(tg.Graph(np.sum(net(np.ones((1, 2))))))
+    (key, *_) = [panel.key for panel in drawn.panels() if panel.label]
+
+    def laid_out(text: str, kind: str) -> bytes:
+        return f'<svg width="{width if "labeljust=r" in text else 100}pt"/>'.encode()
+
+    monkeypatch.setattr("tinygrad_fc.viz.settle.render", laid_out)
+    monkeypatch.setattr("tinygrad_fc.viz.settle.crossed_names", lambda svg: [key] if b'"100pt"' in svg else [])
+    assert ("labeljust=r" in settled(drawn, "TB", THEMES["light"])) is accepted
 
 
 SVG = """<svg xmlns="http://www.w3.org/2000/svg"><g class="cluster"><title>cluster_7</title>

@@ -19,6 +19,8 @@ _WIDER = (0, -20, 20, -50, 50, -80)
 # picture, and of all that are laid out for it, which takes a second at most.
 MANY = 150
 WORK = 1500
+# Times as wide as at first a picture may become.
+WIDEST = 2.0
 # Of a letter of a name, bold 11 point: its width on average, and what it takes above and below the line.
 _WIDTH, _ABOVE, _BELOW = 6.2, 8.5, 2.5
 _STEP = 3.0
@@ -33,33 +35,35 @@ def settled(drawn: Scene, direction: str, look: Theme) -> str:
     A name stands on the left. Where an arrow crosses it there, it is tried on the right, and then in wider panels, on
     either side.
     """
-
-    def tried(aside: dict[str, int]) -> tuple[str, list[str]]:
-        text = as_dot(drawn, direction, look, aside).source
-        return text, crossed_names(render(text, "svg"))
-
-    source = as_dot(drawn, direction, look).source
     cards = sum(1 for _ in drawn.cards())
     if drawn.tangled or not any(panel.label for panel in drawn.panels()) or cards > MANY:
-        return source
+        return as_dot(drawn, direction, look).source
+    first = best = _Try(drawn, direction, look, {})
     layouts = WORK // (cards + len(drawn.arrows))
-    aside: dict[str, int] = {}
-    crossed = crossed_names(render(source, "svg"))
     for wider in _WIDER:
         layouts -= 2
-        if not crossed or layouts < 0:
+        if not best.crossed or layouts < 0:
             break
-        text, left = tried(aside | dict.fromkeys(crossed, wider))
-        if len(left) >= len(crossed):
+        found = _Try(drawn, direction, look, best.aside | dict.fromkeys(best.crossed, wider))
+        if len(found.crossed) >= len(best.crossed):
             continue
         # Only the panels that this helps are made wider, unless the others then have to be as well.
-        helped = aside | dict.fromkeys([key for key in crossed if key not in left], wider)
-        narrow, still = tried(helped)
-        if len(still) <= len(left):
-            source, aside, crossed = narrow, helped, still
-        else:
-            source, aside, crossed = text, aside | dict.fromkeys(crossed, wider), left
-    return source
+        helped = dict.fromkeys([key for key in best.crossed if key not in found.crossed], wider)
+        narrow = _Try(drawn, direction, look, best.aside | helped)
+        found = min(narrow, found, key=lambda made: len(made.crossed))
+        if found.across <= WIDEST * first.across:
+            best = found
+    return best.source
+
+
+class _Try:
+    """A layout: its DOT text, the names that are crossed in it, and how wide it is."""
+
+    def __init__(self, drawn: Scene, direction: str, look: Theme, aside: dict[str, int]) -> None:
+        self.aside, self.source = aside, as_dot(drawn, direction, look, aside).source
+        svg = render(self.source, "svg")
+        self.crossed = crossed_names(svg)
+        self.across = float(ET.fromstring(svg).get("width", "0").removesuffix("pt"))
 
 
 def crossed_names(svg: bytes) -> list[str]:
