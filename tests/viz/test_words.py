@@ -9,7 +9,7 @@ import pytest
 from pictures import leaf, picture
 
 import tinygrad_fc as tg
-from tinygrad_fc.viz.words import box_lines
+from tinygrad_fc.viz.words import box_lines, figure_text
 
 
 def test_rows_of_the_longest_numbers_are_whole(tmp_path: Path) -> None:
@@ -18,6 +18,11 @@ def test_rows_of_the_longest_numbers_are_whole(tmp_path: Path) -> None:
         out = np.sum(leaf([row], "x"))
     words = picture(out, tmp_path, show="values").boxes[0]
     assert words[1] == "value [" + ", ".join(f"{number:.4g}" for number in row) + "]"
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 multiply-adds"), (1, "1 multiply-add"), (2, "2 multiply-adds")])
+def test_one_is_one(count: int, text: str) -> None:
+    assert figure_text("multiply_adds", count) == text
 
 
 def test_what_failed_has_no_result(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ def _seconds(box: GraphNode) -> float | None:
 FIGURES: dict[str, tuple[Callable[[GraphNode], float | None], Callable[[Any], str]]] = {
     "time": (_seconds, duration),
     "memory": (lambda box: box.facts.get("saved_bytes"), memory),
-    "multiply_adds": (lambda box: box.facts.get("multiply_adds"), lambda count: f"{amount(count)} multiply-adds"),
+    "multiply_adds": (
+        lambda box: box.facts.get("multiply_adds"), lambda n: f"{amount(n)} multiply-add{'s' if n != 1 else ''}",
+    ),
 }
 
 # What is not known, and why.
