@@ -137,6 +137,21 @@ def test_thousands_of_operations_are_cut_in_the_middle() -> None:
     assert len(str(tg.explain(tg.Graph(h), limit=2)).splitlines()) == 7
 
 
+def test_backwards_that_ran_one_after_another_are_told_so() -> None:
+    x = tg.tensor(3.0, requires_grad=True, name="x")
+    with tg.observe(values=True) as run:
+        first, second = (x * x) * 2.0, (x + 1.0) * 5.0
+        first.backward()
+        second.backward()
+    assert run.graph().order() == [2, 1, 4, 3]
+    lines = str(tg.explain(run)).splitlines()
+    parts = [line for line in lines if line.startswith(("backward", "gradients"))]
+    assert parts == ["backward", "backward, another time", "gradients of the last backward that came there"]
+    assert "    through y, x gets g * x = 2 * 3 = 6; added up, 12" in lines
+    assert "    through x, x gets g = 5" in lines  # nothing had arrived in this run
+    assert lines[-1] == "  x = 5"
+
+
 def test_what_has_no_backward_says_why() -> None:
     x = tg.tensor([1.0, 2.0], requires_grad=True, name="x")
     squares = x * x

@@ -128,10 +128,15 @@ class _Text:
             return [*found, "backward", f"  {why or 'It ran, but no values were watched: tg.observe(values=True).'}"]
         found.append("backward")
         steps = {box.id: self._step(box) for box in self.visited}  # all of them: what has arrived is kept account of
+        last = 0
         for box in self._shown(self.visited):
+            run = box.facts["backward"]["run"] if box is not None else last
+            if run != last:
+                found.append("backward, another time")
+                last = run
             found += steps[box.id] if box is not None else [f"  {self._left_out(len(self.visited))}"]
         leaves = [box for box in self.boxes.values() if box.kind == "parameter"]
-        found.append("gradients")
+        found.append("gradients of the last backward that came there" if last else "gradients")
         for box in self._shown(leaves):
             known = box is not None and f"{self.names[box.id]} = {_text(box, 'gradient')}"
             found.append(f"  {known or self._left_out(len(leaves), 'leaves')}")
