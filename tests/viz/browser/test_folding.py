@@ -128,9 +128,15 @@ def test_only_what_the_window_shows_is_in_the_document(opened: Callable[..., Any
     viewer = opened(large)
     viewer.click("#unfold-all")
     viewer.still()
+    view, boxes = viewer.ask("view"), viewer.ask("boxes")
+    assert view["k"] > 0.6  # of all the boxes the first, where one can read them
+    assert viewer.locator("#canvas .box text").count() > 10
+    assert 0 <= view["top"] + min(box["y"] for box in boxes) * view["k"] <= 40
+    viewer.press("f")
+    viewer.still()
     view = viewer.ask("view")  # all of it is in the window, however small
-    assert all(view["top"] + box["y"] * view["k"] >= -1 for box in viewer.ask("boxes"))
-    assert all(view["top"] + (box["y"] + box["h"]) * view["k"] <= view["h"] + 1 for box in viewer.ask("boxes"))
+    assert all(view["top"] + box["y"] * view["k"] >= -1 for box in boxes)
+    assert all(view["top"] + (box["y"] + box["h"]) * view["k"] <= view["h"] + 1 for box in boxes)
     for _ in range(36):
         viewer.press("+")
     viewer.still()

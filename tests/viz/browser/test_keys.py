@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pictures import leaf
+
 import tinygrad_fc as tg
 
 
@@ -124,6 +126,26 @@ def test_search_goes_from_hit_to_hit_and_unfolds(opened: Callable[..., Any], net
     assert viewer.ask("selected")["label"] == seen[-2]
     viewer.keyboard.press("Escape")
     assert viewer.ask("hits") == []
+
+
+def test_search_goes_both_ways_and_takes_words_as_they_are(opened: Callable[..., Any]) -> None:
+    names = ["w.one", "w.two", "w.three", "w(four)", "wxfive"]
+    viewer = opened(tg.Graph(sum((leaf(1.0, name) for name in names), leaf(0.0, "start"))))
+
+    def found(*keys: str) -> list[str]:
+        seen = []
+        for key in keys:
+            viewer.page.press("#search", key)
+            seen.append(viewer.ask("selected")["label"])
+        return seen
+
+    viewer.page.fill("#search", "w.")  # a full stop is no pattern
+    assert found("Enter", "Enter", "Enter", "Enter") == ["w.one", "w.two", "w.three", "w.one"]
+    assert viewer.page.inner_text("#hits") == "1 of 3"
+    assert found("Shift+Enter", "Shift+Enter") == ["w.three", "w.two"]
+    for words, count in (("(", 1), (".*", 0), ("[", 0), ("W.T", 2), ("\\", 0)):
+        viewer.page.fill("#search", words)
+        assert len(viewer.ask("hits")) == count, words
 
 
 def test_search_by_operation_module_and_line(opened: Callable[..., Any], net: tg.Graph) -> None:

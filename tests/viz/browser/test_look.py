@@ -95,6 +95,11 @@ def test_colours_have_a_legend_and_numbers(opened: Callable[..., Any], net: tg.G
     assert f"{box.facts['saved_bytes']} B" in shown
     shades = {c for item in viewer.locator(".box").all() for c in item.get_attribute("class").split() if "shade" in c}
     assert len(shades) >= 3
+    for item in net.nodes:  # the darkest has the most
+        if item.facts.get("saved_bytes") in (min(kept), max(kept)):
+            cell = next(box["cell"] for box in viewer.ask("boxes") if box["id"] == item.id)
+            shade = "shade-0" if item.facts["saved_bytes"] == min(kept) else "shade-5"
+            assert shade in viewer.page.get_attribute(f"#cell-{cell}", "class").split()
     colours = viewer.page.evaluate(  # the legend's are those of the boxes
         """() => [['.swatch', 'backgroundColor'], ['.card', 'fill']].map(([part, key]) => {
           const found = document.querySelectorAll(`[class*="shade-"]${part}, [class*="shade-"] ${part}`);

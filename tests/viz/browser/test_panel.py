@@ -114,6 +114,59 @@ def test_ancestors_and_descendants_are_lit(opened: Callable[..., Any], expressio
     assert viewer.page.is_hidden("#panel")
 
 
+def reachable(start: int, steps: dict[int, set[int]]) -> set[int]:
+    found, stack = set[int](), [start]
+    while stack:
+        new = steps[stack.pop()] - found
+        found |= new
+        stack += new
+    return found
+
+
+def test_what_is_lit_is_what_the_graph_says_folded_or_not(opened: Callable[..., Any], net: tg.Graph) -> None:
+    inputs = {box.id: {source for _, source in box.inputs} for box in net.nodes}
+    users = {box.id: {other.id for other in net.nodes if box.id in inputs[other.id]} for box in net.nodes}
+    viewer = opened(net, {"width": 3000, "height": 4000})  # all of it is in the document
+    viewer.click("#unfold-all")
+    viewer.still()
+    for folded in (False, True):
+        if folded:
+            viewer.page.dispatch_event(f"[data-toggle='{viewer.cell('norm1')}']", "click")
+        shown = {id: box["cell"] for box in viewer.ask("boxes") for id in box["ids"]}
+        for box in net.nodes:
+            if sum(cell == shown[box.id] for cell in shown.values()) > 1:
+                continue  # inside the folded one
+            viewer.page.dispatch_event(f"#cell-{shown[box.id]}", "click")
+            assert viewer.ask("selected")["id"] == box.id
+            for lit, steps in (("ancestors", inputs), ("descendants", users)):
+                cells = {one["cell"] for one in viewer.ask(lit)}
+                assert cells == {shown[id] for id in reachable(box.id, steps)}, (folded, box, lit)
+
+
+def test_a_group_has_the_sum_of_what_is_inside(opened: Callable[..., Any], net: tg.Graph) -> None:
+    viewer = opened(net)
+    viewer.click("#fold-all")
+    viewer.select("FullyConnectedNet")
+    inside = [box for box in net.nodes if box.module[:1] == ("FullyConnectedNet",)]
+    assert viewer.facts()["boxes"] == str(len(inside))
+    kept = sum(box.facts.get("saved_bytes", 0) for box in inside)
+    shown, unit = viewer.facts()["memory kept for backward"].split()
+    assert float(shown) * {"B": 1, "KB": 1024}[unit] == pytest.approx(kept, rel=1e-2)
+    spent = sum(box.facts.get(key, 0.0) for box in inside for key in ("forward_seconds", "backward_seconds"))
+    shown, unit = viewer.facts()["time, forward and backward"].split()
+    assert float(shown) * {"s": 1, "ms": 1e-3, "µs": 1e-6}[unit] == pytest.approx(spent, rel=1e-2)
+
+
+def test_the_share_of_zeros(opened: Callable[..., Any]) -> None:
+    with tg.observe(values=True):
+        out = (leaf([0.0, 0.0, 0.0, 5.0], "x") * 2.0).sum()
+        out.backward()
+        graph = tg.Graph(out)
+    viewer = opened(graph)
+    viewer.select("x")
+    assert {row[0]: row[1:] for row in table(viewer, ".stats")}["zeros"] == ["75 %", "0 %"]
+
+
 def test_what_is_wrong_stands_out(opened: Callable[..., Any]) -> None:
     x, w = leaf(np.ones((2, 3)), "x"), leaf(np.ones((4, 5)), "w")
     run = tg.observe(values=True)

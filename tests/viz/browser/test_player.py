@@ -111,6 +111,42 @@ def test_the_panel_shows_what_a_rule_reads_gives_and_frees(opened: Callable[...,
     assert viewer.locator("path.line.flow").count() == 2
 
 
+def test_what_is_still_to_come_and_what_receives_stands_out(opened: Callable[..., Any], expression: tg.Graph) -> None:
+    viewer = opened(expression)
+
+    def having(state: str) -> list[str]:
+        cells = [int(item.get_attribute("data-cell")) for item in viewer.locator(f".box.{state}").all()]
+        return sorted(box["label"] for box in viewer.ask("boxes") if box["cell"] in cells)
+
+    assert having("waiting") == []
+    viewer.press("]")
+    assert having("running") == ["product = multiply"]
+    assert having("waiting") == ["add", "loss = sum", "tanh"]
+    assert having("receiving") == []
+    viewer.press("]", "]")
+    assert having("waiting") == ["loss = sum"]
+    viewer.press("End")
+    assert having("running") == ["product = multiply"]
+    assert having("receiving") == ["a", "b"]
+    assert having("waiting") == []
+
+
+def test_the_speed_is_that_which_is_chosen(opened: Callable[..., Any], expression: tg.Graph) -> None:
+    viewer = opened(expression)
+    of = viewer.ask("step")["of"]
+    viewer.page.select_option("#speed", "2000")
+    viewer.press("Space")
+    viewer.until("viewer.step.number === 1")
+    viewer.page.wait_for_timeout(1300)
+    assert viewer.ask("step")["number"] == 1
+    viewer.press("Space", "Home")
+    viewer.page.select_option("#speed", "100")
+    start = viewer.page.evaluate("performance.now()")
+    viewer.press("Space")
+    viewer.until(f"viewer.step.number === {of}")
+    assert 100 * (of - 1) <= viewer.page.evaluate("performance.now()") - start < 400 * (of - 1)
+
+
 def test_steps_unfold_what_runs(opened: Callable[..., Any], net: tg.Graph) -> None:
     viewer = opened(net)
     viewer.click("#fold-all")

@@ -204,6 +204,26 @@ def test_what_runs_stays_in_the_window_however_quickly(direction: str, opened: C
         assert inside(viewer, box), (step, box, viewer.ask("view"))
 
 
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+def test_a_glide_that_is_under_way_leads_not_away_from_what_runs(direction: str, opened: Callable[..., Any]) -> None:
+    viewer = opened(chain(40), {"width": 900, "height": 480}, direction=direction)
+    viewer.press("]", "]")
+    viewer.still()
+    viewer.page.evaluate(  # far away, and back before the window has moved
+        """() => {
+          for (const step of [30, 3]) {
+            document.getElementById('step').value = step;
+            document.getElementById('step').dispatchEvent(new Event('input'));
+          }
+        }"""
+    )
+    viewer.still()
+    step = viewer.ask("step")
+    assert step["number"] == 3
+    (box,) = [box for box in viewer.ask("boxes") if box["id"] == step["id"]]
+    assert inside(viewer, box)
+
+
 def test_nothing_moves_while_all_of_the_graph_is_in_the_window(opened: Callable[..., Any]) -> None:
     viewer = opened(informed(shared())[0])
     viewer.press("]")

@@ -52,13 +52,13 @@ function rearrange(keep = null) {
 function foldAll() {
   for (const cell of model.cells) if (cell.parent) setOpen(cell, false);
   rearrange();
-  fit();
+  overlook();
 }
 
 function openTo(depth) {
   for (const cell of model.cells) if (cell.parent) setOpen(cell, cell.depth <= depth && cell.kind !== "fused");
   rearrange();
-  fit();
+  overlook();
 }
 
 // The number of levels that are open everywhere.

@@ -5,6 +5,7 @@ const stage = document.getElementById("stage");
 const eye = { k: 1, left: 0, top: 0, goal: null, most: 4, fitted: true, welcomed: false, printing: false };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const FAR = 0.32;  // below it words would be smaller than 4 pixels, and are not drawn
+const THREAD = 0.02;  // boxes are dots of one or two pixels
 const READABLE = 0.5, COMFORTABLE = 0.75;  // smaller words would be guessed at; are read with an effort
 
 const windowSize = () => ({ w: stage.clientWidth, h: stage.clientHeight });
@@ -62,6 +63,11 @@ function scaleOfAll() {
   return Math.min(1.25, (w - 2 * margin) / Math.max(1, root.w), (h - 2 * margin) / Math.max(1, root.h));
 }
 
+// After much was folded or unfolded: all of it, but where that would be a thread of dots, where it begins.
+function overlook() {
+  if (scaleOfAll() < THREAD) begin(); else fit();
+}
+
 function fit(smooth = true) {
   const { w, h } = windowSize(), root = model.cells[0], k = Math.max(1e-4, scaleOfAll());
   look_at({ k, left: (w - k * root.w) / 2, top: (h - k * root.h) / 2 }, smooth);
@@ -85,9 +91,10 @@ function begin() {
   eye.fitted = scaleOfAll() >= READABLE;
   if (eye.fitted) return fit(false);
   const { w, h } = windowSize(), root = model.cells[0], k = w < 600 ? 0.6 : COMFORTABLE;
-  const first = way.back ? -Infinity : Infinity, [x, y] = way.right ? [first, w / 2] : [w / 2, first];
-  const left = within(way.right ? x : x - (k * root.w) / 2, w, k * root.w);
-  look_at({ k, left, top: within(way.right ? y - (k * root.h) / 2 : y, h, k * root.h) }, false);
+  const first = way.back ? -Infinity : Infinity, lead = scene.shown.find((cell) => !cell.open) || root;
+  const left = way.right ? first : w / 2 - k * (lead.x + lead.w / 2);
+  const top = way.right ? h / 2 - k * (lead.y + lead.h / 2) : first;
+  look_at({ k, left: within(left, w, k * root.w), top: within(top, h, k * root.h) }, false);
 }
 
 // Place everything anew in another direction.
