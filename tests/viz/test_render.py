@@ -59,7 +59,7 @@ def test_a_folder_that_does_not_exist(suffix: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("direction", ["up", "tb", "", None, ("TB",)])
+@pytest.mark.parametrize("direction", ["up", "tb", "", 3, ("TB",)])
 def test_another_direction_is_refused(direction: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"draw: direction=.*, expected 'TB', 'BT', 'LR' or 'RL'"):
         tg.draw(example(), tmp_path / "graph.svg", direction=direction)
