@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tinygrad_fc.fused
@@ -35,6 +36,43 @@ def test_code_without_a_source_is_its_call() -> None:
     space: dict[str, Any] = {}
     exec("rule = lambda g, y: g * y", space)
     assert formula(space["rule"]) == "rule(g, y)"
+
+
+def told(g: Any, x: Any) -> Any:
+    """Return ``g * (x + 1)``, in two statements."""
+    y = x + 1
+    return g * y
+
+
+def mistold(g: Any, x: Any) -> Any:
+    """Return ``g * scale`` of something that is no parameter."""
+    return g * x
+
+
+def misspelt(g: Any, x: Any) -> Any:
+    """Return ``g times x``."""
+    return g * x
+
+
+def test_a_docstring_may_say_the_expression() -> None:
+    assert formula(told) == "g * (x + 1)"
+    assert formula(mistold) == formula(misspelt) == "g * x"  # what is no expression of the parameters is not believed
+
+
+def test_what_docstrings_of_the_house_say_is_what_the_rules_do(rng: np.random.Generator) -> None:
+    """Each such rule is elementwise, or a sum's: the expression, evaluated, is what the rule gives."""
+    checked = []
+    for op in REGISTRY.values():
+        for argument, rule in op.rules.items():
+            if not (rule.__doc__ or "").startswith("Return ``"):
+                continue
+            given = {name: rng.uniform(0.5, 2.0, (3, 4)) for name in reads(rule)}
+            if "axis" in given:  # a sum of everything
+                given |= {"g": np.array(1.5), "a_shape": (3, 4), "axis": None, "where": True}
+            found, expected = rule(*given.values()), eval(formula(rule), {"np": np, **given})
+            np.testing.assert_allclose(found, np.broadcast_to(expected, (3, 4)), rtol=1e-12)
+            checked.append((op.name, argument))
+    assert {("tanh", "x"), ("sigmoid", "x"), ("power", "x"), ("power", "y"), ("relu", "x"), ("sum", "a")} <= {*checked}
 
 
 def test_every_rule_of_the_house_has_one() -> None:

@@ -53,7 +53,7 @@ def _relu_compose(x: Any) -> Any:
 
 
 def relu_rule(g: Any, out: Any) -> Any:
-    """Return the gradient before relu, given the one after it and relu's result. NaN passes."""
+    """Return ``g * (out != 0)``: the gradient before relu, given the one after it and relu's result. NaN passes."""
     if type(g) is np.ndarray and g.ndim == 2 and g.dtype is out.dtype and g.flags.c_contiguous:
         return kernels(out).relu_gradient(g, out)
     return g * (out != 0)

@@ -53,6 +53,7 @@ def _present_smaller(g: Any, x: Any, y: Any) -> Any:
 
 
 def _power_x(g: Any, x: Any, y: Any) -> Any:
+    """Return ``g * y * x ** (y - 1)``, and 0 at y == 0."""
     # At y == 0 the function is constant, so the gradient is 0 even at x == 0, where x ** -1 is infinite.
     if isinstance(y, (bool, int, float)):
         return g * (np.power(x, y - 1.0) * float(y)) if y else np.zeros_like(g)
@@ -60,6 +61,7 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
 
 
 def _power_y(g: Any, x: Any, y: Any, out: Any) -> Any:
+    """Return ``g * out * np.log(x)``, and 0 at x == 0."""
     # 0 ** y does not change with y > 0; a negative base has no real logarithm, and NaN says so. The logarithm of 0 is
     # never taken, so nothing is hidden behind the selection.
     flat = np.equal(x, 0) & (y >= 0)

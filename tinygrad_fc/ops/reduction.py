@@ -151,6 +151,7 @@ def _cast(a: Any, g: Any) -> Any:
 
 
 def _sum_rule(g: Any, a_shape: tuple[int, ...], axis: Axis, where: Any) -> Any:
+    """Return ``g`` for each element that was added, and 0 for what `where` leaves out."""
     return _chosen(_spread(g, a_shape, axis), where)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
+import re
 from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 def formula(rule: Callable[..., Any]) -> str:
     """Return what a rule computes: the expression that it returns, or its call where it is more than one, or unknown.
 
-    ``lambda g, y: g * y`` is ``g * y``; a function of several statements is ``name(g, x, y)``.
+    ``lambda g, y: g * y`` is ``g * y``. A function may say it in its docstring, ``Return `` and an expression in double
+    backquotes, of its parameters. Another function of several statements is ``name(g, x, y)``.
     """
     code: CodeType = rule.__code__
-    found = _expression(code)
+    said = re.match(r"Return ``([^`]+)``", rule.__doc__ or "")
+    found = said[1] if said is not None and _is_expression(said[1], reads(rule)) else _expression(code)
     if found is not None:
         return found
     name = code.co_name if code.co_name.isidentifier() else "rule"
@@ -26,6 +29,15 @@ def formula(rule: Callable[..., Any]) -> str:
 def reads(rule: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of a rule's parameters."""
     return rule.__code__.co_varnames[: rule.__code__.co_argcount]
+
+
+def _is_expression(text: str, names: tuple[str, ...]) -> bool:
+    """Whether a text is an expression of some names, and of NumPy."""
+    try:
+        tree = ast.parse(text, mode="eval")
+    except SyntaxError:
+        return False
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} <= {*names, "np"}
 
 
 def put_in(expression: str, numbers: Mapping[str, str]) -> str:
