@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sysconfig
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,23 @@ def _pdf(svg: bytes) -> bytes:
     svglib = _need_svglib()
     ET.register_namespace("", _SVG)
     root = ET.fromstring(svg)
-    for element in root.iter():
-        element.tag = {f"{{{_SVG}}}a": f"{{{_SVG}}}g"}.get(element.tag, element.tag)  # a PDF has no tooltips
-        for title in element.findall(f"{{{_SVG}}}title"):
-            element.remove(title)
-        if element.tag == f"{{{_SVG}}}text":
-            _choose_font(element)
+    for group in root.findall(f"{{{_SVG}}}g"):
+        # A PDF has no tooltips; and svglib looks for each attribute in all groups around a shape, which takes half its
+        # time. Graphviz gives the outermost its attributes, and none to those inside.
+        group[:] = list(_shapes(group))
+    for text in root.iter(f"{{{_SVG}}}text"):
+        _choose_font(text)
     drawing = svglib.svg2rlg(io.BytesIO(ET.tostring(root)))
     return bytes(renderPDF.drawToString(drawing))
+
+
+def _shapes(group: Any) -> Iterator[Any]:
+    """Yield what is drawn in a group of an SVG, in order, without the groups, links and titles around it."""
+    for element in group:
+        if element.tag in (f"{{{_SVG}}}g", f"{{{_SVG}}}a"):
+            yield from _shapes(element)
+        elif element.tag != f"{{{_SVG}}}title":
+            yield element
 
 
 def _choose_font(text: Any) -> None:
