@@ -88,3 +88,9 @@ def loop_in_a_loop() -> tg.Graph:
 def network(**arguments: Any) -> tg.Tensor:
     model = tg.models.FullyConnectedNet([5, 4], input_dim=6, num_classes=3, seed=0, **arguments)
     return model.loss_tensor(np.ones((2, 6), np.float32), np.array([0, 2]))
+
+
+def apart(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rectangles, ``x``, ``y``, ``w`` and ``h``, have nothing in common but their borders."""
+    beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+    return bool(beside or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"])

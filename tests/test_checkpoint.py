@@ -17,7 +17,7 @@ def same(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def both(program: Callable[[Callable[..., Any]], Any], tolerance: float = 1e-12) -> None:
+def assert_alike(program: Callable[[Callable[..., Any]], Any], tolerance: float = 1e-12) -> None:
     """Assert that `program`, given `checkpoint` or a function that does nothing, returns the same numbers."""
     for found, expected in zip(program(checkpoint), program(same), strict=True):
         found, expected = getattr(found, "data", found), getattr(expected, "data", expected)
@@ -36,7 +36,7 @@ def test_gradients_of_arguments_in_structures(rng: np.random.Generator) -> None:
         out.sum().backward()
         return [out, x.grad, w.grad]
 
-    both(program)
+    assert_alike(program)
 
 
 def cell(wrap: Any, x: Any, h: Any, w: Any, u: Any) -> Any:
@@ -62,7 +62,7 @@ def test_shared_weights_at_every_order(rng: np.random.Generator, dtype: Any) -> 
         pushed = jvp(lambda w: cell(wrap, x, h, w, u), (w,), (u,))
         return [*slopes, *of_h, *of_w, *of_u, *third, *pushed]
 
-    both(program, tolerance)
+    assert_alike(program, tolerance)
 
 
 def linear(seed: int) -> tg.nn.Linear:
@@ -87,7 +87,7 @@ def test_tensors_from_outside_get_their_gradients(rng: np.random.Generator) -> N
         loss.backward()
         return [out, *found, *again, *middle, *[p.grad for p in parameters]]
 
-    both(program)
+    assert_alike(program)
 
 
 def test_pieces_in_pieces_and_a_function_of_a_variable_outside(rng: np.random.Generator) -> None:
@@ -102,7 +102,7 @@ def test_pieces_in_pieces_and_a_function_of_a_variable_outside(rng: np.random.Ge
         value, slope = value_and_grad(f)(a)
         return [value, slope, hessian(f)(a), jacobian(grad(f))(a), jacobian(slope_inside)(a), hessian(f)(a[0])]
 
-    both(program)
+    assert_alike(program)
 
 
 def test_mixed_dtypes() -> None:
@@ -113,7 +113,7 @@ def test_mixed_dtypes() -> None:
         found = tg.gradients(out.sum(), [x, y], create_graph=True)
         return [out, *found, *tg.gradients(sum(np.sum(d * d) for d in found), [x, y])]
 
-    both(program, 1e-6)
+    assert_alike(program, 1e-6)
 
 
 def test_one_node_is_kept_and_the_function_runs_twice() -> None:

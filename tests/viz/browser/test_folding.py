@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import leaf
+from pictures import apart, leaf
 
 import tinygrad_fc as tg
 
@@ -26,17 +26,13 @@ def overlaps(boxes: list[dict[str, Any]]) -> list[tuple[str, str]]:
     found = []
     for n, one in enumerate(boxes):
         for other in boxes[n + 1 :]:
-            apart = (
-                one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
-                or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
-            )  # fmt: skip
             around = any(
                 frame["open"] and frame["x"] <= item["x"] and frame["y"] <= item["y"]
                 and item["x"] + item["w"] <= frame["x"] + frame["w"]
                 and item["y"] + item["h"] <= frame["y"] + frame["h"]
                 for frame, item in ((one, other), (other, one))
             )  # fmt: skip
-            if not apart and not around:
+            if not apart(one, other) and not around:
                 found.append((one["label"], other["label"]))
     return found
 

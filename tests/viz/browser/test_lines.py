@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import leaf
+from pictures import apart, leaf
 
 import tinygrad_fc as tg
 
@@ -99,11 +99,7 @@ def check(viewer: Any, graph: tg.Graph) -> None:
     closed = [box for box in boxes if not box["open"]]
     for n, one in enumerate(closed):
         for other in closed[n + 1 :]:
-            apart = (
-                one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
-                or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
-            )  # fmt: skip
-            assert apart, (one, other)
+            assert apart(one, other), (one, other)
     frames = {box["cell"]: box for box in boxes if box["open"]}
     for box in boxes:
         around = frames.get(box["parent"])
