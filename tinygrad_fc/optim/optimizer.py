@@ -1,19 +1,18 @@
 """The optimizer: parameters in one flat arena, updated in place by a rule."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Mapping
+from glob import escape
 from typing import Any
 
 import numpy as np
 
 from ..engine.node import tick
-from .rule import PureRule, Rule, check_dtype
+from . import parameters as layout
+from .norm import global_norm
+from .parameters import check_keys, check_parameters, grouped, named, runs
+from .rule import Option, PureRule, Rule
 from .rules import get_rule
-
-# Elements per call of a rule: a block of each array stays in the cache while the rule passes over it several times.
-# Of 8K to 256K, 64K and more are fastest at 5.2 million float32 parameters, and 64K needs the least scratch memory.
-BLOCK = 65_536
-# Parameters below this size are gathered, so that a run of biases and small weights costs one call of the rule.
-SMALL = BLOCK // 2
 
 
 class Optimizer:
@@ -30,13 +29,23 @@ class Optimizer:
         that require a gradient.
     rule : str, Rule or function
         ``"sgd"``, ``"sgd_momentum"``, ``"rmsprop"``, ``"adam"``, or what else `get_rule` takes.
+    groups : mapping of str to mapping, optional
+        Hyperparameters of some parameters, by a pattern of their names: ``{"*.b": {"weight_decay": 0.0}, "fc1.*":
+        {"learning_rate": 1e-4}}``. Patterns are those of `fnmatch`; where several match, later ones win.
+    clip_norm : float, optional
+        Where the 2-norm of all gradients together is above it, all are scaled so that it is this (`global_norm`).
+    clip_value : float, optional
+        Each element of a gradient is brought into [-clip_value, clip_value].
     **config : float
-        The rule's hyperparameters, such as ``learning_rate``; those left out have the rule's defaults.
+        The rule's hyperparameters, such as ``learning_rate``; those left out have the rule's defaults. Every rule takes
+        ``weight_decay``.
 
     Attributes
     ----------
     rule : Rule
         The rule in use.
+    factor : float
+        Multiplies every learning rate; a schedule sets it before a step. 1 at the start.
 
     Raises
     ------
@@ -57,14 +66,28 @@ class Optimizer:
     array([0., 0.])
     """
 
-    def __init__(self, parameters: Any, rule: str | Rule | PureRule = "sgd", **config: Any) -> None:
+    def __init__(
+        self, parameters: Any, rule: str | Rule | PureRule = "sgd", *,
+        groups: Mapping[str, Mapping[str, Any]] | None = None, clip_norm: float | None = None,
+        clip_value: float | None = None, **config: Any,
+    ) -> None:  # fmt: skip
         self.rule = get_rule(rule)
-        self._config = self.rule.configure(config)
-        named = _named(parameters)
-        _check_parameters(named)
-        self._names = list(named)
-        self._known = frozenset(named)
-        self._tensors = list(named.values())
+        main = self.rule.configure(config)
+        if clip_norm is not None and clip_value is not None:
+            raise ValueError("clip_norm and clip_value are both given; one of them bounds the gradients")
+        self.clip_norm, self.clip_value = (
+            None if bound is None else Option(1.0, open_low=True).check("Optimizer", name, bound)
+            for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value))
+        )
+        tensors = named(parameters)
+        check_parameters(tensors)
+        self._factor = 1.0
+        # Of each group the options of its own, and all its options; the first group has none of its own.
+        self._own, self._places = grouped(self.rule, main, groups, tensors)
+        self._configs = [self.rule.configure({**main, **own}) for own in self._own]
+        self._names = list(tensors)
+        self._known = frozenset(tensors)
+        self._tensors = list(tensors.values())
         self._shapes = [tensor.data.shape for tensor in self._tensors]
         self._dtypes = [tensor.data.dtype for tensor in self._tensors]
         self._views: list[np.ndarray] = [tensor.data for tensor in self._tensors]
@@ -72,8 +95,9 @@ class Optimizer:
         # One entry per gradient to read: the indices of the parameters it is gathered from (mostly one), the buffer to
         # gather in and its parts, and the blocks to update with it.
         self._pieces: list[_Piece] = []
-        for dtype in dict.fromkeys(self._dtypes):
-            self._build(dtype)
+        kinds = [(self._places[name], dtype) for name, dtype in zip(self._names, self._dtypes, strict=True)]
+        for kind in dict.fromkeys(kinds):
+            self._build(kind[0], [index for index, other in enumerate(kinds) if other == kind])
         for index in range(len(self._tensors)):
             self._adopt(index)
 
@@ -123,11 +147,17 @@ class Optimizer:
         except AttributeError:
             self._refuse_frozen()
             raise
-        config = self._config
-        if self.rule.counted:
+        configs = self._configs
+        for config in configs if self.rule.counted else ():
             config["t"] += 1
-        update = self.rule.update
-        for members, buffer, parts, blocks in self._pieces:
+        if self._factor != 1.0:
+            configs = [{**config, "learning_rate": config["learning_rate"] * self._factor} for config in configs]
+        scale = self._scale(arrays)
+        for group, members, buffer, parts, blocks in self._pieces:
+            config = configs[group]
+            # The rule alone is enough where nothing is done to the gradient or the weights before it.
+            plain = scale == 1.0 and self.clip_value is None and not config.get("weight_decay")
+            update = self.rule.update
             if buffer is None:
                 gradient = arrays[members[0]].reshape(-1)
             else:
@@ -135,7 +165,32 @@ class Optimizer:
                 for index, part in zip(members, parts, strict=True):  # in a third of the time of np.concatenate
                     part[...] = arrays[index]
             for block, w, state, scratch in blocks:
-                update(w, gradient[block], state, config, scratch)
+                if plain:
+                    update(w, gradient[block], state, config, scratch)
+                else:
+                    self._bounded(w, gradient[block], state, config, scratch, scale)
+
+    def _scale(self, arrays: list[Any]) -> float:
+        """Return what all gradients are multiplied by, to have a norm of at most `clip_norm`."""
+        if self.clip_norm is None:
+            return 1.0
+        norm = global_norm(arrays)
+        if not math.isfinite(norm):
+            raise FloatingPointError(
+                f"step: the gradients have the norm {norm}, which clip_norm cannot bound; no parameter was changed"
+            )
+        return self.clip_norm / norm if norm > self.clip_norm else 1.0
+
+    def _bounded(
+        self, w: np.ndarray, dw: np.ndarray, state: Any, config: Mapping[str, Any], scratch: np.ndarray, scale: float
+    ) -> None:
+        """Apply the rule to a block with its gradient clipped, in a buffer: the gradient itself is not written."""
+        room = np.empty_like(w)
+        if self.clip_value is not None:
+            dw = np.clip(dw, -self.clip_value, self.clip_value, out=room)
+        elif scale != 1.0:
+            dw = np.multiply(dw, scale, out=room)
+        self.rule.step(w, dw, state, config, scratch, room)
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter (set it to None)."""
@@ -145,17 +200,41 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> float:
-        """The step size. Assigning checks it as the constructor does."""
-        return float(self._config["learning_rate"])
+        """The step size before `factor`. Assigning checks it, and scales the groups' own in proportion.
+
+        Where it was 0, the groups keep theirs.
+        """
+        return float(self._configs[0]["learning_rate"])
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._config = self.rule.configure({**self._config, "learning_rate": value})
+        before = self.learning_rate
+        main = self.rule.configure({**self._configs[0], "learning_rate": value})
+        for own, config in zip(self._own, self._configs, strict=True):
+            if "learning_rate" not in own:
+                config["learning_rate"] = main["learning_rate"]
+            elif before:
+                config["learning_rate"] *= main["learning_rate"] / before
+
+    @property
+    def factor(self) -> float:
+        """What every learning rate is multiplied by, at least 0: schedules set it."""
+        return self._factor
+
+    @factor.setter
+    def factor(self, value: float) -> None:
+        self._factor = Option(1.0).check("Optimizer", "factor", value)
 
     @property
     def config(self) -> dict[str, Any]:
-        """A copy of the hyperparameters; with ``t``, the steps done, where the rule counts them."""
-        return dict(self._config)
+        """A copy of the hyperparameters, without the groups' own; with ``t``, where the rule counts steps."""
+        return dict(self._configs[0])
+
+    def config_of(self, name: str) -> dict[str, Any]:
+        """Return a copy of the hyperparameters of one parameter; raise ValueError if there is none of this name."""
+        if name not in self._known:
+            raise ValueError(f"config_of: no parameter {name!r}; there are {', '.join(self._names)}")
+        return dict(self._configs[self._places[name]])
 
     def state_dict(self) -> dict[str, Any]:
         """Copy everything that the next step depends on, other than the parameters.
@@ -163,14 +242,16 @@ class Optimizer:
         Returns
         -------
         dict
-            ``rule`` (its name), ``config`` (the hyperparameters, and ``t`` where the rule counts steps) and ``state``:
-            for each parameter's name the rule's arrays by name, of the parameter's shape and dtype.
+            ``rule`` (its name), ``config`` (the hyperparameters, and ``t`` where the rule counts steps), ``factor``,
+            ``groups`` (the ``names`` of the parameters of each and its ``config``) and ``state``: for each parameter's
+            name the rule's arrays by name, of the parameter's shape and dtype.
         """
         state = {
             name: {key: array.copy() for key, array in zip(self.rule.state, arrays, strict=True)}
             for name, arrays in zip(self._names, self._states, strict=True)
         }
-        return {"rule": self.rule.name, "config": self.config, "state": state}
+        groups = [{"names": self._members(n), "config": {**config}} for n, config in enumerate(self._configs) if n]
+        return {"rule": self.rule.name, "config": self.config, "factor": self._factor, "groups": groups, "state": state}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, from an optimizer of the same rule and parameters.
@@ -192,11 +273,15 @@ class Optimizer:
             raise ValueError(f"state_dict: {', '.join(missing)} missing; it needs rule, config and state")
         if state_dict["rule"] != self.rule.name:
             raise ValueError(f"state_dict: it is of rule {state_dict['rule']!r}, this optimizer has {self.rule.name!r}")
-        config = self.rule.configure(state_dict["config"])
+        groups = state_dict.get("groups", [])
+        if [list(group["names"]) for group in groups] != [self._members(n) for n in range(1, len(self._own))]:
+            raise ValueError("state_dict: its groups of parameters are not this optimizer's; give the same groups")
+        configs = [self.rule.configure(config) for config in (state_dict["config"], *(g["config"] for g in groups))]
+        factor = Option(1.0).check("state_dict", "factor", state_dict.get("factor", 1.0))
         saved = state_dict["state"]
-        _check_keys("state_dict", saved, self._names, "parameter")
+        check_keys("state_dict", saved, self._names, "parameter")
         for name, shape, dtype in zip(self._names, self._shapes, self._dtypes, strict=True):
-            _check_keys(f"state_dict: {name}", saved[name], self.rule.state, "array")
+            check_keys(f"state_dict: {name}", saved[name], self.rule.state, "array")
             for key in self.rule.state:
                 array = np.asarray(saved[name][key])
                 if array.shape != shape:
@@ -206,27 +291,32 @@ class Optimizer:
         for name, arrays in zip(self._names, self._states, strict=True):
             for key, array in zip(self.rule.state, arrays, strict=True):
                 array[...] = saved[name][key]
-        self._config = config
+        self._configs, self._factor = configs, factor
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{key}={value:g}" for key, value in self._config.items())
+        options = ", ".join(f"{key}={value:g}" for key, value in self._configs[0].items())
         total = sum(view.size for view in self._views)
         return f"Optimizer({self.rule.name}, {options}; {len(self._names)} parameters of {total:,} elements)"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy needs an arena of its own, which its parameters then live in: views do not survive a copy.
-        return _rebuild, (dict(zip(self._names, self._tensors, strict=True)), self.rule, self.state_dict())
+        tensors = dict(zip(self._names, self._tensors, strict=True))
+        own = {name: self._own[place] for name, place in self._places.items() if place}
+        return _rebuild, (tensors, self.rule, own, self.clip_norm, self.clip_value, self.state_dict())
 
-    def _build(self, dtype: np.dtype) -> None:
-        """Lay out the arena of one dtype: the views of each parameter and of its state, and the blocks to walk."""
-        indices = [index for index, other in enumerate(self._dtypes) if other == dtype]
+    def _members(self, group: int) -> list[str]:
+        return [name for name in self._names if self._places[name] == group]
+
+    def _build(self, group: int, indices: list[int]) -> None:
+        """Lay out the arena of parameters of one group and dtype: their views, their state's, the blocks to walk."""
+        dtype = self._dtypes[indices[0]]
         sizes = {index: self._tensors[index].data.size for index in indices}
         total = sum(sizes.values())
         # The first array is the parameters', the others are the rule's state.
         arena = [np.zeros(total, dtype) for _ in range(1 + len(self.rule.state))]
-        scratch = np.empty(min(total, BLOCK), dtype)
+        scratch = np.empty(min(total, layout.BLOCK), dtype)
         start = 0
-        for members in _runs(sizes):
+        for members in runs(sizes):
             first = start
             length = sum(sizes[index] for index in members)
             buffer = np.empty(length, dtype) if len(members) > 1 else None
@@ -239,11 +329,11 @@ class Optimizer:
                 if buffer is not None:
                     parts.append(buffer[part.start - first : part.stop - first].reshape(self._shapes[index]))
             blocks = []
-            for low in range(first, start, BLOCK):
-                high = min(low + BLOCK, start)
+            for low in range(first, start, layout.BLOCK):
+                high = min(low + layout.BLOCK, start)
                 w, *state = (flat[low:high] for flat in arena)
                 blocks.append((slice(low - first, high - first), w, tuple(state), scratch[: high - low]))
-            self._pieces.append((members, buffer, parts, blocks))
+            self._pieces.append((group, members, buffer, parts, blocks))
 
     def _adopt(self, index: int) -> None:
         """Copy a parameter's values into its view of the arena, and make that view the parameter's array."""
@@ -293,92 +383,17 @@ class Optimizer:
 
 
 _Block = tuple[slice, np.ndarray, tuple[np.ndarray, ...], np.ndarray]
-_Piece = tuple[list[int], np.ndarray | None, list[np.ndarray], list[_Block]]
+_Piece = tuple[int, list[int], np.ndarray | None, list[np.ndarray], list[_Block]]
 
 
-def _rebuild(named: dict[str, Any], rule: Rule, state_dict: dict[str, Any]) -> Optimizer:
+def _rebuild(
+    tensors: dict[str, Any], rule: Rule, own: dict[str, dict[str, Any]], clip_norm: float | None,
+    clip_value: float | None, state_dict: dict[str, Any],
+) -> Optimizer:  # fmt: skip
     """Make the copy of an optimizer, for pickle and copy."""
-    optimizer = Optimizer(named, rule, **state_dict["config"])
+    groups = {escape(name): options for name, options in own.items()}
+    optimizer = Optimizer(
+        tensors, rule, groups=groups, clip_norm=clip_norm, clip_value=clip_value, **state_dict["config"]
+    )
     optimizer.load_state_dict(state_dict)
     return optimizer
-
-
-def _runs(sizes: Mapping[int, int]) -> Iterator[list[int]]:
-    """Group parameters: each large one alone, then the small ones in runs of at most `BLOCK` elements."""
-    for index, size in sizes.items():
-        if size >= SMALL:
-            yield [index]
-    run: list[int] = []
-    length = 0
-    for index, size in sizes.items():
-        if size >= SMALL:
-            continue
-        if length + size > BLOCK:
-            yield run
-            run, length = [], 0
-        run.append(index)
-        length += size
-    if run:
-        yield run
-
-
-def _named(parameters: Any) -> dict[str, Any]:
-    """Return the parameters by name, from any of the forms that `Optimizer` takes."""
-    if hasattr(parameters, "named_parameters"):
-        return {name: tensor for name, tensor in parameters.named_parameters() if tensor.requires_grad}
-    if hasattr(parameters, "backward") or isinstance(parameters, str) or not isinstance(parameters, Iterable):
-        raise TypeError(
-            f"parameters must be a module, a mapping, or an iterable of tensors, got {type(parameters).__name__}; "
-            f"one tensor goes into a list: Optimizer([w])"
-        )
-    pairs = parameters.items() if isinstance(parameters, Mapping) else parameters
-    named: dict[str, Any] = {}
-    for position, entry in enumerate(pairs):
-        if isinstance(entry, tuple):
-            name, tensor = entry
-        else:
-            name, tensor = getattr(entry, "name", None) or f"parameter{position}", entry
-        if name in named and named[name] is tensor:
-            raise ValueError(f"parameters: {name!r} is given twice; each parameter once")
-        if name in named:
-            raise ValueError(f"parameters: two are called {name!r}; give pairs of distinct names and tensors")
-        named[name] = tensor
-    return named
-
-
-def _check_parameters(named: Mapping[str, Any]) -> None:
-    """Raise unless these are distinct trainable leaves with memory of their own."""
-    if not named:
-        raise ValueError("parameters: none given that require a gradient; an optimizer needs at least one")
-    seen: dict[int, str] = {}
-    for name, tensor in named.items():
-        if not hasattr(tensor, "touch_") or not hasattr(tensor, "grad"):
-            raise TypeError(f"parameters: {name} must be a tensor, got {type(tensor).__name__}")
-        if not tensor.requires_grad:
-            raise TypeError(f"parameters: {name} requires no gradient; make it with requires_grad=True or leave it out")
-        if tensor.node.op is not None:
-            raise TypeError(f"parameters: {name} is the result of an operation; give the leaf tensors it came from")
-        check_dtype(tensor.data.dtype, f"parameters: {name}")
-        if id(tensor) in seen:
-            raise ValueError(f"parameters: {seen[id(tensor)]} and {name} are one tensor; give it once")
-        seen[id(tensor)] = name
-    # Moving two parameters that share memory into places of their own would part them without a word. Sorted by their
-    # first byte, an array can overlap only those that begin before it ends.
-    spans = sorted(
-        (*np.lib.array_utils.byte_bounds(tensor.data), name) for name, tensor in named.items() if tensor.data.size
-    )
-    for position, (_, end, name) in enumerate(spans):
-        for start, _, other in spans[position + 1 :]:
-            if start >= end:
-                break
-            if np.shares_memory(named[name].data, named[other].data):
-                raise ValueError(f"parameters: {name} and {other} share memory; give each an array of its own")
-
-
-def _check_keys(label: str, given: Mapping[str, Any], expected: Iterable[str], what: str) -> None:
-    """Raise unless the keys of `given` are exactly those expected."""
-    wanted = set(expected)
-    for problem, keys in (("missing", wanted - set(given)), ("unknown", set(given) - wanted)):
-        if keys:
-            names, all_names = ", ".join(sorted(keys)), ", ".join(sorted(wanted))
-            raise ValueError(f"{label}: {problem} {what} {names}; expected {all_names}")

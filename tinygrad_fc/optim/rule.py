@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -46,6 +47,18 @@ class Option(NamedTuple):
         return number
 
 
+class Switch(NamedTuple):
+    """A hyperparameter that is on or off."""
+
+    default: bool
+
+    def check(self, owner: str, key: str, value: object) -> bool:
+        """Return `value`, or raise TypeError unless it is True or False."""
+        if value is True or value is False:
+            return value
+        raise TypeError(f"{owner}: {key} must be True or False, got {value!r}")
+
+
 class Rule:
     """An update rule, declared.
 
@@ -63,11 +76,17 @@ class Rule:
         number ``t`` of this step, counted from 1. It works element by element, so any block of an array can be given.
     counted : bool
         True when the rule reads the step number ``config["t"]``.
+    extras : mapping of str to Option or Switch
+        Further hyperparameters that are off by default, and stand in a config only when they are on.
+    decoupled : bool
+        What ``weight_decay``, which every rule takes, does: True shrinks the parameter by ``learning_rate *
+        weight_decay`` before the update (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019),
+        False adds ``weight_decay * w`` to the gradient, as an L2 penalty on the loss does.
     function : callable or None
         The rule's pure form, which `get_rule` then takes for the rule itself.
     """
 
-    __slots__ = ("counted", "function", "name", "options", "state", "update")
+    __slots__ = ("counted", "decoupled", "extras", "function", "name", "options", "state", "update")
 
     def __init__(
         self,
@@ -77,6 +96,8 @@ class Rule:
         update: Update,
         *,
         counted: bool = False,
+        extras: Mapping[str, Option | Switch] = MappingProxyType({}),
+        decoupled: bool = False,
         function: PureRule | None = None,
     ) -> None:
         self.name = name
@@ -84,6 +105,8 @@ class Rule:
         self.state = state
         self.update = update
         self.counted = counted
+        self.extras = {**extras, **({} if "weight_decay" in self.options else {"weight_decay": Option(0.0)})}
+        self.decoupled = decoupled
         self.function = function
 
     def __repr__(self) -> str:
@@ -110,7 +133,7 @@ class Rule:
         TypeError
             For a value that is no number.
         """
-        known = [*self.options, "t"] if self.counted else list(self.options)
+        known = [*self.options, *self.extras, *(["t"] if self.counted else [])]
         for key in given:
             if key not in known:
                 raise ValueError(
@@ -119,6 +142,9 @@ class Rule:
         config: dict[str, Any] = {
             key: option.check(self.name, key, given.get(key, option.default)) for key, option in self.options.items()
         }
+        for key, extra in self.extras.items():
+            if key in given and (value := extra.check(self.name, key, given[key])) != extra.default:
+                config[key] = value
         if self.counted:
             steps = given.get("t", 0)
             if isinstance(steps, bool) or not isinstance(steps, int | np.integer):
@@ -168,7 +194,7 @@ class Rule:
         if self.counted:
             options["t"] += 1
         with np.errstate(under="ignore"):
-            self.update(next_w, dw, state, options, np.empty_like(next_w))
+            self.step(next_w, dw, state, options, np.empty_like(next_w), np.empty_like(next_w))
         for key, value in options.items():
             if key == "t":
                 config[key] = value
@@ -176,6 +202,27 @@ class Rule:
                 config.setdefault(key, value)
         config.update(zip(self.state, state, strict=True))
         return next_w, config
+
+    def step(
+        self, w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray,
+        room: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Decay the weights where the config says so, and update: in place, as `update` does.
+
+        Parameters
+        ----------
+        w, dw, state, config, scratch
+            As `update` takes them; `dw` is not written.
+        room : ndarray
+            A second buffer of w's shape and dtype; it may be `dw`.
+        """
+        decay = config.get("weight_decay", 0.0)
+        if decay and self.decoupled:
+            np.multiply(w, 1.0 - config["learning_rate"] * decay, out=w)
+        elif decay:
+            np.multiply(w, decay, out=scratch)
+            dw = np.add(dw, scratch, out=room)
+        self.update(w, dw, state, config, scratch)
 
     def _like(self, w: np.ndarray, key: str, value: Any) -> np.ndarray:
         """Return `value` as an array of w's dtype, or raise because its shape or kind does not fit."""
