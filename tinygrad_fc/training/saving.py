@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..optim import Option
 from . import state
-from .checkpoint import check_writable, write_checkpoint
+from .checkpoint import CheckpointWarning, check_writable, write_checkpoint
 from .checks import count, optional_count
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class Saver:
             except OSError as error:
                 self._time = time.monotonic()
                 warnings.warn(
-                    f"no checkpoint of step {solver.step} in {self.folder}, training goes on: {error}", stacklevel=2
+                    f"no checkpoint of step {solver.step} in {self.folder}, training goes on: {error}",
+                    CheckpointWarning,
+                    stacklevel=2,
                 )
 
     def save(self, solver: Solver, last: bool = False) -> None:
