@@ -77,7 +77,7 @@ def assert_equal_bits(one: Any, other: Any, path: str = "") -> None:
 @pytest.mark.parametrize("variant", ["plain", "replacement", "augmented", "prefetched", "legacy generator", "module"])
 @pytest.mark.parametrize("stop", [2, 5, 6, 13, 20])
 def test_a_resumed_run_is_the_uninterrupted_one(variant: str, stop: int, data: Any, tmp_path: Path) -> None:
-    options = dict(OPTIONS, seed=np.random.RandomState(4) if variant == "legacy generator" else 4)  # old ones are taken, too
+    options = dict(OPTIONS, seed=np.random.RandomState(4) if variant == "legacy generator" else 4)
     code: dict[str, Any] = {"augment": jitter} if variant in ("augmented", "prefetched") else {}
     if variant == "prefetched":
         options["prefetch"] = 3
@@ -152,7 +152,7 @@ def test_what_does_not_belong_together_is_refused_and_leaves_the_model(data: Any
     other = {**data, "y_train": data["y_train"][::-1]}
     wide = tg.models.FullyConnectedNet([7, 5], 2, 3, normalization="batchnorm", dropout_keep_ratio=0.7, seed=0)
     for given, match in (
-        ({"model": model, "data": data}, r"the saved run had augment \(jitter\), which no file can hold; give it again"),
+        ({"model": model, "data": data}, r"the saved run had augment \(jitter\), which no file can hold; give it"),
         ({"model": model, "data": other, "augment": jitter}, "data: the train part is .* that of the saved run was"),
         ({"model": wide, "data": data, "augment": jitter}, "fc1.W"),
         ({"model": model, "data": data, "augment": jitter, "metrics": {"m": max}}, "metrics is given"),
