@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -46,10 +47,9 @@ class Fill(Callback):
 
     def on_step_end(self, solver: Solver) -> None:
         if solver.step == self.last:
-            with (self.folder / "ballast").open("wb", buffering=0) as file:
-                with pytest.raises(OSError, match="No space left"):
-                    while True:
-                        file.write(bytes(512))
+            with (self.folder / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(512))
 
 
 @pytest.fixture(params=["a disk", "its word"])
