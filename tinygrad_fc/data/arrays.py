@@ -28,8 +28,8 @@ def load_arrays(
     ----------
     path : path
         An ``.npz`` with ``X_train``, ``y_train`` and perhaps ``X_val``, ``y_val``, ``X_test``, ``y_test``, or with
-        ``X`` and ``y``; or a ``.csv`` with one sample a row: numbers, and the label in the column that is called label, y,
-        target or class, and else in the last one. A first row that is no row of numbers is taken for the names.
+        ``X`` and ``y``; or a ``.csv`` with one sample a row: numbers, and the label in the column that is called label,
+        y, target or class, and else in the last one. A first row that is no row of numbers is taken for the names.
     dtype : dtype
         Of the samples; a floating type.
     seed : int
@@ -183,7 +183,7 @@ def _split(path: Path, data: dict[str, Any], seed: int, shares: dict[str, float]
     counts = {part: max(count, 1) for part, count in counts.items() if shares[part]}
     taken = sum(counts.values())
     if total - taken < 1:
-        raise ValueError(f"{path}: {total} samples are too few to take {taken} of them out; give more, or smaller shares")
+        raise ValueError(f"{path}: {total} samples are too few to take {taken} out; give more, or smaller shares")
     if not counts:
         return
     order = np.random.default_rng(seed).permutation(total)
