@@ -185,7 +185,7 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
         _put_back(model, before)
         error.add_note(f"While resuming from {path}; the model is as it was.")
         raise
-    if "num_epochs" in given:
+    if given.get("num_epochs") not in (None, saved.get("num_epochs")):
         if solver.num_epochs < solver.epoch:
             _put_back(model, before)
             raise ValueError(f"num_epochs: given {solver.num_epochs}, but {solver.epoch} epochs are done; give more")
