@@ -63,7 +63,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     option("--clip-norm", type=float, metavar="N", help="bound of the gradients' norm")
     option("--validation", type=float, metavar="SHARE", help="of an own data set's samples that validate")
     option("--seed", type=int, metavar="N", help="of weights, batches and splits")
-    option("--checkpoint-every", type=int, metavar="STEPS", help="steps between two checkpoints (default: one every 10 s)")
+    option("--checkpoint-every", type=int, metavar="STEPS", help="steps between two (default: every 10 s)")
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -186,8 +186,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     found = {"part": part, "samples": len(y), "acc": accuracy(scores, y),
              "loss": float(model.criterion(scores, y).data)}  # fmt: skip
     predicted = scores.argmax(axis=1)
-    rows = [{"name": str(name), "samples": int((y == n).sum()), "right": int(((y == n) & (predicted == n)).sum())}
-            for n, name in enumerate(classes)]  # fmt: skip
+    rows: list[dict[str, Any]] = [{"name": str(name), "samples": int((y == n).sum()), "right": int(((y == n) & (predicted == n)).sum())}
+                                  for n, name in enumerate(classes)]  # fmt: skip
     if arguments.json:
         print(json.dumps({**found, "classes": rows}))
         return 0
@@ -331,8 +331,10 @@ def _guarded(command: str, run: Callable[[], int]) -> int:
             _err(f"{command}: {error}")
             return 1
         except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-            named = isinstance(error, OSError) and error.filename
-            _err(f"{command}: {error.strerror}: {error.filename}" if named else f"{command}: {error}")
+            if isinstance(error, OSError) and error.filename:
+                _err(f"{command}: {error.strerror}: {error.filename}")
+            else:
+                _err(f"{command}: {error}")
             return 2
 
 

@@ -17,10 +17,16 @@ DATASETS = ("digits", "cifar10", "fashion-mnist")
 NORMALIZATIONS = ("none", "batchnorm", "layernorm")
 # What each data set is trained with unless something else is asked for; docs/training.md has what it gives.
 RECIPES: dict[str, dict[str, Any]] = {
-    "digits": {},
-    "fashion-mnist": {},
-    "cifar10": {},
-}
+    "digits": {"hidden": (256, 128), "normalization": "batchnorm", "dropout": 0.3, "learning_rate": 3e-3, "epochs": 60},
+    "fashion-mnist": {
+        "hidden": (512, 256), "normalization": "batchnorm", "dropout": 0.3, "learning_rate": 2e-3, "epochs": 20,
+        "batch_size": 128, "flip": True,
+    },
+    "cifar10": {
+        "hidden": (1024, 512, 256), "normalization": "batchnorm", "dropout": 0.2, "learning_rate": 1e-3, "epochs": 40,
+        "batch_size": 256, "flip": True,
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
