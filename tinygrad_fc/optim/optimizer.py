@@ -1,12 +1,15 @@
 """The optimizer: parameters in one flat arena, updated in place by a rule."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..engine.node import tick
-from .rule import PureRule, Rule, check_dtype
+from .arena import lay_out
+from .norm import CLIPS, check_clips, clip, scale_of
+from .parameters import check_groups, check_parameters, check_state, groups_of, kinds_of, named_tensors
+from .rule import Option, PureRule, Rule
 from .rules import get_rule
 
 # Elements per call of a rule: a block of each array stays in the cache while the rule passes over it several times.
@@ -14,6 +17,8 @@ from .rules import get_rule
 BLOCK = 65_536
 # Parameters below this size are gathered, so that a run of biases and small weights costs one call of the rule.
 SMALL = BLOCK // 2
+
+_FACTOR = Option(1.0)
 
 
 class Optimizer:
@@ -29,9 +34,19 @@ class Optimizer:
         tensors (called by their own name, else ``parameter0`` and so on). All must be leaves, of float32 or float64,
         that require a gradient.
     rule : str, Rule or function
-        ``"sgd"``, ``"sgd_momentum"``, ``"rmsprop"``, ``"adam"``, or what else `get_rule` takes.
+        A name of `RULES`, such as ``"adam"``, or what else `get_rule` takes.
+    groups : mapping of str to mapping, optional
+        Hyperparameters of some of the parameters, under a pattern of their names as `fnmatch` understands it:
+        ``{"fc1.*": {"learning_rate": 1e-4}, "*.b": {"weight_decay": 0.0}}``. Of several patterns that match a parameter
+        each has its say; where they set the same option, the later one wins.
+    clip_norm : float, optional
+        Above 0. Where the norm of all gradients together (`global_norm`) is larger, all are scaled down to it.
+    clip_value : float, optional
+        Above 0. Each element of each gradient is brought into [-clip_value, clip_value]. Only one of the two clips can
+        be set. Both work before the weight decay, and leave the gradients themselves as they are.
     **config : float
-        The rule's hyperparameters, such as ``learning_rate``; those left out have the rule's defaults.
+        The rule's hyperparameters, such as ``learning_rate``; those left out have the rule's defaults. Every rule takes
+        ``weight_decay``.
 
     Attributes
     ----------
@@ -41,10 +56,15 @@ class Optimizer:
     Raises
     ------
     ValueError
-        For an unknown rule or option, a hyperparameter out of range, no parameters at all, one given twice, or two that
-        share memory. Nothing has moved then.
+        For an unknown rule or option, a hyperparameter out of range, a pattern that matches nothing, both clips, no
+        parameters at all, one given twice, or two that share memory. Nothing has moved then.
     TypeError
         For what is no tensor, no leaf, needs no gradient or has a dtype that cannot be trained.
+
+    Notes
+    -----
+    Clipping by the norm: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML
+    2013, Algorithm 1.
 
     Examples
     --------
@@ -57,27 +77,27 @@ class Optimizer:
     array([0., 0.])
     """
 
-    def __init__(self, parameters: Any, rule: str | Rule | PureRule = "sgd", **config: Any) -> None:
+    def __init__(
+        self, parameters: Any, rule: str | Rule | PureRule = "sgd", *,
+        groups: Mapping[str, Mapping[str, Any]] | None = None, clip_norm: float | None = None,
+        clip_value: float | None = None, **config: Any,
+    ) -> None:  # fmt: skip
         self.rule = get_rule(rule)
-        self._config = self.rule.configure(config)
-        named = _named(parameters)
-        _check_parameters(named)
+        main = self.rule.configure(config)
+        self._clips = check_clips("Optimizer", clip_norm, clip_value)
+        named = named_tensors(parameters)
+        check_parameters(named)
         self._names = list(named)
         self._known = frozenset(named)
         self._tensors = list(named.values())
-        self._shapes = [tensor.data.shape for tensor in self._tensors]
-        self._dtypes = [tensor.data.dtype for tensor in self._tensors]
-        self._views: list[np.ndarray] = [tensor.data for tensor in self._tensors]
-        self._states: list[tuple[np.ndarray, ...]] = [() for _ in self._tensors]
-        # One entry per gradient to read: the indices of the parameters it is gathered from (mostly one), the buffer to
-        # gather in and its parts, and the blocks to update with it.
-        self._pieces: list[_Piece] = []
-        for dtype in dict.fromkeys(self._dtypes):
-            self._build(dtype)
-        for index in range(len(self._tensors)):
-            self._adopt(index)
+        self._factor = 1.0
+        self._groups = check_groups(self.rule, groups, self._names)
+        # The patterns that match parameters, combined as they occur, and for each parameter which of these it has.
+        self._kinds, self._places = kinds_of(self._groups, self._names)
+        self._configs = self._configure(main, self._groups, self._kinds)
+        self._lay_out()
 
-    def step(self, gradients: Mapping[str, np.ndarray] | None = None) -> None:
+    def step(self, gradients: Mapping[str, np.ndarray] | None = None, *, norm: float | None = None) -> None:
         """Update every parameter once.
 
         Parameters
@@ -85,13 +105,17 @@ class Optimizer:
         gradients : mapping of str to ndarray, optional
             The gradient of each parameter by name, each of its parameter's shape and dtype. Left out, each parameter's
             ``grad`` is used.
+        norm : float, optional
+            The `global_norm` of these gradients, where it is known already; ``clip_norm`` then need not compute it.
 
         Raises
         ------
         ValueError
-            When a parameter has no gradient, a gradient has no parameter, or the shapes differ.
+            When a parameter has no gradient, a gradient has no parameter, the shapes differ, or the norm is negative.
         TypeError
             When a gradient is no ndarray or its dtype differs from the parameter's.
+        FloatingPointError
+            When ``clip_norm`` is set and the norm is infinite or NaN, which no scaling mends.
 
         Notes
         -----
@@ -117,25 +141,36 @@ class Optimizer:
                 if tensor._array is not views[index]:
                     self._adopt(index)
 
+        limit, bound = self._clips
+        scale = 1.0 if limit is None else scale_of(limit, self._names, arrays, norm)
         try:
             for tensor in tensors:
                 tensor.node.number = tick()  # what `touch_` does
         except AttributeError:
             self._refuse_frozen()
             raise
-        config = self._config
+        configs, update = self._configs, self.rule.update
         if self.rule.counted:
-            config["t"] += 1
-        update = self.rule.update
-        for members, buffer, parts, blocks in self._pieces:
+            for config in configs:
+                config["t"] += 1
+        if self._factor != 1.0:
+            configs = [{**config, "learning_rate": config["learning_rate"] * self._factor} for config in configs]
+        clipped = scale != 1.0 or bound is not None
+        for members, place, buffer, parts, blocks in self._pieces:
+            config = configs[place]
             if buffer is None:
                 gradient = arrays[members[0]].reshape(-1)
             else:
                 gradient = buffer
                 for index, part in zip(members, parts, strict=True):  # in a third of the time of np.concatenate
                     part[...] = arrays[index]
-            for block, w, state, scratch in blocks:
-                update(w, gradient[block], state, config, scratch)
+            if clipped or config.get("weight_decay"):
+                for block, w, state, scratch, room in blocks:
+                    dw = clip(gradient[block], scale, bound, room) if clipped else gradient[block]
+                    self.rule.step(w, dw, state, config, scratch, room)
+            else:
+                for block, w, state, scratch, _ in blocks:
+                    update(w, gradient[block], state, config, scratch)
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter (set it to None)."""
@@ -145,17 +180,69 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> float:
-        """The step size. Assigning checks it as the constructor does."""
-        return float(self._config["learning_rate"])
+        """The step size of parameters whose group has none of its own, before `factor`.
+
+        Assigning checks it as the constructor does, and scales the rates of the groups in proportion; where it was 0,
+        they stay as they are.
+        """
+        return float(self._configs[0]["learning_rate"])
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._config = self.rule.configure({**self._config, "learning_rate": value})
+        main = self.rule.configure({**self._configs[0], "learning_rate": value})
+        before = self.learning_rate
+        scale = main["learning_rate"] / before if before else 1.0
+        scaled = {
+            pattern: {key: option * scale if key == "learning_rate" else option for key, option in options.items()}
+            for pattern, options in self._groups.items()
+        }
+        groups = check_groups(self.rule, scaled, self._names)
+        self._groups, self._configs = groups, self._configure(main, groups, self._kinds)
+
+    @property
+    def factor(self) -> float:
+        """What every learning rate is multiplied by, at least 0: a schedule sets it. It is 1 at the start."""
+        return self._factor
+
+    @factor.setter
+    def factor(self, value: float) -> None:
+        if "learning_rate" not in self.rule.options:
+            raise ValueError(f"factor: given {value!r}, but the rule {self.rule.name} has no learning_rate to multiply")
+        self._factor = _FACTOR.check("Optimizer", "factor", value)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """The largest norm of all gradients together, or None. It can be assigned."""
+        return self._clips[0]
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        self._clips = check_clips("Optimizer", value, self._clips[1])
+
+    @property
+    def clip_value(self) -> float | None:
+        """The largest size of an element of a gradient, or None. It can be assigned."""
+        return self._clips[1]
+
+    @clip_value.setter
+    def clip_value(self, value: float | None) -> None:
+        self._clips = check_clips("Optimizer", self._clips[0], value)
 
     @property
     def config(self) -> dict[str, Any]:
-        """A copy of the hyperparameters; with ``t``, the steps done, where the rule counts them."""
-        return dict(self._config)
+        """A copy of the hyperparameters without the groups'; with ``t``, the steps done, where the rule counts them."""
+        return dict(self._configs[0])
+
+    @property
+    def groups(self) -> dict[str, dict[str, Any]]:
+        """A copy of the groups: the options of each under its pattern."""
+        return {pattern: dict(options) for pattern, options in self._groups.items()}
+
+    def config_of(self, name: str) -> dict[str, Any]:
+        """Return a copy of the hyperparameters of one parameter; an unknown name raises a ValueError."""
+        if name not in self._known:
+            raise ValueError(f"config_of: no parameter is called {name!r}; there are {', '.join(self._names)}")
+        return dict(self._configs[self._places[self._names.index(name)]])
 
     def state_dict(self) -> dict[str, Any]:
         """Copy everything that the next step depends on, other than the parameters.
@@ -163,14 +250,19 @@ class Optimizer:
         Returns
         -------
         dict
-            ``rule`` (its name), ``config`` (the hyperparameters, and ``t`` where the rule counts steps) and ``state``:
-            for each parameter's name the rule's arrays by name, of the parameter's shape and dtype.
+            ``rule`` (its name), ``config`` (the hyperparameters, and ``t`` where the rule counts steps), ``groups`` (a
+            list of ``pattern`` and ``options``: their order counts), ``factor``, ``clip_norm``, ``clip_value`` and
+            ``state``: for each parameter's name the rule's arrays by name, of the parameter's shape and dtype.
         """
         state = {
             name: {key: array.copy() for key, array in zip(self.rule.state, arrays, strict=True)}
             for name, arrays in zip(self._names, self._states, strict=True)
         }
-        return {"rule": self.rule.name, "config": self.config, "state": state}
+        groups = [{"pattern": pattern, "options": options} for pattern, options in self.groups.items()]
+        return {
+            "rule": self.rule.name, "config": self.config, "groups": groups, "factor": self._factor,
+            "clip_norm": self.clip_norm, "clip_value": self.clip_value, "state": state,
+        }  # fmt: skip
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, from an optimizer of the same rule and parameters.
@@ -178,7 +270,8 @@ class Optimizer:
         Parameters
         ----------
         state_dict : mapping
-            As `state_dict` returns it. The arrays are copied.
+            As `state_dict` returns it. The arrays are copied. ``groups``, ``factor`` and the clips may be missing, as
+            they are in those of the first version: this optimizer's then stay.
 
         Raises
         ------
@@ -192,24 +285,27 @@ class Optimizer:
             raise ValueError(f"state_dict: {', '.join(missing)} missing; it needs rule, config and state")
         if state_dict["rule"] != self.rule.name:
             raise ValueError(f"state_dict: it is of rule {state_dict['rule']!r}, this optimizer has {self.rule.name!r}")
-        config = self.rule.configure(state_dict["config"])
+        main = self.rule.configure(state_dict["config"])
+        groups = self._groups
+        if "groups" in state_dict:
+            groups = check_groups(self.rule, groups_of(state_dict["groups"]), self._names)
+        kinds, places = kinds_of(groups, self._names)
+        configs = self._configure(main, groups, kinds)
+        factor = _FACTOR.check("state_dict", "factor", state_dict.get("factor", self._factor))
+        clips = check_clips("state_dict", *(state_dict.get(key, getattr(self, key)) for key in CLIPS))
         saved = state_dict["state"]
-        _check_keys("state_dict", saved, self._names, "parameter")
-        for name, shape, dtype in zip(self._names, self._shapes, self._dtypes, strict=True):
-            _check_keys(f"state_dict: {name}", saved[name], self.rule.state, "array")
-            for key in self.rule.state:
-                array = np.asarray(saved[name][key])
-                if array.shape != shape:
-                    raise ValueError(f"state_dict: {key} of {name} has shape {array.shape}, expected {shape}")
-                if array.dtype != dtype:
-                    raise TypeError(f"state_dict: {key} of {name} has dtype {array.dtype}, expected {dtype}")
+        check_state(saved, dict(zip(self._names, self._views, strict=True)), self.rule.state)
+        moved = places != self._places
+        self._groups, self._kinds, self._places, self._configs = groups, kinds, places, configs
+        self._factor, self._clips = factor, clips
+        if moved:
+            self._lay_out()
         for name, arrays in zip(self._names, self._states, strict=True):
             for key, array in zip(self.rule.state, arrays, strict=True):
                 array[...] = saved[name][key]
-        self._config = config
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{key}={value:g}" for key, value in self._config.items())
+        options = ", ".join(f"{key}={value:g}" for key, value in self._configs[0].items())
         total = sum(view.size for view in self._views)
         return f"Optimizer({self.rule.name}, {options}; {len(self._names)} parameters of {total:,} elements)"
 
@@ -217,33 +313,23 @@ class Optimizer:
         # A copy needs an arena of its own, which its parameters then live in: views do not survive a copy.
         return _rebuild, (dict(zip(self._names, self._tensors, strict=True)), self.rule, self.state_dict())
 
-    def _build(self, dtype: np.dtype) -> None:
-        """Lay out the arena of one dtype: the views of each parameter and of its state, and the blocks to walk."""
-        indices = [index for index, other in enumerate(self._dtypes) if other == dtype]
-        sizes = {index: self._tensors[index].data.size for index in indices}
-        total = sum(sizes.values())
-        # The first array is the parameters', the others are the rule's state.
-        arena = [np.zeros(total, dtype) for _ in range(1 + len(self.rule.state))]
-        scratch = np.empty(min(total, BLOCK), dtype)
-        start = 0
-        for members in _runs(sizes):
-            first = start
-            length = sum(sizes[index] for index in members)
-            buffer = np.empty(length, dtype) if len(members) > 1 else None
-            parts = []
-            for index in members:
-                part = slice(start, start + sizes[index])
-                view, *state = (flat[part].reshape(self._shapes[index]) for flat in arena)
-                self._views[index], self._states[index] = view, tuple(state)
-                start = part.stop
-                if buffer is not None:
-                    parts.append(buffer[part.start - first : part.stop - first].reshape(self._shapes[index]))
-            blocks = []
-            for low in range(first, start, BLOCK):
-                high = min(low + BLOCK, start)
-                w, *state = (flat[low:high] for flat in arena)
-                blocks.append((slice(low - first, high - first), w, tuple(state), scratch[: high - low]))
-            self._pieces.append((members, buffer, parts, blocks))
+    def _configure(
+        self, main: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]], kinds: list[tuple[str, ...]]
+    ) -> list[dict[str, Any]]:
+        """Return the hyperparameters of each combination of patterns; the first is of none, so of `main` alone."""
+        merged = [{**main} for _ in kinds]
+        for config, patterns in zip(merged, kinds, strict=True):
+            for pattern in patterns:
+                config.update(groups[pattern])
+        return [self.rule.configure(config) for config in merged]
+
+    def _lay_out(self) -> None:
+        """Move the parameters into a new arena, with the rule's arrays at zero."""
+        arrays = [tensor.data for tensor in self._tensors]
+        arena = lay_out(arrays, self._places, len(self.rule.state), BLOCK, SMALL)
+        self._pieces, self._views, self._states = arena
+        for index in range(len(self._tensors)):
+            self._adopt(index)
 
     def _adopt(self, index: int) -> None:
         """Copy a parameter's values into its view of the arena, and make that view the parameter's array."""
@@ -292,93 +378,8 @@ class Optimizer:
             raise TypeError(f"step: the gradient of {name} has dtype {gradient.dtype}, the parameter has {dtype}")
 
 
-_Block = tuple[slice, np.ndarray, tuple[np.ndarray, ...], np.ndarray]
-_Piece = tuple[list[int], np.ndarray | None, list[np.ndarray], list[_Block]]
-
-
 def _rebuild(named: dict[str, Any], rule: Rule, state_dict: dict[str, Any]) -> Optimizer:
     """Make the copy of an optimizer, for pickle and copy."""
     optimizer = Optimizer(named, rule, **state_dict["config"])
     optimizer.load_state_dict(state_dict)
     return optimizer
-
-
-def _runs(sizes: Mapping[int, int]) -> Iterator[list[int]]:
-    """Group parameters: each large one alone, then the small ones in runs of at most `BLOCK` elements."""
-    for index, size in sizes.items():
-        if size >= SMALL:
-            yield [index]
-    run: list[int] = []
-    length = 0
-    for index, size in sizes.items():
-        if size >= SMALL:
-            continue
-        if length + size > BLOCK:
-            yield run
-            run, length = [], 0
-        run.append(index)
-        length += size
-    if run:
-        yield run
-
-
-def _named(parameters: Any) -> dict[str, Any]:
-    """Return the parameters by name, from any of the forms that `Optimizer` takes."""
-    if hasattr(parameters, "named_parameters"):
-        return {name: tensor for name, tensor in parameters.named_parameters() if tensor.requires_grad}
-    if hasattr(parameters, "backward") or isinstance(parameters, str) or not isinstance(parameters, Iterable):
-        raise TypeError(
-            f"parameters must be a module, a mapping, or an iterable of tensors, got {type(parameters).__name__}; "
-            f"one tensor goes into a list: Optimizer([w])"
-        )
-    pairs = parameters.items() if isinstance(parameters, Mapping) else parameters
-    named: dict[str, Any] = {}
-    for position, entry in enumerate(pairs):
-        if isinstance(entry, tuple):
-            name, tensor = entry
-        else:
-            name, tensor = getattr(entry, "name", None) or f"parameter{position}", entry
-        if name in named and named[name] is tensor:
-            raise ValueError(f"parameters: {name!r} is given twice; each parameter once")
-        if name in named:
-            raise ValueError(f"parameters: two are called {name!r}; give pairs of distinct names and tensors")
-        named[name] = tensor
-    return named
-
-
-def _check_parameters(named: Mapping[str, Any]) -> None:
-    """Raise unless these are distinct trainable leaves with memory of their own."""
-    if not named:
-        raise ValueError("parameters: none given that require a gradient; an optimizer needs at least one")
-    seen: dict[int, str] = {}
-    for name, tensor in named.items():
-        if not hasattr(tensor, "touch_") or not hasattr(tensor, "grad"):
-            raise TypeError(f"parameters: {name} must be a tensor, got {type(tensor).__name__}")
-        if not tensor.requires_grad:
-            raise TypeError(f"parameters: {name} requires no gradient; make it with requires_grad=True or leave it out")
-        if tensor.node.op is not None:
-            raise TypeError(f"parameters: {name} is the result of an operation; give the leaf tensors it came from")
-        check_dtype(tensor.data.dtype, f"parameters: {name}")
-        if id(tensor) in seen:
-            raise ValueError(f"parameters: {seen[id(tensor)]} and {name} are one tensor; give it once")
-        seen[id(tensor)] = name
-    # Moving two parameters that share memory into places of their own would part them without a word. Sorted by their
-    # first byte, an array can overlap only those that begin before it ends.
-    spans = sorted(
-        (*np.lib.array_utils.byte_bounds(tensor.data), name) for name, tensor in named.items() if tensor.data.size
-    )
-    for position, (_, end, name) in enumerate(spans):
-        for start, _, other in spans[position + 1 :]:
-            if start >= end:
-                break
-            if np.shares_memory(named[name].data, named[other].data):
-                raise ValueError(f"parameters: {name} and {other} share memory; give each an array of its own")
-
-
-def _check_keys(label: str, given: Mapping[str, Any], expected: Iterable[str], what: str) -> None:
-    """Raise unless the keys of `given` are exactly those expected."""
-    wanted = set(expected)
-    for problem, keys in (("missing", wanted - set(given)), ("unknown", set(given) - wanted)):
-        if keys:
-            names, all_names = ", ".join(sorted(keys)), ", ".join(sorted(wanted))
-            raise ValueError(f"{label}: {problem} {what} {names}; expected {all_names}")
