@@ -8,8 +8,15 @@ import pytest
 from tinygrad_fc import kernels
 from tinygrad_fc.kernels import numpy_
 
-SCALARS = {"sgd": (0.1,), "sgd_momentum": (0.9, 0.1), "rmsprop": (0.99, 0.1, 1e-8), "adam": (0.9, 0.999, 0.1, 1e-8)}
-STATES = {"sgd": 0, "sgd_momentum": 1, "rmsprop": 1, "adam": 2}
+SCALARS = {
+    "sgd": (0.1,), "sgd_momentum": (0.9, 0.1), "sgd_nesterov": (0.9, 0.1), "rmsprop": (0.99, 0.1, 1e-8),
+    "adam": (0.9, 0.999, 0.1, 1e-8), "adagrad": (0.1, 1e-8), "adadelta": (0.95, 1.0, 1e-6),
+    "adamax": (0.9, 0.999, 0.1, 1e-8), "lion": (0.9, 0.99, 0.1),
+}  # fmt: skip
+STATES = {
+    "sgd": 0, "sgd_momentum": 1, "sgd_nesterov": 1, "rmsprop": 1, "adam": 2, "adagrad": 1, "adadelta": 2, "adamax": 2,
+    "lion": 1,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -36,6 +43,29 @@ def test_compiled_equals_numpy_to_rounding(compiled, name, shape, dtype, rng):
         assert b.dtype == dtype
         np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
     np.testing.assert_array_equal(theirs[1], arrays[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_signs_are_those_of_numpy_to_the_last_bit(compiled, dtype, rng):
+    """A product fused into a sum would be on the other side of 0 where the two nearly cancel."""
+    m = rng.standard_normal(4000).astype(dtype)
+    dw = -(m * dtype(0.9 / (1.0 - 0.9)))  # rounded, and so is the product in the kernels
+    ours, theirs = (np.zeros(4000, dtype), m.copy()), (np.zeros(4000, dtype), m.copy())
+    numpy_.lion(ours[0], dw, ours[1], 0.9, 0.99, 0.1, np.empty_like(dw))
+    compiled.lion(theirs[0], dw, theirs[1], 0.9, 0.99, 0.1, np.empty_like(dw))
+    assert not ours[0].any()
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_nan_of_a_gradient_shows_in_the_parameter(compiled, name):
+    for module in (numpy_, compiled):
+        w, dw, *state = np.ones((2 + STATES[name], 3))
+        dw[1] = np.nan
+        with np.errstate(invalid="ignore"):
+            getattr(module, name)(w, dw, *state, *SCALARS[name], np.empty(3))
+        assert np.isnan(w).tolist() == [False, True, False]
 
 
 def test_policies(compiled):

@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc.optim import RULES, Optimizer, adam
-from tinygrad_fc.optim import parameters as parameters_module
+from tinygrad_fc.optim import optimizer as optimizer_module
 
 SHAPES = [(7, 5), (5,), (), (5, 4, 3), (0, 3), (1,)]
 
@@ -40,8 +40,8 @@ def assert_same(first, second):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 16 elements, so that small arrays go through every way of cutting and gathering."""
-    monkeypatch.setattr(parameters_module, "BLOCK", 16)
-    monkeypatch.setattr(parameters_module, "SMALL", 8)
+    monkeypatch.setattr(optimizer_module, "BLOCK", 16)
+    monkeypatch.setattr(optimizer_module, "SMALL", 8)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -78,7 +78,7 @@ def test_default_blocks_cut_large_parameters_and_gather_small_ones(monkeypatch):
     bases = {id(p.data.base) for p in parameters.values()}
     assert len(bases) == 1
     # Large ones alone, in blocks; the small ones in runs, each gathered in a buffer of at most one block.
-    assert [members for _, members, *_ in optimizer._pieces] == [[1], [2], [4], [0, 3, 5, 6], [7]]
+    assert [members for members, *_ in optimizer._pieces] == [[1], [2], [4], [0, 3, 5, 6], [7]]
     assert [len(blocks) for *_, blocks in optimizer._pieces] == [2, 2, 1, 1, 1]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tinygrad_fc.optim import RULES, Option, Rule, adam, get_rule, rmsprop, sgd, sgd_momentum
 
-PURE = {"sgd": sgd, "sgd_momentum": sgd_momentum, "rmsprop": rmsprop, "adam": adam}
+PURE = {name: rule.function for name, rule in RULES.items()}
 
 
 def rel_error(x, y):
@@ -184,7 +184,7 @@ def test_arrays_given_are_not_changed(name):
     assert all(config[key] is not array for key, array in zip(rule.state, state, strict=True))
 
 
-def test_config_is_filled_with_the_defaults_of_the_course():
+def test_config_is_filled_with_the_defaults_of_the_course_and_the_papers():
     filled = {}
     for name, rule in PURE.items():
         _, config = rule(np.zeros(2), np.zeros(2))
@@ -194,6 +194,11 @@ def test_config_is_filled_with_the_defaults_of_the_course():
         "sgd_momentum": {"learning_rate": 1e-2, "momentum": 0.9},
         "rmsprop": {"learning_rate": 1e-2, "decay_rate": 0.99, "epsilon": 1e-8},
         "adam": {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 1},
+        "adamw": {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 1},
+        "adagrad": {"learning_rate": 1e-2, "epsilon": 1e-8},
+        "adadelta": {"learning_rate": 1.0, "decay_rate": 0.95, "epsilon": 1e-6},
+        "adamax": {"learning_rate": 2e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "t": 1},
+        "lion": {"learning_rate": 1e-4, "beta1": 0.9, "beta2": 0.99},
     }
 
 
@@ -309,4 +314,4 @@ def test_a_rule_of_ones_own():
 @pytest.mark.parametrize("rule", PURE.values(), ids=list(PURE))
 def test_pure_rules_cite_their_source(rule):
     assert list(inspect.signature(rule).parameters) == ["w", "dw", "config"]
-    assert any(year in rule.__doc__ for year in ("1951", "1964", "2012", "2015"))
+    assert any(year in rule.__doc__ for year in ("1951", "1964", "2011", "2012", "2015", "2019", "2023"))

@@ -16,7 +16,7 @@ from tinygrad_fc.training import Solver
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("rule", RULES)
 def test_learns_with_every_rule(kind, rule, data):
-    rate = {"sgd": 0.5, "sgd_momentum": 0.1}.get(rule, 0.02)
+    rate = {"sgd": 0.5, "sgd_momentum": 0.1, "adadelta": 2.0}.get(rule, 0.02)
     solver = solve(MODELS[kind](), data, update_rule=rule, optim_config={"learning_rate": rate}, num_epochs=20)
     assert solver.train() is None
     assert len(solver.loss_history) == 80

@@ -17,6 +17,8 @@ from .numpy_ import ones as ones
 
 # "contract" lets the compiler fuse a product and a sum into one rounding; nothing else is reordered.
 _compile: Any = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+# Where a last bit decides between two signs, every product and every sum is rounded, as NumPy's are.
+_compile_exactly: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_compile
@@ -33,6 +35,16 @@ def _sgd_momentum(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-d
         step = momentum * velocity[i] - rate * dw[i]
         velocity[i] = step
         w[i] += step
+
+
+@_compile
+def _sgd_nesterov(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]  # as above
+    momentum, rate = w.dtype.type(momentum), w.dtype.type(rate)
+    for i in range(w.size):
+        step = rate * dw[i]
+        speed = momentum * velocity[i] - step
+        velocity[i] = speed
+        w[i] += momentum * speed - step
 
 
 @_compile
@@ -56,6 +68,57 @@ def _adam(w, dw, m, v, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped-
         m[i] = first
         v[i] = second
         w[i] -= rate * (first / (math.sqrt(second) + epsilon))
+
+
+@_compile
+def _adagrad(w, dw, cache, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    rate, epsilon = w.dtype.type(rate), w.dtype.type(epsilon)
+    for i in range(w.size):
+        total = cache[i] + dw[i] * dw[i]
+        cache[i] = total
+        w[i] -= rate * (dw[i] / (math.sqrt(total) + epsilon))
+
+
+@_compile
+def _adadelta(w, dw, cache, delta, decay, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    decay, rest, rate, epsilon = kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
+    for i in range(w.size):
+        mean = decay * cache[i] + rest * (dw[i] * dw[i])
+        cache[i] = mean
+        step = math.sqrt(delta[i] + epsilon) / math.sqrt(mean + epsilon) * dw[i]
+        w[i] -= rate * step
+        delta[i] = decay * delta[i] + rest * (step * step)
+
+
+@_compile
+def _adamax(w, dw, m, u, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    rest1 = kind(1.0 - beta1)
+    beta1, beta2, rate, epsilon = kind(beta1), kind(beta2), kind(rate), kind(epsilon)
+    for i in range(w.size):
+        first = beta1 * m[i] + rest1 * dw[i]
+        m[i] = first
+        bound, size = beta2 * u[i], abs(dw[i])
+        if size > bound or size != size:  # NaN stays
+            bound = size
+        u[i] = bound
+        w[i] -= rate * (first / (bound + epsilon))
+
+
+@_compile_exactly
+def _lion(w, dw, m, ratio, beta2, rest2, rate):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    ratio, beta2, rest2, rate, zero = kind(ratio), kind(beta2), kind(rest2), kind(rate), kind(0)
+    for i in range(w.size):
+        mean = ratio * m[i] + dw[i]
+        if mean > zero:
+            w[i] -= rate
+        elif mean < zero:
+            w[i] += rate
+        elif mean != mean:  # NaN stays
+            w[i] = mean
+        m[i] = beta2 * m[i] + rest2 * dw[i]
 
 
 @_compile
@@ -177,3 +240,44 @@ def adam(
     ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2``.
     """
     _adam(_flat(w), _flat(dw), _flat(m), _flat(v), beta1, beta2, rate, epsilon)
+
+
+def sgd_nesterov(
+    w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
+) -> None:
+    """``velocity = momentum * velocity - rate * dw; w += momentum * velocity - rate * dw``."""
+    _sgd_nesterov(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
+
+
+def adagrad(w: np.ndarray, dw: np.ndarray, cache: np.ndarray, rate: float, epsilon: float, scratch: np.ndarray) -> None:
+    """``cache += dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
+    _adagrad(_flat(w), _flat(dw), _flat(cache), rate, epsilon)
+
+
+def adadelta(
+    w: np.ndarray, dw: np.ndarray, cache: np.ndarray, delta: np.ndarray, decay: float, rate: float, epsilon: float,
+    scratch: np.ndarray,
+) -> None:  # fmt: skip
+    """``step = sqrt(delta + epsilon) / sqrt(cache + epsilon) * dw; w -= rate * step``, between two updates.
+
+    ``cache = decay * cache + (1 - decay) * dw**2`` before, ``delta = decay * delta + (1 - decay) * step**2`` after.
+    """
+    _adadelta(_flat(w), _flat(dw), _flat(cache), _flat(delta), decay, rate, epsilon)
+
+
+def adamax(
+    w: np.ndarray, dw: np.ndarray, m: np.ndarray, u: np.ndarray, beta1: float, beta2: float, rate: float,
+    epsilon: float, scratch: np.ndarray,
+) -> None:  # fmt: skip
+    """``w -= rate * m / (u + epsilon)``, with both averages brought up to date first.
+
+    ``m = beta1 * m + (1 - beta1) * dw; u = max(beta2 * u, abs(dw))``.
+    """
+    _adamax(_flat(w), _flat(dw), _flat(m), _flat(u), beta1, beta2, rate, epsilon)
+
+
+def lion(
+    w: np.ndarray, dw: np.ndarray, m: np.ndarray, beta1: float, beta2: float, rate: float, scratch: np.ndarray
+) -> None:
+    """``w -= rate * sign(beta1 * m + (1 - beta1) * dw)``, then ``m = beta2 * m + (1 - beta2) * dw``."""
+    _lion(_flat(w), _flat(dw), _flat(m), beta1 / (1.0 - beta1), beta2, 1.0 - beta2, rate)

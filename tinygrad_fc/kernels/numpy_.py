@@ -1,9 +1,9 @@
 """The inner loops in NumPy.
 
 In the update rules every scalar is a Python float, and every line writes into w, the state or scratch: nothing is
-allocated, and float32 stays float32. Scalars are folded first, so that the arrays are passed over as few times as the
-formula allows. Underflow is no fault in them, nor in a softmax: averages of gradients that have died away, and the
-probabilities of hopeless classes, sink below the smallest number, rightly and by design.
+allocated (but by Adadelta), and float32 stays float32. Scalars are folded first, so that the arrays are passed over as
+few times as the formula allows. Underflow is no fault in them, nor in a softmax: averages of gradients that have died
+away, and the probabilities of hopeless classes, sink below the smallest number, rightly and by design.
 """
 
 from __future__ import annotations
@@ -122,3 +122,93 @@ def adam(
     np.divide(m, scratch, scratch)
     np.multiply(scratch, rate, scratch)
     np.subtract(w, scratch, w)
+
+
+@np.errstate(under="ignore")
+def sgd_nesterov(
+    w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
+) -> None:
+    """``velocity = momentum * velocity - rate * dw; w += momentum * velocity - rate * dw``."""
+    np.multiply(velocity, momentum, velocity)
+    np.multiply(dw, rate, scratch)
+    np.subtract(velocity, scratch, velocity)
+    np.subtract(w, scratch, w)
+    np.multiply(velocity, momentum, scratch)
+    np.add(w, scratch, w)
+
+
+@np.errstate(under="ignore")
+def adagrad(w: np.ndarray, dw: np.ndarray, cache: np.ndarray, rate: float, epsilon: float, scratch: np.ndarray) -> None:
+    """``cache += dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
+    np.multiply(dw, dw, scratch)
+    np.add(cache, scratch, cache)
+    np.sqrt(cache, scratch)
+    np.add(scratch, epsilon, scratch)
+    np.divide(dw, scratch, scratch)
+    np.multiply(scratch, rate, scratch)
+    np.subtract(w, scratch, w)
+
+
+@np.errstate(under="ignore")
+def adadelta(
+    w: np.ndarray, dw: np.ndarray, cache: np.ndarray, delta: np.ndarray, decay: float, rate: float, epsilon: float,
+    scratch: np.ndarray,
+) -> None:  # fmt: skip
+    """``step = sqrt(delta + epsilon) / sqrt(cache + epsilon) * dw; w -= rate * step``, between two updates.
+
+    ``cache = decay * cache + (1 - decay) * dw**2`` before, ``delta = decay * delta + (1 - decay) * step**2`` after.
+    """
+    np.multiply(cache, decay, cache)
+    np.multiply(dw, dw, scratch)
+    np.multiply(scratch, 1.0 - decay, scratch)
+    np.add(cache, scratch, cache)
+    step = np.empty_like(scratch)  # the one rule that needs a second buffer, and the only array that rules allocate
+    np.add(delta, epsilon, step)
+    np.sqrt(step, step)
+    np.add(cache, epsilon, scratch)
+    np.sqrt(scratch, scratch)
+    np.divide(step, scratch, step)
+    np.multiply(step, dw, step)
+    np.multiply(step, rate, scratch)
+    np.subtract(w, scratch, w)
+    np.multiply(delta, decay, delta)
+    np.multiply(step, step, step)
+    np.multiply(step, 1.0 - decay, step)
+    np.add(delta, step, delta)
+
+
+@np.errstate(under="ignore")
+def adamax(
+    w: np.ndarray, dw: np.ndarray, m: np.ndarray, u: np.ndarray, beta1: float, beta2: float, rate: float,
+    epsilon: float, scratch: np.ndarray,
+) -> None:  # fmt: skip
+    """``w -= rate * m / (u + epsilon)``, with both averages brought up to date first.
+
+    ``m = beta1 * m + (1 - beta1) * dw; u = max(beta2 * u, abs(dw))``.
+    """
+    np.multiply(m, beta1, m)
+    np.multiply(dw, 1.0 - beta1, scratch)
+    np.add(m, scratch, m)
+    np.multiply(u, beta2, u)
+    np.abs(dw, scratch)
+    np.maximum(u, scratch, out=u)
+    np.add(u, epsilon, scratch)
+    np.divide(m, scratch, scratch)
+    np.multiply(scratch, rate, scratch)
+    np.subtract(w, scratch, w)
+
+
+@np.errstate(under="ignore")
+def lion(
+    w: np.ndarray, dw: np.ndarray, m: np.ndarray, beta1: float, beta2: float, rate: float, scratch: np.ndarray
+) -> None:
+    """``w -= rate * sign(beta1 * m + (1 - beta1) * dw)``, then ``m = beta2 * m + (1 - beta2) * dw``."""
+    # Of the first mean only the sign counts: divided by 1 - beta1, it needs one buffer and not two.
+    np.multiply(m, beta1 / (1.0 - beta1), scratch)
+    np.add(scratch, dw, scratch)
+    np.sign(scratch, scratch)
+    np.multiply(scratch, rate, scratch)
+    np.subtract(w, scratch, w)
+    np.multiply(m, beta2, m)
+    np.multiply(dw, 1.0 - beta2, scratch)
+    np.add(m, scratch, m)

@@ -1,18 +1,24 @@
 """The optimizer: parameters in one flat arena, updated in place by a rule."""
 
-import math
 from collections.abc import Mapping
-from glob import escape
 from typing import Any
 
 import numpy as np
 
 from ..engine.node import tick
-from . import parameters as layout
-from .norm import global_norm
-from .parameters import check_keys, check_parameters, grouped, named, runs
+from .arena import lay_out
+from .norm import CLIPS, check_clips, clip, scale_of
+from .parameters import check_groups, check_parameters, check_state, groups_of, kinds_of, named_tensors
 from .rule import Option, PureRule, Rule
 from .rules import get_rule
+
+# Elements per call of a rule: a block of each array stays in the cache while the rule passes over it several times.
+# Of 8K to 256K, 64K and more are fastest at 5.2 million float32 parameters, and 64K needs the least scratch memory.
+BLOCK = 65_536
+# Parameters below this size are gathered, so that a run of biases and small weights costs one call of the rule.
+SMALL = BLOCK // 2
+
+_FACTOR = Option(1.0)
 
 
 class Optimizer:
@@ -28,14 +34,16 @@ class Optimizer:
         tensors (called by their own name, else ``parameter0`` and so on). All must be leaves, of float32 or float64,
         that require a gradient.
     rule : str, Rule or function
-        ``"sgd"``, ``"sgd_momentum"``, ``"rmsprop"``, ``"adam"``, or what else `get_rule` takes.
+        A name of `RULES`, such as ``"adam"``, or what else `get_rule` takes.
     groups : mapping of str to mapping, optional
-        Hyperparameters of some parameters, by a pattern of their names: ``{"*.b": {"weight_decay": 0.0}, "fc1.*":
-        {"learning_rate": 1e-4}}``. Patterns are those of `fnmatch`; where several match, later ones win.
+        Hyperparameters of some of the parameters, under a pattern of their names as `fnmatch` understands it:
+        ``{"fc1.*": {"learning_rate": 1e-4}, "*.b": {"weight_decay": 0.0}}``. Of several patterns that match a parameter
+        each has its say; where they set the same option, the later one wins.
     clip_norm : float, optional
-        Where the 2-norm of all gradients together is above it, all are scaled so that it is this (`global_norm`).
+        Above 0. Where the norm of all gradients together (`global_norm`) is larger, all are scaled down to it.
     clip_value : float, optional
-        Each element of a gradient is brought into [-clip_value, clip_value].
+        Above 0. Each element of each gradient is brought into [-clip_value, clip_value]. Only one of the two clips can
+        be set. Both work before the weight decay, and leave the gradients themselves as they are.
     **config : float
         The rule's hyperparameters, such as ``learning_rate``; those left out have the rule's defaults. Every rule takes
         ``weight_decay``.
@@ -44,16 +52,19 @@ class Optimizer:
     ----------
     rule : Rule
         The rule in use.
-    factor : float
-        Multiplies every learning rate; a schedule sets it before a step. 1 at the start.
 
     Raises
     ------
     ValueError
-        For an unknown rule or option, a hyperparameter out of range, no parameters at all, one given twice, or two that
-        share memory. Nothing has moved then.
+        For an unknown rule or option, a hyperparameter out of range, a pattern that matches nothing, both clips, no
+        parameters at all, one given twice, or two that share memory. Nothing has moved then.
     TypeError
         For what is no tensor, no leaf, needs no gradient or has a dtype that cannot be trained.
+
+    Notes
+    -----
+    Clipping by the norm: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML
+    2013, Algorithm 1.
 
     Examples
     --------
@@ -73,35 +84,20 @@ class Optimizer:
     ) -> None:  # fmt: skip
         self.rule = get_rule(rule)
         main = self.rule.configure(config)
-        if clip_norm is not None and clip_value is not None:
-            raise ValueError("clip_norm and clip_value are both given; one of them bounds the gradients")
-        self.clip_norm, self.clip_value = (
-            None if bound is None else Option(1.0, open_low=True).check("Optimizer", name, bound)
-            for name, bound in (("clip_norm", clip_norm), ("clip_value", clip_value))
-        )
-        tensors = named(parameters)
-        check_parameters(tensors)
+        self._clips = check_clips("Optimizer", clip_norm, clip_value)
+        named = named_tensors(parameters)
+        check_parameters(named)
+        self._names = list(named)
+        self._known = frozenset(named)
+        self._tensors = list(named.values())
         self._factor = 1.0
-        # Of each group the options of its own, and all its options; the first group has none of its own.
-        self._own, self._places = grouped(self.rule, main, groups, tensors)
-        self._configs = [self.rule.configure({**main, **own}) for own in self._own]
-        self._names = list(tensors)
-        self._known = frozenset(tensors)
-        self._tensors = list(tensors.values())
-        self._shapes = [tensor.data.shape for tensor in self._tensors]
-        self._dtypes = [tensor.data.dtype for tensor in self._tensors]
-        self._views: list[np.ndarray] = [tensor.data for tensor in self._tensors]
-        self._states: list[tuple[np.ndarray, ...]] = [() for _ in self._tensors]
-        # One entry per gradient to read: the indices of the parameters it is gathered from (mostly one), the buffer to
-        # gather in and its parts, and the blocks to update with it.
-        self._pieces: list[_Piece] = []
-        kinds = [(self._places[name], dtype) for name, dtype in zip(self._names, self._dtypes, strict=True)]
-        for kind in dict.fromkeys(kinds):
-            self._build(kind[0], [index for index, other in enumerate(kinds) if other == kind])
-        for index in range(len(self._tensors)):
-            self._adopt(index)
+        self._groups = check_groups(self.rule, groups, self._names)
+        # The patterns that match parameters, combined as they occur, and for each parameter which of these it has.
+        self._kinds, self._places = kinds_of(self._groups, self._names)
+        self._configs = self._configure(main, self._groups, self._kinds)
+        self._lay_out()
 
-    def step(self, gradients: Mapping[str, np.ndarray] | None = None) -> None:
+    def step(self, gradients: Mapping[str, np.ndarray] | None = None, *, norm: float | None = None) -> None:
         """Update every parameter once.
 
         Parameters
@@ -109,13 +105,17 @@ class Optimizer:
         gradients : mapping of str to ndarray, optional
             The gradient of each parameter by name, each of its parameter's shape and dtype. Left out, each parameter's
             ``grad`` is used.
+        norm : float, optional
+            The `global_norm` of these gradients, where it is known already; ``clip_norm`` then need not compute it.
 
         Raises
         ------
         ValueError
-            When a parameter has no gradient, a gradient has no parameter, or the shapes differ.
+            When a parameter has no gradient, a gradient has no parameter, the shapes differ, or the norm is negative.
         TypeError
             When a gradient is no ndarray or its dtype differs from the parameter's.
+        FloatingPointError
+            When ``clip_norm`` is set and the norm is infinite or NaN, which no scaling mends.
 
         Notes
         -----
@@ -141,56 +141,36 @@ class Optimizer:
                 if tensor._array is not views[index]:
                     self._adopt(index)
 
+        limit, bound = self._clips
+        scale = 1.0 if limit is None else scale_of(limit, self._names, arrays, norm)
         try:
             for tensor in tensors:
                 tensor.node.number = tick()  # what `touch_` does
         except AttributeError:
             self._refuse_frozen()
             raise
-        configs = self._configs
-        for config in configs if self.rule.counted else ():
-            config["t"] += 1
+        configs, update = self._configs, self.rule.update
+        if self.rule.counted:
+            for config in configs:
+                config["t"] += 1
         if self._factor != 1.0:
             configs = [{**config, "learning_rate": config["learning_rate"] * self._factor} for config in configs]
-        scale = self._scale(arrays)
-        for group, members, buffer, parts, blocks in self._pieces:
-            config = configs[group]
-            # The rule alone is enough where nothing is done to the gradient or the weights before it.
-            plain = scale == 1.0 and self.clip_value is None and not config.get("weight_decay")
-            update = self.rule.update
+        clipped = scale != 1.0 or bound is not None
+        for members, place, buffer, parts, blocks in self._pieces:
+            config = configs[place]
             if buffer is None:
                 gradient = arrays[members[0]].reshape(-1)
             else:
                 gradient = buffer
                 for index, part in zip(members, parts, strict=True):  # in a third of the time of np.concatenate
                     part[...] = arrays[index]
-            for block, w, state, scratch in blocks:
-                if plain:
+            if clipped or config.get("weight_decay"):
+                for block, w, state, scratch, room in blocks:
+                    dw = clip(gradient[block], scale, bound, room) if clipped else gradient[block]
+                    self.rule.step(w, dw, state, config, scratch, room)
+            else:
+                for block, w, state, scratch, _ in blocks:
                     update(w, gradient[block], state, config, scratch)
-                else:
-                    self._bounded(w, gradient[block], state, config, scratch, scale)
-
-    def _scale(self, arrays: list[Any]) -> float:
-        """Return what all gradients are multiplied by, to have a norm of at most `clip_norm`."""
-        if self.clip_norm is None:
-            return 1.0
-        norm = global_norm(arrays)
-        if not math.isfinite(norm):
-            raise FloatingPointError(
-                f"step: the gradients have the norm {norm}, which clip_norm cannot bound; no parameter was changed"
-            )
-        return self.clip_norm / norm if norm > self.clip_norm else 1.0
-
-    def _bounded(
-        self, w: np.ndarray, dw: np.ndarray, state: Any, config: Mapping[str, Any], scratch: np.ndarray, scale: float
-    ) -> None:
-        """Apply the rule to a block with its gradient clipped, in a buffer: the gradient itself is not written."""
-        room = np.empty_like(w)
-        if self.clip_value is not None:
-            dw = np.clip(dw, -self.clip_value, self.clip_value, out=room)
-        elif scale != 1.0:
-            dw = np.multiply(dw, scale, out=room)
-        self.rule.step(w, dw, state, config, scratch, room)
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter (set it to None)."""
@@ -200,41 +180,69 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> float:
-        """The step size before `factor`. Assigning checks it, and scales the groups' own in proportion.
+        """The step size of parameters whose group has none of its own, before `factor`.
 
-        Where it was 0, the groups keep theirs.
+        Assigning checks it as the constructor does, and scales the rates of the groups in proportion; where it was 0,
+        they stay as they are.
         """
         return float(self._configs[0]["learning_rate"])
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        before = self.learning_rate
         main = self.rule.configure({**self._configs[0], "learning_rate": value})
-        for own, config in zip(self._own, self._configs, strict=True):
-            if "learning_rate" not in own:
-                config["learning_rate"] = main["learning_rate"]
-            elif before:
-                config["learning_rate"] *= main["learning_rate"] / before
+        before = self.learning_rate
+        scale = main["learning_rate"] / before if before else 1.0
+        scaled = {
+            pattern: {key: option * scale if key == "learning_rate" else option for key, option in options.items()}
+            for pattern, options in self._groups.items()
+        }
+        groups = check_groups(self.rule, scaled, self._names)
+        self._groups, self._configs = groups, self._configure(main, groups, self._kinds)
 
     @property
     def factor(self) -> float:
-        """What every learning rate is multiplied by, at least 0: schedules set it."""
+        """What every learning rate is multiplied by, at least 0: a schedule sets it. It is 1 at the start."""
         return self._factor
 
     @factor.setter
     def factor(self, value: float) -> None:
-        self._factor = Option(1.0).check("Optimizer", "factor", value)
+        if "learning_rate" not in self.rule.options:
+            raise ValueError(f"factor: given {value!r}, but the rule {self.rule.name} has no learning_rate to multiply")
+        self._factor = _FACTOR.check("Optimizer", "factor", value)
+
+    @property
+    def clip_norm(self) -> float | None:
+        """The largest norm of all gradients together, or None. It can be assigned."""
+        return self._clips[0]
+
+    @clip_norm.setter
+    def clip_norm(self, value: float | None) -> None:
+        self._clips = check_clips("Optimizer", value, self._clips[1])
+
+    @property
+    def clip_value(self) -> float | None:
+        """The largest size of an element of a gradient, or None. It can be assigned."""
+        return self._clips[1]
+
+    @clip_value.setter
+    def clip_value(self, value: float | None) -> None:
+        self._clips = check_clips("Optimizer", self._clips[0], value)
 
     @property
     def config(self) -> dict[str, Any]:
-        """A copy of the hyperparameters, without the groups' own; with ``t``, where the rule counts steps."""
+        """A copy of the hyperparameters without the groups'; with ``t``, the steps done, where the rule counts them."""
         return dict(self._configs[0])
 
+    @property
+    def groups(self) -> dict[str, dict[str, Any]]:
+        """A copy of the groups: the options of each under its pattern."""
+        return {pattern: dict(options) for pattern, options in self._groups.items()}
+
     def config_of(self, name: str) -> dict[str, Any]:
-        """Return a copy of the hyperparameters of one parameter; raise ValueError if there is none of this name."""
+        """Return a copy of the hyperparameters of one parameter; an unknown name raises a ValueError."""
         if name not in self._known:
-            raise ValueError(f"config_of: no parameter {name!r}; there are {', '.join(self._names)}")
-        return dict(self._configs[self._places[name]])
+            raise ValueError(f"config_of: no parameter is called {name!r}; there are {', '.join(self._names)}")
+        return dict(self._configs[self._places[self._names.index(name)]])
 
     def state_dict(self) -> dict[str, Any]:
         """Copy everything that the next step depends on, other than the parameters.
@@ -242,16 +250,19 @@ class Optimizer:
         Returns
         -------
         dict
-            ``rule`` (its name), ``config`` (the hyperparameters, and ``t`` where the rule counts steps), ``factor``,
-            ``groups`` (the ``names`` of the parameters of each and its ``config``) and ``state``: for each parameter's
-            name the rule's arrays by name, of the parameter's shape and dtype.
+            ``rule`` (its name), ``config`` (the hyperparameters, and ``t`` where the rule counts steps), ``groups`` (a
+            list of ``pattern`` and ``options``: their order counts), ``factor``, ``clip_norm``, ``clip_value`` and
+            ``state``: for each parameter's name the rule's arrays by name, of the parameter's shape and dtype.
         """
         state = {
             name: {key: array.copy() for key, array in zip(self.rule.state, arrays, strict=True)}
             for name, arrays in zip(self._names, self._states, strict=True)
         }
-        groups = [{"names": self._members(n), "config": {**config}} for n, config in enumerate(self._configs) if n]
-        return {"rule": self.rule.name, "config": self.config, "factor": self._factor, "groups": groups, "state": state}
+        groups = [{"pattern": pattern, "options": options} for pattern, options in self.groups.items()]
+        return {
+            "rule": self.rule.name, "config": self.config, "groups": groups, "factor": self._factor,
+            "clip_norm": self.clip_norm, "clip_value": self.clip_value, "state": state,
+        }  # fmt: skip
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, from an optimizer of the same rule and parameters.
@@ -259,7 +270,8 @@ class Optimizer:
         Parameters
         ----------
         state_dict : mapping
-            As `state_dict` returns it. The arrays are copied.
+            As `state_dict` returns it. The arrays are copied. ``groups``, ``factor`` and the clips may be missing, as
+            they are in those of the first version: this optimizer's then stay.
 
         Raises
         ------
@@ -273,25 +285,24 @@ class Optimizer:
             raise ValueError(f"state_dict: {', '.join(missing)} missing; it needs rule, config and state")
         if state_dict["rule"] != self.rule.name:
             raise ValueError(f"state_dict: it is of rule {state_dict['rule']!r}, this optimizer has {self.rule.name!r}")
-        groups = state_dict.get("groups", [])
-        if [list(group["names"]) for group in groups] != [self._members(n) for n in range(1, len(self._own))]:
-            raise ValueError("state_dict: its groups of parameters are not this optimizer's; give the same groups")
-        configs = [self.rule.configure(config) for config in (state_dict["config"], *(g["config"] for g in groups))]
-        factor = Option(1.0).check("state_dict", "factor", state_dict.get("factor", 1.0))
+        main = self.rule.configure(state_dict["config"])
+        groups = self._groups
+        if "groups" in state_dict:
+            groups = check_groups(self.rule, groups_of(state_dict["groups"]), self._names)
+        kinds, places = kinds_of(groups, self._names)
+        configs = self._configure(main, groups, kinds)
+        factor = _FACTOR.check("state_dict", "factor", state_dict.get("factor", self._factor))
+        clips = check_clips("state_dict", *(state_dict.get(key, getattr(self, key)) for key in CLIPS))
         saved = state_dict["state"]
-        check_keys("state_dict", saved, self._names, "parameter")
-        for name, shape, dtype in zip(self._names, self._shapes, self._dtypes, strict=True):
-            check_keys(f"state_dict: {name}", saved[name], self.rule.state, "array")
-            for key in self.rule.state:
-                array = np.asarray(saved[name][key])
-                if array.shape != shape:
-                    raise ValueError(f"state_dict: {key} of {name} has shape {array.shape}, expected {shape}")
-                if array.dtype != dtype:
-                    raise TypeError(f"state_dict: {key} of {name} has dtype {array.dtype}, expected {dtype}")
+        check_state(saved, dict(zip(self._names, self._views, strict=True)), self.rule.state)
+        moved = places != self._places
+        self._groups, self._kinds, self._places, self._configs = groups, kinds, places, configs
+        self._factor, self._clips = factor, clips
+        if moved:
+            self._lay_out()
         for name, arrays in zip(self._names, self._states, strict=True):
             for key, array in zip(self.rule.state, arrays, strict=True):
                 array[...] = saved[name][key]
-        self._configs, self._factor = configs, factor
 
     def __repr__(self) -> str:
         options = ", ".join(f"{key}={value:g}" for key, value in self._configs[0].items())
@@ -300,40 +311,25 @@ class Optimizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy needs an arena of its own, which its parameters then live in: views do not survive a copy.
-        tensors = dict(zip(self._names, self._tensors, strict=True))
-        own = {name: self._own[place] for name, place in self._places.items() if place}
-        return _rebuild, (tensors, self.rule, own, self.clip_norm, self.clip_value, self.state_dict())
+        return _rebuild, (dict(zip(self._names, self._tensors, strict=True)), self.rule, self.state_dict())
 
-    def _members(self, group: int) -> list[str]:
-        return [name for name in self._names if self._places[name] == group]
+    def _configure(
+        self, main: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]], kinds: list[tuple[str, ...]]
+    ) -> list[dict[str, Any]]:
+        """Return the hyperparameters of each combination of patterns; the first is of none, so of `main` alone."""
+        merged = [{**main} for _ in kinds]
+        for config, patterns in zip(merged, kinds, strict=True):
+            for pattern in patterns:
+                config.update(groups[pattern])
+        return [self.rule.configure(config) for config in merged]
 
-    def _build(self, group: int, indices: list[int]) -> None:
-        """Lay out the arena of parameters of one group and dtype: their views, their state's, the blocks to walk."""
-        dtype = self._dtypes[indices[0]]
-        sizes = {index: self._tensors[index].data.size for index in indices}
-        total = sum(sizes.values())
-        # The first array is the parameters', the others are the rule's state.
-        arena = [np.zeros(total, dtype) for _ in range(1 + len(self.rule.state))]
-        scratch = np.empty(min(total, layout.BLOCK), dtype)
-        start = 0
-        for members in runs(sizes):
-            first = start
-            length = sum(sizes[index] for index in members)
-            buffer = np.empty(length, dtype) if len(members) > 1 else None
-            parts = []
-            for index in members:
-                part = slice(start, start + sizes[index])
-                view, *state = (flat[part].reshape(self._shapes[index]) for flat in arena)
-                self._views[index], self._states[index] = view, tuple(state)
-                start = part.stop
-                if buffer is not None:
-                    parts.append(buffer[part.start - first : part.stop - first].reshape(self._shapes[index]))
-            blocks = []
-            for low in range(first, start, layout.BLOCK):
-                high = min(low + layout.BLOCK, start)
-                w, *state = (flat[low:high] for flat in arena)
-                blocks.append((slice(low - first, high - first), w, tuple(state), scratch[: high - low]))
-            self._pieces.append((group, members, buffer, parts, blocks))
+    def _lay_out(self) -> None:
+        """Move the parameters into a new arena, with the rule's arrays at zero."""
+        arrays = [tensor.data for tensor in self._tensors]
+        arena = lay_out(arrays, self._places, len(self.rule.state), BLOCK, SMALL)
+        self._pieces, self._views, self._states = arena
+        for index in range(len(self._tensors)):
+            self._adopt(index)
 
     def _adopt(self, index: int) -> None:
         """Copy a parameter's values into its view of the arena, and make that view the parameter's array."""
@@ -382,18 +378,8 @@ class Optimizer:
             raise TypeError(f"step: the gradient of {name} has dtype {gradient.dtype}, the parameter has {dtype}")
 
 
-_Block = tuple[slice, np.ndarray, tuple[np.ndarray, ...], np.ndarray]
-_Piece = tuple[int, list[int], np.ndarray | None, list[np.ndarray], list[_Block]]
-
-
-def _rebuild(
-    tensors: dict[str, Any], rule: Rule, own: dict[str, dict[str, Any]], clip_norm: float | None,
-    clip_value: float | None, state_dict: dict[str, Any],
-) -> Optimizer:  # fmt: skip
+def _rebuild(named: dict[str, Any], rule: Rule, state_dict: dict[str, Any]) -> Optimizer:
     """Make the copy of an optimizer, for pickle and copy."""
-    groups = {escape(name): options for name, options in own.items()}
-    optimizer = Optimizer(
-        tensors, rule, groups=groups, clip_norm=clip_norm, clip_value=clip_value, **state_dict["config"]
-    )
+    optimizer = Optimizer(named, rule, **state_dict["config"])
     optimizer.load_state_dict(state_dict)
     return optimizer

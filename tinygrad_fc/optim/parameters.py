@@ -1,8 +1,6 @@
-"""What an optimizer is given: parameters by name, their groups, and the runs they are walked in."""
+"""What an optimizer is given: its parameters by name, and the groups of them that have options of their own."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,33 +8,8 @@ import numpy as np
 
 from .rule import Rule, check_dtype
 
-# Elements per call of a rule: a block of each array stays in the cache while the rule passes over it several times.
-# Of 8K to 256K, 64K and more are fastest at 5.2 million float32 parameters, and 64K needs the least scratch memory.
-BLOCK = 65_536
-# Parameters below this size are gathered, so that a run of biases and small weights costs one call of the rule.
-SMALL = BLOCK // 2
 
-
-def runs(sizes: Mapping[int, int]) -> Iterator[list[int]]:
-    """Group parameters: each large one alone, then the small ones in runs of at most `BLOCK` elements."""
-    for index, size in sizes.items():
-        if size >= SMALL:
-            yield [index]
-    run: list[int] = []
-    length = 0
-    for index, size in sizes.items():
-        if size >= SMALL:
-            continue
-        if length + size > BLOCK:
-            yield run
-            run, length = [], 0
-        run.append(index)
-        length += size
-    if run:
-        yield run
-
-
-def named(parameters: Any) -> dict[str, Any]:
+def named_tensors(parameters: Any) -> dict[str, Any]:
     """Return the parameters by name, from any of the forms that `Optimizer` takes."""
     if hasattr(parameters, "named_parameters"):
         return {name: tensor for name, tensor in parameters.named_parameters() if tensor.requires_grad}
@@ -89,7 +62,7 @@ def check_parameters(named: Mapping[str, Any]) -> None:
                 raise ValueError(f"parameters: {name} and {other} share memory; give each an array of its own")
 
 
-def check_keys(label: str, given: Mapping[str, Any], expected: Iterable[str], what: str) -> None:
+def _check_keys(label: str, given: Mapping[str, Any], expected: Iterable[str], what: str) -> None:
     """Raise unless the keys of `given` are exactly those expected."""
     wanted = set(expected)
     for problem, keys in (("missing", wanted - set(given)), ("unknown", set(given) - wanted)):
@@ -98,20 +71,29 @@ def check_keys(label: str, given: Mapping[str, Any], expected: Iterable[str], wh
             raise ValueError(f"{label}: {problem} {what} {names}; expected {all_names}")
 
 
-def grouped(
-    rule: Rule, main: Mapping[str, Any], groups: Any, names: Iterable[str]
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Return the options of each group, the main one's (none of its own) first, and the group of each parameter.
+def check_state(saved: Mapping[str, Any], arrays: Mapping[str, np.ndarray], state: Sequence[str]) -> None:
+    """Raise unless `saved` has the arrays `state` for each of the parameters `arrays`, of its shape and dtype."""
+    _check_keys("state_dict", saved, arrays, "parameter")
+    for name, own in arrays.items():
+        _check_keys(f"state_dict: {name}", saved[name], state, "array")
+        for key in state:
+            array = np.asarray(saved[name][key])
+            if array.shape != own.shape:
+                raise ValueError(f"state_dict: {key} of {name} has shape {array.shape}, expected {own.shape}")
+            if array.dtype != own.dtype:
+                raise TypeError(f"state_dict: {key} of {name} has dtype {array.dtype}, expected {own.dtype}")
+
+
+def check_groups(rule: Rule, groups: Any, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the options of each group as Python numbers, under its pattern.
 
     Parameters
     ----------
     rule : Rule
-        Checks the options.
-    main : mapping
-        The options of all parameters.
+        Knows the options.
     groups : mapping of str to mapping, or None
-        Options by pattern; of patterns that match one parameter, the later ones win.
-    names : iterable of str
+        Options by pattern, as `fnmatch` understands it; upper and lower case differ.
+    names : sequence of str
         Of the parameters.
 
     Raises
@@ -119,27 +101,52 @@ def grouped(
     ValueError
         If a pattern matches no parameter, or an option is unknown or out of range.
     TypeError
-        If `groups` is no mapping of patterns to mappings.
+        If `groups` is no mapping of strings to mappings, or an option is no number.
     """
-    names = list(names)
-    own: dict[str, dict[str, Any]] = {name: {} for name in names}
+    example = "{'fc1.*': {'learning_rate': 1e-4}}"
     if groups is not None and not isinstance(groups, Mapping):
-        raise TypeError(f"groups: given {type(groups).__name__}, expected a dict: {{'*.b': {{'weight_decay': 0.0}}}}")
+        raise TypeError(f"groups: given {groups!r}, expected a dict of options by pattern, such as {example}")
+    checked: dict[str, dict[str, Any]] = {}
     for pattern, options in (groups or {}).items():
         if not isinstance(pattern, str) or not isinstance(options, Mapping):
-            raise TypeError(f"groups: {pattern!r} has {options!r}, expected a dict of options under a pattern of names")
-        matched = [name for name in names if fnmatchcase(name, pattern)]
-        if not matched:
+            raise TypeError(f"groups: given {options!r} for {pattern!r}, expected a dict of options, as in {example}")
+        if not any(fnmatchcase(name, pattern) for name in names):
             raise ValueError(f"groups: {pattern!r} matches no parameter; there are {', '.join(names)}")
         if "t" in options:
-            raise ValueError(f"groups: {pattern!r} sets t, which counts the steps of all parameters")
-        rule.configure({**main, **options})
-        for name in matched:
-            own[name] |= options
-    kinds: list[dict[str, Any]] = [{}]
-    places = {}
-    for name in names:
-        if own[name] not in kinds:
-            kinds.append(own[name])
-        places[name] = kinds.index(own[name])
-    return kinds, places
+            raise ValueError(f"groups: {pattern!r} sets t, the steps done, which is one for all parameters")
+        try:
+            checked[pattern] = rule.check(options)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"groups: {pattern!r}: {error}") from None
+    return checked
+
+
+def groups_of(saved: Any) -> dict[str, Any]:
+    """Return the groups in the list that a state has; raise ValueError if it is no such list."""
+    try:
+        return {group["pattern"]: group["options"] for group in saved}
+    except (KeyError, TypeError, IndexError):
+        raise ValueError(f"state_dict: groups: given {saved!r}, expected a list of 'pattern' and 'options'") from None
+
+
+def kinds_of(groups: Iterable[str], names: Iterable[str]) -> tuple[list[tuple[str, ...]], list[int]]:
+    """Sort parameters by the patterns that match them.
+
+    Parameters
+    ----------
+    groups : iterable of str
+        The patterns.
+    names : iterable of str
+        Of the parameters.
+
+    Returns
+    -------
+    kinds : list of tuple of str
+        The combinations of patterns that occur, the first one that of no pattern at all.
+    places : list of int
+        For each parameter its place in `kinds`.
+    """
+    patterns = list(groups)
+    matched = [tuple(pattern for pattern in patterns if fnmatchcase(name, pattern)) for name in names]
+    kinds: list[tuple[str, ...]] = list(dict.fromkeys([(), *matched]))
+    return kinds, [kinds.index(kind) for kind in matched]

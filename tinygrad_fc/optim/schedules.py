@@ -1,105 +1,86 @@
-"""Schedules: what the learning rate is multiplied by, as a function of the time that has passed."""
+"""Schedules: what the learning rate is multiplied by, as a function of the position in the training.
 
-from __future__ import annotations
+The position and every length are in one unit of the caller's; the Solver's is the epoch, counted as a float.
+"""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from .rule import Option, closest
+from .plateau import ReduceOnPlateau
+from .rule import Option, Switch, closest
+from .schedule import SHARE, Schedule
 
 _LENGTH = Option(10.0, open_low=True)
-_FACTOR = Option(0.1, high=math.inf)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Base of schedules: called with a position, it returns the factor of the base learning rate.
-
-    The position and all lengths are in one unit of the caller's: the Solver's is the epoch, counted as a float.
-    """
-
-    name: ClassVar[str] = ""
-    options: ClassVar[Mapping[str, Option]] = {}
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if field.name in self.options:
-                checked = self.options[field.name].check(type(self).__name__, field.name, getattr(self, field.name))
-                object.__setattr__(self, field.name, checked)
-
-    def __call__(self, position: float) -> float:
-        """Return the factor at a position of at least 0."""
-        raise TypeError(f"{type(self).__name__}: a schedule needs a __call__(position)")
-
-    def to_config(self) -> dict[str, Any]:
-        """Return the name and the options, which `get_schedule` makes the same schedule from."""
-        config: dict[str, Any] = {"name": self.name, **asdict(self)}
-        return config
+# Positions come from divisions: one this close below the end of a stretch, in stretches, is at its end.
+_SLACK = 1e-9
+# Stretches that are told apart; beyond it they are below the spacing of floats anyway.
+_MOST = 1e15
 
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """``factor ** floor(position / every)``.
+    """A drop after each stretch: ``factor ** floor(position / every)``. It goes on without end.
 
     Parameters
     ----------
     every : float
-        The stretch between two drops, above 0.
+        The length of a stretch, above 0.
     factor : float
-        What each drop multiplies by.
+        What each drop multiplies by, in [0, 1].
     """
 
     every: float = 10.0
     factor: float = 0.1
     name: ClassVar[str] = "step"
-    options: ClassVar[Mapping[str, Option]] = {"every": _LENGTH, "factor": _FACTOR}
+    options: ClassVar[Mapping[str, Option | Switch]] = {"every": _LENGTH, "factor": SHARE._replace(default=0.1)}
 
-    def __call__(self, position: float) -> float:
-        """Return the factor at a position of at least 0."""
-        return float(self.factor ** math.floor(position / self.every))
+    def at(self, position: float) -> float:
+        """Return the factor at a position."""
+        return float(self.factor ** math.floor(min(position / self.every, _MOST) + _SLACK))
 
 
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
-    """``factor ** position``: the course's ``lr_decay``, but smooth within an epoch.
+    """``factor ** position``, without end: the course's ``lr_decay``, and smooth within an epoch.
 
     Parameters
     ----------
     factor : float
-        What one unit of time multiplies by, above 0.
+        What one unit of the position multiplies by, in [0, 1].
     """
 
     factor: float = 0.95
     name: ClassVar[str] = "exponential"
-    options: ClassVar[Mapping[str, Option]] = {"factor": Option(0.95, open_low=True)}
+    options: ClassVar[Mapping[str, Option | Switch]] = {"factor": SHARE._replace(default=0.95)}
 
-    def __call__(self, position: float) -> float:
-        """Return the factor at a position of at least 0."""
+    def at(self, position: float) -> float:
+        """Return the factor at a position."""
         return float(self.factor**position)
 
 
 @dataclass(frozen=True)
 class CosineAnnealing(Schedule):
-    """Half a cosine from 1 down to `final`, again and again where there are restarts.
+    """Half a cosine from 1 down to `final`, once or again and again.
 
-    ``final + (1 - final) (1 + cos(pi t / length)) / 2`` with t since the last restart.
+    ``final + (1 - final) * (1 + cos(pi * since / length)) / 2``, with the position `since` the last restart.
 
     Parameters
     ----------
     length : float
-        Of the first descent.
+        Of the first descent, above 0.
     final : float
-        The factor at its end, in [0, 1].
+        The factor at the end of a descent, in [0, 1].
     restarts : bool
-        Start again at 1 after each descent (warm restarts); else it stays at `final`.
+        Start at 1 again where a descent ends. Otherwise the factor stays at `final` from there on.
     growth : float
-        What each restart multiplies the length by, at least 1.
+        How many times longer each descent is than the one before, at least 1; with restarts alone.
 
     Notes
     -----
-    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5.
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5; `growth` is
+    their T_mult.
     """
 
     length: float = 10.0
@@ -107,43 +88,50 @@ class CosineAnnealing(Schedule):
     restarts: bool = False
     growth: float = 1.0
     name: ClassVar[str] = "cosine"
-    options: ClassVar[Mapping[str, Option]] = {
-        "length": _LENGTH, "final": Option(0.0, high=1.0 + 1e-12), "growth": Option(1.0, low=1.0)
+    options: ClassVar[Mapping[str, Option | Switch]] = {
+        "length": _LENGTH, "final": SHARE, "restarts": Switch(), "growth": Option(1.0, low=1.0, high=1e6)
     }  # fmt: skip
 
-    def __call__(self, position: float) -> float:
-        """Return the factor at a position of at least 0."""
-        since, length = position, self.length
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.growth != 1.0 and not self.restarts:
+            raise ValueError(f"CosineAnnealing: growth is {self.growth:g} and nothing restarts; set restarts=True")
+
+    def at(self, position: float) -> float:
+        """Return the factor at a position."""
+        share = min(position / self.length, _MOST)  # in lengths of the first descent, then of the present one
         if not self.restarts:
-            since = min(since, length)
+            share = min(share, 1.0)
         elif self.growth == 1.0:
-            since %= length
-        else:  # the lengths so far are a geometric series
-            done = math.floor(math.log1p(since / length * (self.growth - 1.0)) / math.log(self.growth) + 1e-12)
-            since -= length * (self.growth**done - 1.0) / (self.growth - 1.0)
-            length *= self.growth**done
-        cosine = math.cos(math.pi * min(max(since / length, 0.0), 1.0))
-        return self.final + (1.0 - self.final) * (1.0 + cosine) / 2.0
+            share -= math.floor(share + _SLACK)
+        else:  # n descents take (growth^n - 1) / (growth - 1) first lengths
+            rate = math.log(self.growth)
+            done = math.floor(math.log1p(share * (self.growth - 1.0)) / rate + _SLACK)
+            share = (share - math.expm1(done * rate) / (self.growth - 1.0)) / self.growth**done
+        return _fall(1.0, self.final, share)
 
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """One rise from ``1 / start`` to 1 and one fall to ``1 / (start * end)``, both along half a cosine.
+    """One rise and one longer fall, each along half a cosine. The base learning rate is the peak.
+
+    The factor goes from ``1 / start`` to 1 and then to ``1 / (start * end)``, where it stays.
 
     Parameters
     ----------
     length : float
-        Of the whole; afterwards the factor stays.
+        Of rise and fall together, above 0.
     rise : float
-        The share of it that rises, in [0, 1).
+        The share of it that is the rise, in [0, 1).
     start : float
-        How many times smaller than the base learning rate, which is the peak, the first one is.
+        How many times smaller than the peak the first rate is, at least 1.
     end : float
-        How many times smaller than the first one the last one is.
+        How many times smaller than the first rate the last one is, at least 1.
 
     Notes
     -----
-    Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2018.
+    Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", 2018, whose
+    two straight lines and last descent are one curve here.
     """
 
     length: float = 10.0
@@ -151,162 +139,113 @@ class OneCycle(Schedule):
     start: float = 25.0
     end: float = 1e4
     name: ClassVar[str] = "one_cycle"
-    options: ClassVar[Mapping[str, Option]] = {
+    options: ClassVar[Mapping[str, Option | Switch]] = {
         "length": _LENGTH, "rise": Option(0.3, high=1.0), "start": Option(25.0, low=1.0), "end": Option(1e4, low=1.0)
     }  # fmt: skip
 
-    def __call__(self, position: float) -> float:
-        """Return the factor at a position of at least 0."""
+    def at(self, position: float) -> float:
+        """Return the factor at a position."""
         share = min(position / self.length, 1.0)
-        low, last = 1.0 / self.start, 1.0 / (self.start * self.end)
+        first = 1.0 / self.start
         if share < self.rise:
-            return _between(low, 1.0, share / self.rise)
-        return _between(1.0, last, (share - self.rise) / (1.0 - self.rise))
+            return _fall(first, 1.0, share / self.rise)
+        return _fall(1.0, first / self.end, (share - self.rise) / (1.0 - self.rise))
 
 
 @dataclass(frozen=True)
 class Warmup(Schedule):
-    """A straight rise from `start` to 1, and then another schedule from its beginning.
+    """A straight rise to where another schedule begins, and then that schedule, from its beginning.
 
     Parameters
     ----------
     length : float
-        Of the rise.
+        Of the rise, above 0.
     start : float
-        The factor at position 0, in [0, 1].
-    then : schedule, mapping or None
-        What follows, at ``position - length``: a schedule, or its name and options. None stays at 1.
+        The share of ``then(0)`` at position 0, in [0, 1].
+    then : schedule, str, mapping or None
+        What follows, at ``position - length``: a schedule, its name, or its name and options as `to_config` returns
+        them. None stays at 1.
 
     Notes
     -----
-    Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017, section 2.2.
+    Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017, section 2.2. Around a
+    `ReduceOnPlateau`, it has its ``observe``, too.
     """
 
     length: float = 1.0
     start: float = 0.0
     then: Any = None
     name: ClassVar[str] = "warmup"
-    options: ClassVar[Mapping[str, Option]] = {"length": _LENGTH, "start": Option(0.0, high=1.0 + 1e-12)}
+    options: ClassVar[Mapping[str, Option | Switch]] = {"length": _LENGTH, "start": SHARE}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.then, Mapping):
-            object.__setattr__(self, "then", get_schedule(**self.then))
-        elif isinstance(self.then, str):
-            object.__setattr__(self, "then", get_schedule(self.then))
-        if self.then is not None and (not isinstance(self.then, Schedule) or hasattr(self.then, "observe")):
-            raise TypeError(f"Warmup: then is {self.then!r}, expected a schedule of the position alone, or None")
+        then = get_schedule(**self.then) if isinstance(self.then, Mapping) else self.then
+        then = get_schedule(then) if isinstance(then, str) else then
+        if then is not None and not isinstance(then, Schedule):
+            raise TypeError(f"Warmup: then: given {then!r}, expected a schedule, its name or its config, or None")
+        object.__setattr__(self, "then", then)
 
-    def __call__(self, position: float) -> float:
-        """Return the factor at a position of at least 0."""
-        if position < self.length:
-            share = position / self.length
-            return (self.start + (1.0 - self.start) * share) * (1.0 if self.then is None else self.then(0.0))
-        return 1.0 if self.then is None else float(self.then(position - self.length))
+    def at(self, position: float) -> float:
+        """Return the factor at a position."""
+        if position >= self.length:
+            return 1.0 if self.then is None else float(self.then(position - self.length))
+        share = self.start + (1.0 - self.start) * (position / self.length)
+        return share if self.then is None else share * float(self.then(0.0))
+
+    @property
+    def observe(self) -> Callable[[float], None]:
+        """What takes note of a figure, where the schedule that follows does."""
+        observe: Callable[[float], None] = self.then.observe
+        return observe
 
     def to_config(self) -> dict[str, Any]:
-        """Return the name and the options, which `get_schedule` makes the same schedule from."""
-        then = None if self.then is None else self.then.to_config()
-        return {"name": self.name, "length": self.length, "start": self.start, "then": then}
-
-
-class ReduceOnPlateau(Schedule):
-    """Multiply by `factor` whenever a figure has not become better for some time.
-
-    Call `observe` with the figure, after each epoch say; the position does not matter.
-
-    Parameters
-    ----------
-    factor : float
-        What each drop multiplies by, in (0, 1).
-    patience : int
-        Observations without a better figure that are borne; the next one drops the factor.
-    threshold : float
-        The least change that counts as better.
-    lowest : float
-        The factor never falls below it.
-    larger : bool
-        Whether larger figures are better (an accuracy), or smaller ones (a loss).
-    """
-
-    name: ClassVar[str] = "plateau"
-
-    def __init__(
-        self, factor: float = 0.1, patience: int = 5, threshold: float = 1e-4, lowest: float = 0.0, larger: bool = True
-    ) -> None:
-        own = type(self).__name__
-        checked = {
-            "factor": Option(0.1, high=1.0, open_low=True).check(own, "factor", factor),
-            "patience": int(Option(5).check(own, "patience", patience)),
-            "threshold": Option(1e-4).check(own, "threshold", threshold),
-            "lowest": Option(0.0, high=1.0).check(own, "lowest", lowest),
-            "larger": bool(larger),
-        }
-        vars(self).update(checked, current=1.0, best=None, waited=0)
-
-    def __call__(self, position: float = 0.0) -> float:
-        """Return the factor now."""
-        return float(vars(self)["current"])
-
-    def observe(self, value: float) -> None:
-        """Take note of a figure. One that is NaN is not better."""
-        state = vars(self)
-        best, sign = state["best"], 1.0 if state["larger"] else -1.0
-        if not math.isnan(value) and (best is None or sign * (value - best) > state["threshold"]):
-            state.update(best=float(value), waited=0)
-            return
-        state["waited"] += 1
-        if state["waited"] > state["patience"]:
-            state.update(current=max(state["current"] * state["factor"], state["lowest"]), waited=0)
+        """Return the name and the options, those of the schedule that follows in a dictionary of its own."""
+        return {**super().to_config(), "then": None if self.then is None else self.then.to_config()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has been observed."""
-        return {key: vars(self)[key] for key in ("current", "best", "waited")}
+        """Return the state of the schedule that follows."""
+        return {} if self.then is None else dict(self.then.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-        vars(self).update({key: state[key] for key in ("current", "best", "waited")})
-
-    def to_config(self) -> dict[str, Any]:
-        """Return the name and the options, which `get_schedule` makes a new schedule from."""
-        keys = ("factor", "patience", "threshold", "lowest", "larger")
-        return {"name": self.name, **{key: vars(self)[key] for key in keys}}
-
-    def __repr__(self) -> str:
-        options = ", ".join(f"{key}={value}" for key, value in self.to_config().items() if key != "name")
-        return f"ReduceOnPlateau({options})"
+        if self.then is None:
+            super().load_state_dict(state)
+        else:
+            self.then.load_state_dict(state)
 
 
-def _between(first: float, last: float, share: float) -> float:
-    """Return the point of half a cosine between two values."""
-    return last + (first - last) * (1.0 + math.cos(math.pi * share)) / 2.0
+def _fall(first: float, last: float, share: float) -> float:
+    """Return the point of half a cosine between two values, at a share of the way that rounding may put outside."""
+    weight = (1.0 + math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2.0
+    return first * weight + last * (1.0 - weight)  # exact at both ends
 
 
-_CLASSES = (StepDecay, ExponentialDecay, CosineAnnealing, OneCycle, Warmup, ReduceOnPlateau)
+_CLASSES: tuple[type[Schedule], ...] = (StepDecay, ExponentialDecay, CosineAnnealing, OneCycle, Warmup, ReduceOnPlateau)
 SCHEDULES: dict[str, type[Schedule]] = {schedule.name: schedule for schedule in _CLASSES}
 """The schedules by name."""
 
 
-def get_schedule(name: str | Schedule, **options: Any) -> Schedule:
+def get_schedule(name: Any, **options: Any) -> Any:
     """Make a schedule from its name and options.
 
     Parameters
     ----------
-    name : str or Schedule
-        A name of `SCHEDULES`; a schedule is returned as it is.
+    name : str, Schedule or callable
+        A name of `SCHEDULES`. A schedule, or any other function of a position, is returned as it is.
     **options
-        The schedule's.
+        The schedule's, where a name is given.
 
     Returns
     -------
-    Schedule
+    Schedule or callable
 
     Raises
     ------
     ValueError
         For an unknown name or option, or one out of range.
     TypeError
-        For an option of a wrong type.
+        For an option of a wrong type, options beside a schedule that is already made, or a `name` of another type.
 
     Examples
     --------
@@ -315,12 +254,16 @@ def get_schedule(name: str | Schedule, **options: Any) -> Schedule:
     >>> schedule(0.0), schedule(10.0), schedule(20.0)
     (1.0, 0.5, 0.0)
     """
-    if isinstance(name, Schedule):
+    if callable(name) and not isinstance(name, type):
+        if options:
+            raise TypeError(f"get_schedule: {name!r} is made already; give {', '.join(options)} when it is made")
         return name
+    if not isinstance(name, str):
+        raise TypeError(f"get_schedule: name: given {name!r}, expected a name ({', '.join(SCHEDULES)}) or a schedule")
     if name not in SCHEDULES:
         raise ValueError(f"unknown schedule {name!r}{closest(name, SCHEDULES)}; there are {', '.join(SCHEDULES)}")
     made = SCHEDULES[name]
-    known = [key for key in made().to_config() if key != "name"]
+    known = [item.name for item in fields(made) if item.init]
     for key in options:
         if key not in known:
             raise ValueError(f"{name}: unknown option {key!r}{closest(key, known)}; it takes {', '.join(known)}")

@@ -9,6 +9,7 @@ from ..models import Trained
 from ..nn.losses import CrossEntropyLoss, SoftmaxLoss
 from ..nn.module import Module
 from ..optim import get_schedule
+from .evaluation import smaller_is_better
 from .feed import ArrayFeed, StreamFeed
 
 
@@ -192,9 +193,27 @@ def metrics_of(given: Any) -> dict[str, Any]:
     return dict(given or {})
 
 
-def schedule_of(given: Any, num_epochs: int) -> Any:
-    """Return the schedule that is meant: one, a name, or a name with its options."""
-    if given is None or callable(given):
-        return given
-    options = {"name": given, "length": num_epochs} if isinstance(given, str) else dict(given)
-    return get_schedule(**options)
+def schedule_of(given: Any, num_epochs: int, monitor: str) -> Any:
+    """Return the schedule that is meant: one, a name, or a name with its options.
+
+    A name alone takes the whole training as its length, and what listens to a figure listens to the monitored one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such schedule or option, or if it takes the worse of the monitored figure for the better.
+    """
+    if given is None:
+        return None
+    options = {"name": given}
+    if given in ("cosine", "one_cycle"):
+        options["length"] = num_epochs
+    elif given == "plateau":
+        options["larger"] = not smaller_is_better(monitor)
+    elif isinstance(given, Mapping):
+        options = dict(given)
+    schedule = get_schedule(**options)
+    listens = getattr(schedule, "then", None) or schedule
+    if hasattr(listens, "larger") and listens.larger is smaller_is_better(monitor):
+        raise ValueError(f"schedule: {listens!r} listens to {monitor}; give larger={not listens.larger}")
+    return schedule

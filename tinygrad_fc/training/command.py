@@ -186,8 +186,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     found = {"part": part, "samples": len(y), "acc": accuracy(scores, y),
              "loss": float(model.criterion(scores, y).data)}  # fmt: skip
     predicted = scores.argmax(axis=1)
-    rows: list[dict[str, Any]] = [{"name": str(name), "samples": int((y == n).sum()), "right": int(((y == n) & (predicted == n)).sum())}
-                                  for n, name in enumerate(classes)]  # fmt: skip
+    rows: list[dict[str, Any]] = [
+        {"name": str(name), "samples": int((y == n).sum()), "right": int(((y == n) & (predicted == n)).sum())}
+        for n, name in enumerate(classes)
+    ]
     if arguments.json:
         print(json.dumps({**found, "classes": rows}))
         return 0

@@ -48,7 +48,10 @@ def measure(model: Any, X: np.ndarray, y: np.ndarray, metrics: Metrics, labelled
 
 
 def better(monitor: str, value: float, best: float) -> bool:
-    """Whether a figure beats the best so far: smaller is better of what is called a loss or an error."""
-    if monitor.endswith(("loss", "error")):
-        return value < best or math.isnan(best)
-    return value > best or math.isnan(best)
+    """Whether a figure beats the best so far."""
+    return math.isnan(best) or (value < best if smaller_is_better(monitor) else value > best)
+
+
+def smaller_is_better(monitor: str) -> bool:
+    """Whether smaller figures are better: of what is called a loss or an error they are."""
+    return monitor.endswith(("loss", "error"))

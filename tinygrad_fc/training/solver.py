@@ -179,7 +179,7 @@ class Solver:
         if self.monitor not in self.history.epochs or self.monitor in ("step", "epoch", "seconds"):
             known = [name for name in self.history.epochs if name not in ("step", "epoch", "seconds")]
             raise ValueError(f"monitor: given {monitor!r}, expected one of {', '.join(known)}")
-        self.schedule = schedule_of(schedule, self.num_epochs)
+        self.schedule = schedule_of(schedule, self.num_epochs, self.monitor)
         if augment is not None and not callable(augment):
             raise TypeError(f"augment: given {type(augment).__name__}, expected a function of (X, y, generator)")
         self.augment = augment
