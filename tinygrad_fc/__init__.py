@@ -38,6 +38,7 @@ _ROOMS = (
     "transforms", "viz",
 )  # fmt: skip
 _LATE = {"Graph": "graph", "draw": "viz.draw", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
+_LATE |= {"debug": "profile.debug"}
 _LATE |= {"explain": "viz.explain"}
 _LATE |= {"check_gradient": "check.plain", "check_layer": "check.plain"}
 _TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")

@@ -270,7 +270,8 @@ def overwritten(leaf: Node, node: Node) -> RuntimeError:
 def note_rules(error: Exception, node: Node) -> None:
     """Add to what a rule of `node` raised a note that says so, where the error does not name the operation itself."""
     said = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    if node.op is not None and f"{node.op.name}:" not in said:
+    placed = said.startswith("backward")  # it says itself where it was, which an observer knows best
+    if node.op is not None and f"{node.op.name}:" not in said and not placed:
         error.add_note(f"{node.op.name}: raised while backward ran its rules, on a gradient of shape {node.shape}.")
 
 
