@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,9 @@ DTYPES = frozenset(
     np.dtype(name) for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
                                 "float16", "float32", "float64")
 )  # fmt: skip
+
+
+_KEY = "tinygrad_fc"
 
 
 class FileError(ValueError):
@@ -83,7 +87,7 @@ def tensor_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) 
     arrays : mapping of str to ndarray
         Of booleans, integers or real floats; copied where they are not contiguous.
     metadata : mapping of str to str
-        Stands in the header.
+        Stands in the header, as JSON under the key ``tinygrad_fc``.
 
     Raises
     ------
@@ -101,7 +105,8 @@ def tensor_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) 
             raise TypeError(f"{name}: dtype {array.dtype} cannot be saved; convert it to one of "
                             f"{', '.join(sorted(map(str, DTYPES)))}")  # fmt: skip
         plain[name] = np.ascontiguousarray(native).reshape(native.shape)  # which makes 0-d arrays 1-d
-    return save(plain, dict(metadata))
+    # Under one key: safetensors writes several in an order that differs from run to run.
+    return save(plain, {_KEY: json.dumps(dict(metadata))})
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -112,6 +117,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str
     arrays : dict of str to ndarray
         The caller's own.
     metadata : dict of str to str
+        What `tensor_bytes` was given; empty for files of others.
 
     Raises
     ------
@@ -143,20 +149,19 @@ def read_file(path: Path) -> bytes:
 
 def parse_tensors(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return what the bytes of a safetensors file hold; `path` is for messages."""
-    import json
-
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
         loaded = load(data)
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
+        about = json.loads(json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_KEY, "{}"))
     except (SafetensorError, KeyError, ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
         detail = f"unknown dtype {error}" if isinstance(error, KeyError) else error
         raise FileError(f"{path}: no safetensors file, or a damaged one ({detail})") from None
-    metadata = header.get("__metadata__", {})
-    return {name: array.copy() for name, array in loaded.items()}, metadata
+    if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
+        raise FileError(f"{path}: its header says {about!r} of it, expected a JSON object of strings")
+    return {name: array.copy() for name, array in loaded.items()}, about
 
 
 def umask() -> int:

@@ -150,7 +150,7 @@ def test_parameters_that_were_spoilt_before_are_not_called_sound() -> None:
     model = Own((np.nan, {"w": np.zeros(1)}))
     solver = Solver(model, DATA, batch_size=5, verbose=False)
     model.params["w"] = np.array([np.nan])
-    with pytest.raises(FloatingPointError, match=r"the loss of iteration 1 is nan.*but w held NaN or infinity before it"):
+    with pytest.raises(FloatingPointError, match=r"the loss of iteration 1 is nan.*but w held NaN or inf"):
         solver.train()
 
 

@@ -29,7 +29,7 @@ def run(solver: Solver) -> None:
         for callback in solver.callbacks:
             begun += 1
             callback.on_train_begin(solver)
-        with _ctrl_c(solver), _bar(solver) as bar:
+        with _ctrl_c(solver), _quiet(), _bar(solver) as bar:
             say: Callable[[str], object] = print if bar is None else bar.write
             buffers = solver._buffers()
             while solver.step < end and not solver._stopping:
@@ -190,6 +190,12 @@ def _ctrl_c(solver: Solver) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _quiet() -> Any:
+    """Return a block without NumPy's warnings of overflow and the like: what they warn of ends the training itself."""
+    quiet: dict[str, Any] = {kind: "ignore" for kind, way in np.geterr().items() if way == "warn"}
+    return np.errstate(**quiet)
 
 
 def _bar(solver: Solver) -> Any:

@@ -1,0 +1,268 @@
+"""train, evaluate, predict and summary: what a run in a folder holds, and what is refused before it begins."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_fc.__main__ import main
+from tinygrad_fc.training.config import RECIPES, RunConfig
+
+QUICK = ["--hidden", "16", "--epochs", "3", "--normalization", "none", "--dropout", "0"]
+
+
+def train(folder: Path, *words: str) -> int:
+    return main(["train", "--out", str(folder), *QUICK, *words])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("runs") / "digits"
+    assert train(folder, "--quiet") == 0
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return a data set of the user's: three classes of points, with words for labels and features of other scales."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    points = np.array([[2.0, 0.0], [-2.0, 1.0], [0.0, -2.0]])[labels] + 0.4 * generator.standard_normal((90, 2))
+    path = tmp_path / "points.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["height", "class", "width"])
+        for (x, y), label in zip(points, labels, strict=True):
+            writer.writerow([1000 * x, ["red", "green", "blue"][label], y / 1000])
+    return path
+
+
+def test_a_run_is_a_folder(run: Path) -> None:
+    assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoints", "history.csv", "input.safetensors", "model.safetensors", "results.json", "run.toml", "steps.csv",
+        "training.png",
+    ]  # fmt: skip
+    config = tomllib.loads((run / "run.toml").read_text())
+    assert (config["dataset"], config["hidden"], config["epochs"]) == ("digits", [16], 3)
+    assert (run / "training.png").read_bytes().startswith(b"\x89PNG")
+    with (run / "history.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4
+    with (run / "steps.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 36
+    results = json.loads((run / "results.json").read_text())
+    assert (results["epochs"], results["steps"]) == (3, 36)
+    assert 0.3 < results["test_acc"] <= 1.0
+
+
+def test_a_configuration_makes_the_same_run_again(run: Path, tmp_path: Path) -> None:
+    assert main(["train", "--config", str(run / "run.toml"), "--out", str(tmp_path / "again"), "--quiet"]) == 0
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    assert (tmp_path / "again" / "run.toml").read_text() == (run / "run.toml").read_text()
+    other = ["train", "--config", str(run / "run.toml"), "--out", str(tmp_path / "other"), "--seed", "1", "--quiet"]
+    assert main(other) == 0
+    assert (tmp_path / "other" / "model.safetensors").read_bytes() != (run / "model.safetensors").read_bytes()
+
+
+def test_lines_and_json_tell_the_results(tmp_path: Path, capsys: Any) -> None:
+    assert train(tmp_path / "a") == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == "digits: 1,200 to train on, 297 to validate, 300 to test; 64-16-10, 1,210 parameters"
+    assert [line[:15] for line in lines[1:4]] == ["epoch   1 of 3 ", "epoch   2 of 3 ", "epoch   3 of 3 "]
+    assert lines[4].startswith("Trained 3 epochs in ")
+    assert err == ""
+    assert train(tmp_path / "b", "--json") == 0
+    out, err = capsys.readouterr()
+    results = json.loads(out)
+    assert results["out"] == str(tmp_path / "b")
+    assert f"test accuracy {results['test_acc']:.4f}" in lines[4]
+
+
+def test_evaluate_counts_each_class(run: Path, capsys: Any) -> None:
+    assert main(["evaluate", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["acc"] == json.loads((run / "results.json").read_text())["test_acc"]
+    assert found["part"] == "test"
+    assert sum(row["samples"] for row in found["classes"]) == found["samples"] == 300
+    assert sum(row["right"] for row in found["classes"]) == round(found["acc"] * 300)
+    assert main(["evaluate", str(run), "--part", "val"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("digits, val: 297 samples, accuracy 0.")
+    assert len(lines) == 13
+
+
+def test_predict_says_class_and_probability(run: Path, tmp_path: Path, capsys: Any) -> None:
+    from tinygrad_fc.data import load_digits
+
+    data = load_digits()
+    X, y = data["X_test"], data["y_test"]
+    np.save(tmp_path / "x.npy", X)
+    np.savez(tmp_path / "x.npz", X=X.reshape(-1, 8, 8))
+    np.savetxt(tmp_path / "x.csv", X, delimiter=",")
+    answers = []
+    for name in ("x.npy", "x.npz", "x.csv"):
+        assert main(["predict", str(run), str(tmp_path / name), "--json"]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0] == answers[1] == answers[2]
+    right = np.mean([row["class"] == label for row, label in zip(answers[0], y, strict=True)])
+    assert right == json.loads((run / "results.json").read_text())["test_acc"]
+    assert all(0.1 <= row["probability"] <= 1.0 for row in answers[0])
+    assert main(["predict", str(run), str(tmp_path / "x.npy"), "--out", str(tmp_path / "p.csv")]) == 0
+    with (tmp_path / "p.csv").open() as file:
+        assert [int(row["class"]) for row in csv.DictReader(file)] == [row["class"] for row in answers[0]]
+
+
+def test_data_of_ones_own_with_words_for_labels(own: Path, tmp_path: Path, capsys: Any) -> None:
+    words = ["--dataset", str(own), "--epochs", "30", "--batch-size", "16", "--lr", "0.05", "--json"]
+    assert train(tmp_path / "run", *words) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert results["test_acc"] is None
+    assert results["val_acc"] > 0.9
+    (tmp_path / "new.csv").write_text("height,width\n2000,0\n-2000,0.001\n0,-0.002\n")
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "new.csv")]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["class"] for row in rows] == ["red", "green", "blue"]
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    assert "points.csv, val: 18 samples" in capsys.readouterr().out
+
+
+def test_summary_of_a_run_and_of_a_plan(run: Path, capsys: Any) -> None:
+    assert main(["summary", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "Of 1,210 parameters" in out
+    assert 'dataset = "digits"' in out
+    assert "test_acc" in out
+    assert main(["summary", "--hidden", "32,16", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["config"]["hidden"] == [32, 16]
+    assert found["config"]["dropout"] == RECIPES["digits"]["dropout"]
+    assert found["results"] == {}
+
+
+def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
+    """The process is killed in the middle: what --resume makes is what one run makes."""
+    words = [*QUICK[:2], "--epochs", "60", "--checkpoint-every", "5", "--quiet", "--normalization", "batchnorm"]
+    assert main(["train", "--out", str(tmp_path / "whole"), *words]) == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tinygrad_fc", "train", "--out", str(tmp_path / "killed"), *words],
+        cwd=Path(__file__).parents[2],
+    )
+    while not list(tmp_path.glob("killed/checkpoints/step-*")):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "killed" / "model.safetensors").exists()
+    assert main(["train", "--out", str(tmp_path / "killed"), "--resume", "--quiet"]) == 0
+    names = [folder / "model.safetensors" for folder in (tmp_path / "whole", tmp_path / "killed")]
+    assert names[0].read_bytes() == names[1].read_bytes()
+
+
+def test_a_run_is_not_replaced_unasked_and_can_be_made_longer(run: Path, tmp_path: Path, capsys: Any) -> None:
+    before = (run / "model.safetensors").read_bytes()
+    assert train(run) == 2
+    assert "there is a run in it; --resume goes on with it, --overwrite replaces it" in capsys.readouterr().err
+    assert (run / "model.safetensors").read_bytes() == before
+    assert train(tmp_path / "run", "--quiet") == 0
+    (tmp_path / "run" / "mine.txt").write_text("kept")
+    assert train(tmp_path / "run", "--resume", "--epochs", "5", "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["epochs"] == 5
+    assert train(tmp_path / "run", "--overwrite", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["epochs"] == 3
+    assert (tmp_path / "run" / "mine.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["--dataset", "digit"], "dataset: unknown 'digit' (did you mean 'digits'?)"),
+        (["--dataset", "none.csv"], "none.csv: there is no such file"),
+        (["--dropout", "1"], "dropout: given 1.0, expected a number in [0, 1)"),
+        (["--lr", "-1"], "learning_rate: given -1.0"),
+        (["--lr", "nan"], "learning_rate: given nan"),
+        (["--batch-size", "5000"], "batch_size is 5000, but X_train has 1200 samples"),
+        (["--hidden", "0"], "hidden: given [0], expected sizes of at least 1"),
+        (["--resume"], "there is no run to resume; leave --resume out to start one"),
+        (["--config", "none.toml"], "none.toml"),
+        (["--dataset", "cifar10", "--data", "nowhere"], "nowhere"),
+        (["--dataset", "fashion-mnist", "--data", "nowhere"], "dataset-fashion-mnist"),
+        (["--out", "/proc/none/run"], "/proc/none"),
+    ],
+)
+def test_what_is_wrong_is_said_before_training_starts(
+    words: list[str], match: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train(tmp_path / "run", *words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("train: ")
+    assert match in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [["--rule", "adamm"], ["--epochs", "x"], ["--hidden", "a"], ["--nonsense"]])
+def test_words_that_are_none_are_usage_errors(words: list[str], tmp_path: Path, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train(tmp_path / "run", *words)
+    assert caught.value.code == 2
+    assert words[0].lstrip("-")[:4] in capsys.readouterr().err
+
+
+def test_configurations_that_are_none_are_refused(tmp_path: Path, capsys: Any) -> None:
+    for text, match in (
+        ("epoch = 3", "unknown option 'epoch' (did you mean 'epochs'?)"),
+        ("epochs = 'x'", "epochs: given 'x', expected int"),
+        ("epochs = 0", "epochs: given 0"),
+        ("epochs = [", "no TOML file"),
+        ("hidden = [1.5]", "hidden: given [1.5]"),
+        ("flip = 1", "flip: given 1, expected bool"),
+    ):
+        (tmp_path / "run.toml").write_text(text)
+        assert main(["train", "--config", str(tmp_path / "run.toml"), "--out", str(tmp_path / "run")]) == 2
+        err = capsys.readouterr().err
+        assert "run.toml" in err
+        assert match in err
+
+
+def test_folders_without_a_run_and_damaged_ones_are_named(run: Path, tmp_path: Path, capsys: Any) -> None:
+    for command in (["evaluate", str(tmp_path)], ["predict", str(tmp_path), "x.npy"], ["summary", str(tmp_path)]):
+        assert main(command) == 2
+        assert "no finished run, run.toml is missing; python -m tinygrad_fc train --out" in capsys.readouterr().err
+    for name in ("run.toml", "model.safetensors", "input.safetensors"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"\x80\x04." * 9)
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert f"{tmp_path / 'model.safetensors'}: no safetensors file" in capsys.readouterr().err
+    for name, array, match in (
+        ("a.npy", np.zeros((2, 3)), "samples have 3 features of float64, the network takes 64 numbers"),
+        ("b.npy", np.full((2, 64), np.nan), "samples hold NaN or infinity"),
+        ("c.npy", np.array([object()]), "allow_pickle=False"),
+        ("d.txt", np.zeros(2), "expected a name that ends in .npy, .npz or .csv"),
+    ):
+        with (tmp_path / name).open("wb") as file:
+            np.save(file, array, allow_pickle=True)
+        assert main(["predict", str(run), str(tmp_path / name)]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"predict: {tmp_path / name}: ")
+        assert match in err
+
+
+def test_a_run_that_diverges_says_so(tmp_path: Path, capsys: Any) -> None:
+    with np.errstate(all="warn"):  # as it is in a process of its own
+        assert train(tmp_path / "run", "--lr", "1e8", "--rule", "sgd", "--schedule", "none", "--reg", "100") == 1
+    assert re.match(r"train: (the loss of iteration \d+ is|the gradient of W\d in iteration)", capsys.readouterr().err)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_every_option_is_in_the_file() -> None:
+    config = RunConfig(hidden=(3, 4), dataset='a "b".csv')
+    assert RunConfig(**tomllib.loads(config.to_toml())) == config
