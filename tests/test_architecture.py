@@ -23,8 +23,8 @@ PACKAGE = ROOT / "tinygrad_fc"
 ENGINE = PACKAGE / "engine"
 MAY_WALK_PARENTS = {PACKAGE / "graph" / "graph.py", ENGINE / "backward.py", ENGINE / "pull.py"}
 OPTIONAL = {
-    "graphviz", "matplotlib", "networkx", "numba", "pooch", "reportlab", "requests", "scipy", "sklearn", "svglib",
-    "tqdm",
+    "graphviz", "matplotlib", "networkx", "numba", "pooch", "reportlab", "requests", "safetensors", "scipy", "sklearn",
+    "svglib", "tqdm",
 }  # fmt: skip
 
 

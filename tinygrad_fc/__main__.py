@@ -1,4 +1,4 @@
-"""The command line: ``python -m tinygrad_fc demo``, ``check``, ``graph``, ``bench`` (also as ``tinygrad-fc``)."""
+"""The command line, ``python -m tinygrad_fc`` or ``tinygrad-fc``: demo, train, predict, check, graph, bench, ...."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from . import __version__, bench, demo
 from .check import command
+from .training import command as training_command
 from .viz import command as graph_command
 
 
@@ -34,6 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     part = commands.add_parser("check", help=text, description=f"{text.capitalize()}.")
     command.add_arguments(part)
     part.set_defaults(run=command.main)
+    for name, add, run in (
+        ("train", training_command.add_train, training_command.train),
+        ("evaluate", training_command.add_evaluate, training_command.evaluate),
+        ("predict", training_command.add_predict, training_command.predict),
+        ("summary", training_command.add_summary, training_command.summary),
+    ):
+        text = (run.__doc__ or "").rstrip(".")
+        part = commands.add_parser(name, help=text[0].lower() + text[1:], description=f"{text}.")
+        add(part)
+        part.set_defaults(run=run)
     text = "draw the graph of what a script computes"
     part = commands.add_parser("graph", help=text, description=f"{text.capitalize()}.")
     graph_command.add_arguments(part)

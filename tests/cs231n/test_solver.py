@@ -154,8 +154,8 @@ def test_refusals(images):
     assert issubclass(Solver, training.Solver)
     with pytest.raises(ValueError, match=r"checkpoint_name: given 'best', expected None: .*best_params"):
         Solver(model, images, checkpoint_name="best")
-    with pytest.raises(ValueError, match="unknown update rule 'adagrad'"):
-        Solver(model, images, update_rule="adagrad")
+    with pytest.raises(ValueError, match="unknown update rule 'ftrl'"):
+        Solver(model, images, update_rule="ftrl")
     with pytest.raises(TypeError, match="learning_rate"):
         Solver(model, images, learning_rate=1e-3)
     with pytest.raises(TypeError, match="positional"):

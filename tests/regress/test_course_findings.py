@@ -138,13 +138,20 @@ def test_what_a_loss_must_return(result: Any) -> None:
         solver.train()
 
 
-def test_parameters_that_a_gradient_spoilt_are_not_called_sound() -> None:
+def test_a_gradient_that_is_not_finite_spoils_no_parameter() -> None:
     model = Own((1.0, {"w": np.array([np.nan])}))
     solver = Solver(model, DATA, batch_size=5, verbose=False)
-    solver._step()
-    model.result = (np.nan, {"w": np.zeros(1)})
-    with pytest.raises(FloatingPointError, match="and hold NaN or infinity: a gradient was not finite"):
-        solver._step()
+    with pytest.raises(FloatingPointError, match=r"the gradient of w in iteration 1, .* 1 of 1 elements that are NaN"):
+        solver.train()
+    assert np.isfinite(model.params["w"]).all()
+
+
+def test_parameters_that_were_spoilt_before_are_not_called_sound() -> None:
+    model = Own((np.nan, {"w": np.zeros(1)}))
+    solver = Solver(model, DATA, batch_size=5, verbose=False)
+    model.params["w"] = np.array([np.nan])
+    with pytest.raises(FloatingPointError, match=r"the loss of iteration 1 is nan.*but w held NaN or infinity before it"):
+        solver.train()
 
 
 def test_what_a_solver_is_given() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,11 +83,28 @@ class Solver(training.Solver):
         try:
             super().__init__(
                 model, data, update_rule, optim_config, lr_decay, batch_size, num_epochs, num_train_samples,
-                num_val_samples, print_every, verbose,
+                num_val_samples, print_every, verbose, progress=False, replacement=True,
             )  # fmt: skip
         finally:
             np.random.set_state(state)  # noqa: NPY002  # as above
 
+    def _draw_order(self) -> Any:
+        """Draw each batch when it is its turn, between the draws of evaluations, as the course does."""
+        return _Draws(len(self.X_train), self.batch_size)
+
     def _draw(self, n: int, size: int) -> np.ndarray:
         """Draw as the course does, so that its seeds give its batches."""
         return np.random.choice(n, size)  # noqa: NPY002  # the course's users seed the global generator
+
+
+class _Draws(Sequence[np.ndarray]):
+    """An endless sequence of batches, each drawn with replacement from NumPy's global generator when it is read."""
+
+    def __init__(self, n: int, size: int) -> None:
+        self.n, self.size = n, size
+
+    def __getitem__(self, step: Any) -> Any:
+        return np.random.choice(self.n, self.size)  # noqa: NPY002  # as above
+
+    def __len__(self) -> int:
+        return sys.maxsize

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import string
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.backward import gradients
 from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
 from ..fused import l2_penalty
@@ -19,69 +18,11 @@ from ..nn.inputs import real_array, real_tensor
 from ..nn.layers import BatchNorm1d, Dropout
 from ..nn.losses import LOSSES
 from ..nn.module import Module
-from ..nn.parameter import Parameter
 from ..nn.state import Moving
+from .trained import Params, loss_and_gradients
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-
-class Params(MutableMapping[str, np.ndarray]):
-    """The parameters under the course's names, live: read, write in place, or assign; the network sees it at once.
-
-    Read an array from here each time: when an optimizer moves the parameters into its flat buffer, arrays that were
-    read before stay behind.
-
-    Attributes
-    ----------
-    tensors : dict of str to Parameter
-        The parameters themselves.
-    """
-
-    def __init__(self, tensors: dict[str, Parameter]) -> None:
-        self.tensors = tensors
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._tensor(name).data
-
-    def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
-        self._tensor(name).write_(value)
-
-    def _tensor(self, name: str) -> Parameter:
-        if name not in self.tensors:
-            raise KeyError(f"no parameter {name!r}; the network has {', '.join(self.tensors)}.")
-        return self.tensors[name]
-
-    def write(self, values: Mapping[str, npt.ArrayLike]) -> None:
-        """Write the values of all parameters, or, when a name, a shape or a dtype does not fit, of none."""
-        if not isinstance(values, Mapping):
-            raise TypeError(f"params: given {type(values).__name__}, expected a mapping of names to arrays.")
-        if set(values) != set(self.tensors):
-            raise ValueError(
-                f"params: given {', '.join(map(str, values)) or 'nothing'}, expected all of {', '.join(self.tensors)}."
-            )
-        checked = {name: np.array(self.tensors[name]._checked(values[name])) for name in self.tensors}
-        for name, value in checked.items():
-            self.tensors[name].write_(value)
-
-    def update(self, other: Any = (), /, **values: npt.ArrayLike) -> None:
-        """Write the values of some parameters, or, when a name, a shape or a dtype does not fit, of none."""
-        given = dict(other, **values)
-        checked = {name: np.array(self._tensor(name)._checked(value)) for name, value in given.items()}
-        for name, value in checked.items():
-            self.tensors[name].write_(value)
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError(f"params: {name!r} cannot be deleted: the parameters are the network's.")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.tensors)
-
-    def __len__(self) -> int:
-        return len(self.tensors)
-
-    def __repr__(self) -> str:
-        return f"Params({', '.join(f'{name} {tensor.shape}' for name, tensor in self.tensors.items())})"
 
 
 class Classifier(Module):
@@ -201,15 +142,7 @@ class Classifier(Module):
             if y is None:
                 with no_grad():
                     return self(X).data
-            loss, tensors = self.loss_tensor(X, y), self._params.tensors
-            try:
-                found = gradients(loss, list(tensors.values()))
-            except TypeError:
-                trained = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
-                if len(trained) == len(tensors):
-                    raise
-                tensors, found = trained, gradients(loss, list(trained.values())) if trained else []
-            return loss.item(), {name: d.data for name, d in zip(tensors, found, strict=True)}
+            return loss_and_gradients(lambda: self.loss_tensor(X, y), self._params.tensors)
 
     @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:

@@ -14,10 +14,12 @@ from . import generators
 from .inputs import flag
 from .parameter import Parameter
 from .show import module_text, options
-from .state import load, named_buffers
+from .state import load, load_module, named_buffers, save_module
 from .walk import all_inside, contents, place, walk, walk_state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy.typing as npt
 
     from .summary import Summary
@@ -215,6 +217,45 @@ class Module:
         missing, unexpected, faults = load(self, state, flag("load_state_dict: strict", strict))
         self._refuse("load_state_dict", faults)
         return missing, unexpected
+
+    def save(self, path: str | Path) -> None:
+        """Write every parameter and buffer by path into a safetensors file, which is there whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``net.safetensors``, say. The state of generators is not in it: see `generator_state`.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what was there before is untouched.
+        """
+        save_module(self, path)
+
+    def load(self, path: str | Path, strict: bool = True) -> tuple[list[str], list[str]]:
+        """Read what `save` wrote: all of it, or, when anything does not fit, nothing. Nothing in the file is run.
+
+        Parameters
+        ----------
+        path : str or Path
+        strict : bool
+            As in `load_state_dict`.
+
+        Returns
+        -------
+        missing, unexpected : list of str
+            As `load_state_dict` returns them.
+
+        Raises
+        ------
+        FileError
+            A ValueError that begins with the path: if it is no safetensors file, is damaged, of a newer version, or
+            does not fit this module.
+        OSError
+            If it cannot be read.
+        """
+        return load_module(self, path, strict)
 
     def generator_state(self) -> dict[str, Any]:
         """Return a copy of the state of every generator by path, as NumPy gives it: plain dicts, numbers and arrays.

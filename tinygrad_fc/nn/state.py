@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files import FileError, read_tensors, tensor_bytes, write_atomically
 from . import generators
 from .parameter import Parameter, fitted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .module import Module
 
+_FORMAT, _VERSION = "tinygrad_fc.module", 1
 _PLAIN = {bool, int, float, str, type(None), np.ndarray, Parameter}
 
 
@@ -94,6 +98,26 @@ def load(root: Module, state: Any, strict: bool) -> tuple[list[str], list[str], 
             else:
                 place[...] = value
     return missing, unexpected, faults
+
+
+def save_module(root: Module, path: str | Path) -> None:
+    """Write a module's state into a safetensors file; `Module.save` documents it."""
+    about = {"format": _FORMAT, "version": str(_VERSION), "class": type(root).__name__}
+    write_atomically(path, tensor_bytes(root.state_dict(), about))
+
+
+def load_module(root: Module, path: str | Path, strict: bool) -> tuple[list[str], list[str]]:
+    """Read a module's state from a safetensors file; `Module.load` documents it."""
+    arrays, about = read_tensors(path)
+    version = about.get("version", "1")
+    if about.get("format") == _FORMAT and version != str(_VERSION):
+        raise FileError(f"{path}: written by another version of tinygrad_fc (format {version}, this one reads "
+                        f"{_VERSION}); update tinygrad_fc")  # fmt: skip
+    try:
+        return root.load_state_dict(arrays, strict)
+    except ValueError as error:
+        made = f" (it is of {about['class']})" if about.get("format") == _FORMAT and "class" in about else ""
+        raise FileError(f"{path}: {error}{made}") from None
 
 
 def _shape(value: Any) -> str:

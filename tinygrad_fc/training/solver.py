@@ -1,76 +1,126 @@
-"""Solver: trains a classifier by mini-batches, and keeps the histories and the best parameters."""
+"""Solver: trains a model by mini-batches, and keeps the histories and the best parameters."""
 
 import math
-import sys
-from collections.abc import Callable, Mapping, MutableMapping
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
 from ..nn.init import Seed, generator
 from ..optim import Optimizer, Option, Rule, get_rule
 from ..optim.rule import PureRule
+from . import loop, state
+from .callbacks import Callback
+from .checks import as_trained, classes_of, count, feeds, metrics_of, optional_count, schedule_of, weighted
+from .evaluation import Metrics, accuracy, better, measure, scores_of
+from .feed import ArrayFeed, Augment, Batch, augmented, prefetched
+from .history import History
+from .plain import PerArray
+from .saving import Saver
 
 
 class Solver:
-    """Trains a model on arrays, with the interface and the printed lines of the CS231n course.
+    """Trains a model on batches of data, with the interface and the printed lines of the CS231n course.
 
     Parameters
     ----------
-    model : object
-        Has ``params``, a mapping of names to ndarrays, and ``loss``: ``loss(X)`` returns scores of shape (N, classes),
-        ``loss(X, y)`` returns ``(loss, gradients)`` with a gradient for each name of ``params``. Where ``params`` is a
-        `tinygrad_fc.models.Params`, as in the networks there, an `Optimizer` updates the parameters in place; of other
-        models, ``params[name]`` is assigned after each step.
+    model : Module or object
+        A network of `tinygrad_fc.models`, any `tinygrad_fc.nn.Module` (with `criterion`), or an object of your own that
+        has ``params``, a mapping of names to ndarrays, and ``loss``: ``loss(X)`` returns scores of shape (N, classes),
+        ``loss(X, y)`` returns ``(loss, gradients)`` with a gradient for each name. Where ``params`` is a
+        `tinygrad_fc.models.Params`, an `Optimizer` updates it in place; else ``params[name]`` is assigned.
     data : mapping
-        ``X_train`` (N, ...), ``y_train`` (N,) and ``X_val``, ``y_val``: images or vectors, and integer labels from 0.
-        Other entries are ignored.
+        ``X_train`` (N, ...), ``y_train`` (N,) and ``X_val``, ``y_val``: images or vectors, and integer labels from 0,
+        in memory or memory-mapped (``np.load(..., mmap_mode="r")``). In place of two arrays ``train`` or ``val`` may
+        be an iterable of batches (X, y) with a length. Other entries are ignored.
     update_rule : str, Rule or function
         As `tinygrad_fc.optim.get_rule` takes it.
     optim_config : mapping, optional
-        The rule's hyperparameters, ``{"learning_rate": 1e-3}`` say.
+        The rule's hyperparameters, ``{"learning_rate": 1e-3}`` say, and ``groups`` of parameters with their own.
     lr_decay : float
         The learning rate is multiplied by it after each epoch.
     batch_size : int
         Samples in a step.
     num_epochs : int
         ``train()`` runs this many epochs, each of ``N // batch_size`` steps.
-    num_train_samples : int or None
-        The training accuracy is measured on this many random samples; None takes all.
-    num_val_samples : int or None
-        The same for the validation accuracy.
+    num_train_samples, num_val_samples : int or None
+        On how many random samples the training and validation figures are measured; None takes all.
     print_every : int
         Steps between two printed losses.
     verbose : bool
         Print losses and accuracies.
-    progress : bool
-        Show a progress bar with the last loss and accuracies.
-    seed : int, optional
+    progress : bool or None
+        Show a progress bar with the last loss and accuracies; None does where a terminal or notebook shows it.
+    seed : int, Generator or None
         Of the generator that draws batches and samples: the same seed gives the same run.
+    criterion : callable, optional
+        The loss of a module that has none: ``criterion(scores, y)``; softmax's by default. With another, `y` may hold
+        targets instead of labels.
+    schedule : str, mapping or schedule, optional
+        Of the learning rate: one of `tinygrad_fc.optim.SCHEDULES`, called with the epochs done as a float, or its name
+        with its options, ``{"name": "cosine", "length": 20}``. A name alone takes `num_epochs` as its length.
+    replacement : bool
+        Draw the samples of each batch anew, as the course does. By default each epoch goes through the samples in a new
+        random order, and leaves out the last ``N % batch_size`` of it.
+    patience : int, optional
+        Stop after this many epochs without a better validation figure.
+    monitor : str, optional
+        The column of ``history.epochs`` that says what is better, smaller where its name ends in "loss" or "error";
+        ``"val_acc"`` by default, and ``"val_loss"`` where `y` holds targets.
+    metrics : mapping of str to callable, optional
+        Further figures: ``function(scores, y)`` returns a number.
+    class_weights : array or "balanced", optional
+        Weights of the classes in softmax's loss; "balanced": inversely to their number.
+    augment : callable, optional
+        ``augment(X, y, generator)`` returns the batch to train on; it must not write into the one given.
+    prefetch : int
+        Batches that a thread gathers (and augments) ahead.
+    callbacks : sequence of Callback
+        What is called while it trains.
+    clip_norm, clip_value : float, optional
+        Bounds of the gradients, as `Optimizer` takes them.
+    checkpoint_dir : str or Path, optional
+        Folder of checkpoints, from which `resume` goes on. One is written at the end, and on Ctrl-C.
+    checkpoint_every : int, optional
+        Steps between two checkpoints; one epoch when neither this nor `checkpoint_seconds` is given.
+    checkpoint_seconds : float, optional
+        Seconds between two.
+    checkpoint_keep : int
+        The last so many are kept.
 
     Attributes
     ----------
+    history : History
+        What was recorded, in columns.
     loss_history : list of float
         The loss of each step's batch.
     train_acc_history, val_acc_history : list of float
-        Accuracies before training (after the first step, as in the course) and after each epoch.
+        Accuracies after the first step (before training, in the course's words) and after each epoch.
     best_val_acc : float
-        The best validation accuracy so far.
+        The validation accuracy of the best parameters so far.
     best_params : dict of str to ndarray
-        Copies of the parameters that had it; empty before training.
-    epoch : int
-        Epochs done.
+        Copies of these parameters; empty before training.
+    step, epoch : int
+        Steps and epochs done.
+    steps_per_epoch : int
+    interrupted : bool
+        Whether Ctrl-C ended the last ``train()``; then the next one goes on to where it should have ended.
+    last_gradients : mapping of str to ndarray
+        Those of the last step, for callbacks.
 
     Raises
     ------
     ValueError, TypeError
         For anything above that does not fit, before the model is touched.
+    OSError
+        If `checkpoint_dir` cannot be written to.
 
     Notes
     -----
-    Batches are drawn with replacement, as in the course. ``train()`` ends by putting the best parameters back into the
-    model. Called again, it goes on from there for another `num_epochs`, with the state of the update rule as it was.
+    ``train()`` ends by putting the best parameters back into the model. Called again, it goes on from there for another
+    `num_epochs`, with the state of the update rule as it was. A loss or gradient that is not finite stops before the
+    update.
 
     Examples
     --------
@@ -86,118 +136,142 @@ class Solver:
     _larger_batches = False  # whether a batch may have more samples than there are
 
     def __init__(
-        self,
-        model: Any,
-        data: Mapping[str, Any],
-        update_rule: str | Rule | PureRule = "sgd",
-        optim_config: Mapping[str, Any] | None = None,
-        lr_decay: float = 1.0,
-        batch_size: int = 100,
-        num_epochs: int = 10,
-        num_train_samples: int | None = 1000,
-        num_val_samples: int | None = None,
-        print_every: int = 10,
-        verbose: bool = True,
-        progress: bool = False,
-        seed: Seed = None,
-    ) -> None:
-        _check_model(model)
-        self.X_train, self.y_train = _part(data, "train")
-        self.X_val, self.y_val = _part(data, "val")
-        if self.X_val.shape[1:] != self.X_train.shape[1:]:
-            raise ValueError(
-                f"data: samples of X_val have shape {self.X_val.shape[1:]}, of X_train {self.X_train.shape[1:]}"
-            )
-        self.batch_size = _count("batch_size", batch_size)
-        if self.batch_size > len(self.X_train) and not self._larger_batches:
-            raise ValueError(
-                f"batch_size is {batch_size}, but X_train has {len(self.X_train)} samples; give at most that many"
-            )
-        self.num_epochs = _count("num_epochs", num_epochs)
-        self.num_train_samples = None if num_train_samples is None else _count("num_train_samples", num_train_samples)
-        self.num_val_samples = None if num_val_samples is None else _count("num_val_samples", num_val_samples)
-        self.print_every = _count("print_every", print_every)
+        self, model: Any, data: Mapping[str, Any], update_rule: str | Rule | PureRule = "sgd",
+        optim_config: Mapping[str, Any] | None = None, lr_decay: float = 1.0, batch_size: int = 100,
+        num_epochs: int = 10, num_train_samples: int | None = 1000, num_val_samples: int | None = None,
+        print_every: int = 10, verbose: bool = True, progress: bool | None = None, seed: Seed = None, *,
+        criterion: Callable[[Any, Any], Any] | None = None, schedule: Any = None, replacement: bool = False,
+        patience: int | None = None, monitor: str | None = None, metrics: Metrics | None = None,
+        class_weights: Any = None, augment: Augment | None = None, prefetch: int = 0,
+        callbacks: Sequence[Callback] = (), clip_norm: float | None = None, clip_value: float | None = None,
+        checkpoint_dir: str | Path | None = None, checkpoint_every: int | None = None,
+        checkpoint_seconds: float | None = None, checkpoint_keep: int = 3,
+    ) -> None:  # fmt: skip
+        given = {key: value for key, value in locals().items() if key not in ("self", "model", "data", "__class__")}
+        trained = as_trained(model, criterion)
+        self.batch_size = count("batch_size", batch_size)
+        targets = criterion is not None
+        self._train, self._val = feeds(data, self.batch_size, self._larger_batches, targets)
+        self.steps_per_epoch = self._train.steps
+        # The arrays, under the course's names; of a stream there are none.
+        self.X_train, self.y_train = self._train.X, self._train.y
+        self.X_val, self.y_val = self._val.X, self._val.y
+        self.num_epochs = count("num_epochs", num_epochs)
+        self.num_train_samples = optional_count("num_train_samples", num_train_samples)
+        self.num_val_samples = optional_count("num_val_samples", num_val_samples)
+        self.print_every = count("print_every", print_every)
+        self.patience = optional_count("patience", patience)
         self.lr_decay = Option(1.0, open_low=True).check("Solver", "lr_decay", lr_decay)
-        self.verbose, self.progress = bool(verbose), bool(progress)
+        self.verbose, self.progress, self.replacement = bool(verbose), progress, bool(replacement)
         rule = get_rule(update_rule)
         if optim_config is not None and not isinstance(optim_config, Mapping):
             raise TypeError(f"optim_config: given {optim_config!r}, expected a dict such as {{'learning_rate': 1e-3}}")
-        config = rule.configure(optim_config or {})
-        # One sample through the model tells the number of classes, and that the data fits the model.
-        scores = np.asarray(model.loss(self.X_train[:1]))
-        if scores.ndim != 2 or len(scores) != 1:
-            raise ValueError(
-                f"model: loss(X) of one sample returned shape {scores.shape}; expected scores of shape (1, classes)"
-            )
-        classes = scores.shape[1]
-        for name, labels in (("y_train", self.y_train), ("y_val", self.y_val)):
-            if labels.min() < 0 or labels.max() >= classes:
-                raise ValueError(
-                    f"data: {name} has labels from {labels.min()} to {labels.max()}, but the model scores {classes} "
-                    f"classes; labels must lie in 0..{classes - 1}"
-                )
+        given_config = dict(optim_config or {})
+        groups = given_config.pop("groups", None)
+        config = rule.configure(given_config)
+        self.classes = classes_of(trained, self._train, self._val, targets)
+        self.metrics = metrics_of(metrics)
+        self.history = History(tuple(self.metrics))
+        self.loss_history: list[float] = self.history.steps["loss"]
+        self.train_acc_history: list[float] = self.history.epochs["train_acc"]
+        self.val_acc_history: list[float] = self.history.epochs["val_acc"]
+        self.monitor = monitor or ("val_loss" if self.classes is None else "val_acc")
+        if self.monitor not in self.history.epochs or self.monitor in ("step", "epoch", "seconds"):
+            known = [name for name in self.history.epochs if name not in ("step", "epoch", "seconds")]
+            raise ValueError(f"monitor: given {monitor!r}, expected one of {', '.join(known)}")
+        self.schedule = schedule_of(schedule, self.num_epochs, self.monitor)
+        if augment is not None and not callable(augment):
+            raise TypeError(f"augment: given {type(augment).__name__}, expected a function of (X, y, generator)")
+        self.augment = augment
+        self.prefetch = 0 if prefetch == 0 and not isinstance(prefetch, bool) else count("prefetch", prefetch)
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks: given {callback!r}, expected instances of subclasses of Callback")
+        criterion = None if class_weights is None else weighted(trained, class_weights, self.classes, self._train)
         self._generator = generator(seed)
-        self.model = model
+        # Drawn for an augmentation alone, so that without one the batches of a seed stay as they were.
+        self._augment_seed = 0 if augment is None else int(self._draw(2**31 - 1, 1)[0])
+        self.model, self._trained = model, trained
         self.update_rule = rule.name
         self.optim_config = dict(config)
-        self.loss_history: list[float] = []
-        self.train_acc_history: list[float] = []
-        self.val_acc_history: list[float] = []
         self.best_val_acc = 0.0
         self.best_params: dict[str, np.ndarray] = {}
+        self._best_value = math.nan
         self._best_buffers: list[np.ndarray] = []
-        self.epoch = 0
+        self.step = self.epoch = 0
+        self.last_gradients: Mapping[str, np.ndarray] = {}
+        self.interrupted = False
+        self._stopping = False
+        self._waited = 0  # epochs without a better figure
+        self._position = 0  # steps done of this epoch
+        self._order: Any = None  # the batches of this epoch, and the generator's state before they were drawn
+        self._order_state: Any = None
+        self._end: int | None = None  # the step that this training ends at, and its epochs; None when it is done
+        self._epochs = 0
+        self._seconds = 0.0
+        self._saver = Saver(checkpoint_dir, checkpoint_every, checkpoint_seconds, checkpoint_keep,
+                               self.steps_per_epoch)  # fmt: skip
         # Last, because it moves the parameters: until here nothing has been touched.
-        tensors = getattr(model.params, "tensors", None)
+        tensors = getattr(trained.params, "tensors", None)
         if tensors is None:
-            self.optimizer: Any = _PerArray(model, rule, config)
+            for name, value in (("groups", groups), ("clip_norm", clip_norm), ("clip_value", clip_value)):
+                if value is not None:
+                    raise ValueError(f"{name}: only for models whose params is a tinygrad_fc.models.Params")
+            self.optimizer: Any = PerArray(trained, rule, config)
         else:
-            trained = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
-            self.optimizer = Optimizer(trained, rule, **config)
+            own = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
+            self.optimizer = Optimizer(own, rule, groups=groups, clip_norm=clip_norm, clip_value=clip_value, **config)
+        if criterion is not None:
+            trained.criterion = criterion
+        self._options = state.options(given, rule)
 
     def train(self) -> None:
         """Train for `num_epochs` epochs, then put the best parameters into the model.
+
+        After Ctrl-C, which ends it after the step, and after `resume` it trains to where that training was to end.
 
         Raises
         ------
         ValueError, TypeError
             When the model's loss or its gradients do not fit; the parameters are those of the step before.
         FloatingPointError
-            When a loss is not finite. The best parameters so far are in ``best_params``.
+            When a loss or a gradient is not finite; the parameters are those of the step before.
+        OSError
+            If the last checkpoint cannot be written. One before that only warns, and training goes on.
         """
-        per_epoch = max(len(self.X_train) // self.batch_size, 1)
-        first = len(self.loss_history)
-        total = first + self.num_epochs * per_epoch
-        epochs = self.epoch + self.num_epochs
-        with self._bar(total, first) as bar:
-            say: Callable[[str], object] = print if bar is None else bar.write
-            for iteration in range(first, total):
-                self._step()
-                if self.verbose and iteration % self.print_every == 0:
-                    say(f"(Iteration {iteration + 1} / {total}) loss: {self.loss_history[-1]:f}")
-                epoch_ends = (iteration + 1) % per_epoch == 0
-                if epoch_ends:
-                    self.epoch += 1
-                    self.optimizer.learning_rate *= self.lr_decay
-                if iteration == 0 or iteration == total - 1 or epoch_ends:
-                    self._evaluate()
-                    if self.verbose:
-                        say(
-                            f"(Epoch {self.epoch} / {epochs}) train acc: {self.train_acc_history[-1]:f}; "
-                            f"val_acc: {self.val_acc_history[-1]:f}"
-                        )
-                # update() is true when the bar was drawn: only then are new figures worth their formatting.
-                if bar is not None and (bar.update() or epoch_ends):
-                    bar.set_postfix(
-                        loss=self.loss_history[-1],
-                        train_acc=self.train_acc_history[-1],
-                        val_acc=self.val_acc_history[-1],
-                        refresh=epoch_ends and self._live(),
-                    )
+        if self._end is None:
+            self._end = self.step + self.num_epochs * self.steps_per_epoch
+            self._epochs = self.epoch + self.num_epochs
+        loop.run(self)
+
+    def stop(self) -> None:
+        """End the training after the step that is running: for callbacks."""
+        self._stopping = True
+
+    def restore_best(self) -> None:
+        """Put the best parameters so far into the model, with the buffers (running statistics) they had."""
         for name, value in self.best_params.items():
-            self.model.params[name] = value.copy()
+            self._trained.params[name] = value.copy()
         for array, value in zip(self._buffers(), self._best_buffers, strict=True):
             array[...] = value
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the scores of samples, shape (N, classes), in evaluation mode."""
+        return scores_of(self._trained, np.asarray(X))
+
+    def evaluate(self, X: np.ndarray, y: np.ndarray) -> dict[str, float | None]:
+        """Return ``loss`` (of the data alone), ``acc`` and the metrics of samples (N, ...) and their labels or targets.
+
+        Raises
+        ------
+        ValueError
+            When there is no sample, or X and y differ in length.
+        """
+        X, y = np.asarray(X), np.asarray(y)
+        if len(X) == 0 or len(X) != len(y):
+            raise ValueError(f"evaluate: X has shape {X.shape}, y has {y.shape}; expected (N, ...) of one N >= 1")
+        return measure(self._trained, X, y, self.metrics, self.classes is not None)
 
     def check_accuracy(
         self, X: np.ndarray, y: np.ndarray, num_samples: int | None = None, batch_size: int = 100
@@ -228,164 +302,95 @@ class Solver:
         X, y = np.asarray(X), np.asarray(y)
         if len(X) == 0 or y.shape != (len(X),):
             raise ValueError(f"check_accuracy: X has shape {X.shape}, y has {y.shape}; expected (N, ...), (N,), N >= 1")
-        batch_size = _count("batch_size", batch_size)
-        if num_samples is not None and len(X) > _count("num_samples", num_samples):
-            chosen = self._draw(len(X), num_samples)
-            X, y = X[chosen], y[chosen]
-        right = 0
-        for start in range(0, len(X), batch_size):
-            part = slice(start, start + batch_size)
-            right += int(np.count_nonzero(np.argmax(self.model.loss(X[part]), axis=1) == y[part]))
-        return right / len(X)
+        batch_size = count("batch_size", batch_size)
+        X, y = ArrayFeed(X, y, batch_size).sample(optional_count("num_samples", num_samples), self._draw)
+        return accuracy(scores_of(self._trained, X, batch_size), y)
 
-    def _step(self) -> None:
-        """Draw a batch and update the parameters once."""
-        batch = self._draw(len(self.X_train), self.batch_size)
-        # take is the faster gather: it knows that it selects along one axis.
-        result = self.model.loss(self.X_train.take(batch, axis=0), self.y_train.take(batch))
-        fits = isinstance(result, tuple) and len(result) == 2
-        if not fits or np.ndim(result[0]) or not isinstance(result[1], Mapping):
-            raise TypeError(
-                f"model: loss(X, y) returned {type(result).__name__}, expected a tuple of the loss, a number, and a "
-                f"dict of gradients by name"
-            )
-        loss, gradients = result
-        if not math.isfinite(loss):
-            sound = all(np.isfinite(value).all() for value in self.model.params.values())
-            cause = "" if sound else ", and hold NaN or infinity: a gradient was not finite"
-            raise FloatingPointError(
-                f"the loss of iteration {len(self.loss_history) + 1} is {loss}; the parameters are those of the step "
-                f"before{cause}. best_params has the best so far. Try a learning rate below "
-                f"{self.optimizer.learning_rate:g}, or look for NaN in the data"
-            )
-        self.optimizer.step(gradients)
-        self.loss_history.append(float(loss))
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds beside the weights: a tree of dicts, lists, numbers, strings and arrays."""
+        return state.state_dict(self)
+
+    def load_state_dict(self, tree: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, from a solver of the same arguments and data.
+
+        Raises
+        ------
+        ValueError
+            When something does not fit.
+        """
+        state.load_state_dict(self, tree)
+
+    @classmethod
+    def resume(cls, folder: str | Path, model: Any, data: Mapping[str, Any], **arguments: Any) -> Self:
+        """Return a solver that goes on from the newest good checkpoint of a folder, bit for bit.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The ``checkpoint_dir`` of the run.
+        model : Module or object
+            Made as for the run; its parameters are overwritten.
+        data : mapping
+            The data of the run.
+        **arguments
+            What cannot be saved has to be given again: `callbacks`, `augment`, `metrics`, `criterion`, a rule of your
+            own. Others replace what was saved: ``num_epochs=20`` trains to 20 epochs in all.
+
+        Returns
+        -------
+        Solver
+            Call its ``train()``.
+
+        Raises
+        ------
+        CheckpointError
+            If no checkpoint can be read; a warning names each that was passed over.
+        ValueError
+            If model, data or arguments are not those of the run; the model is as it was.
+        """
+        return state.resume(cls, folder, model, data, arguments)
+
+    def _batches(self) -> Generator[Batch, None, None]:
+        """Yield the rest of this epoch's batches."""
+        if self._order is None and isinstance(self._train, ArrayFeed):
+            self._order_state = state.read_generator(self._generator)
+            self._order = self._draw_order()
+        batches = self._train.batches(self.epoch, self._position, self._order)
+        if self.augment is not None:
+            batches = augmented(batches, self.augment, self._augment_seed, self.step)
+        return prefetched(batches, self.prefetch) if self.prefetch else batches
+
+    def _draw_order(self) -> Any:
+        """Draw the samples of each batch of an epoch."""
+        steps, size, n = self.steps_per_epoch, self.batch_size, len(self._train.X)
+        if self.replacement:
+            return self._draw(n, steps * size).reshape(steps, size)
+        return self._generator.permutation(n)[: steps * size].reshape(steps, size)
 
     def _draw(self, n: int, size: int) -> np.ndarray:
-        """Draw `size` indices below `n`, with replacement. All randomness of a run comes through here."""
+        """Draw `size` indices below `n`, with replacement."""
         draw = getattr(self._generator, "integers", None) or self._generator.randint  # RandomState's older name
         return draw(n, size=size)
 
     def _evaluate(self) -> None:
-        """Measure both accuracies, and keep the parameters when they are the best so far."""
-        self.train_acc_history.append(self.check_accuracy(self.X_train, self.y_train, self.num_train_samples))
-        accuracy = self.check_accuracy(self.X_val, self.y_val, self.num_val_samples)
-        self.val_acc_history.append(accuracy)
-        if not self.best_params or accuracy > self.best_val_acc:
-            self.best_val_acc = accuracy
-            self.best_params = {name: np.array(value) for name, value in self.model.params.items()}
+        """Measure on training and validation samples, and keep the parameters when they are the best so far."""
+        row: dict[str, Any] = {"step": self.step, "epoch": self.epoch, "seconds": self._seconds}
+        for part, feed, size in (
+            ("train", self._train, self.num_train_samples), ("val", self._val, self.num_val_samples)
+        ):  # fmt: skip
+            X, y = feed.sample(size, self._draw)
+            found = measure(self._trained, X, y, self.metrics, self.classes is not None)
+            row |= {f"{part}_{name}": value for name, value in found.items()}
+        for name, column in self.history.epochs.items():
+            column.append(row[name])
+        self._waited += 1
+        if not self.best_params or better(self.monitor, row[self.monitor], self._best_value):
+            self._waited = 0
+            self._best_value, self.best_val_acc = row[self.monitor], row["val_acc"] or 0.0
+            self.best_params = {name: np.array(value) for name, value in self._trained.params.items()}
             self._best_buffers = [array.copy() for array in self._buffers()]
 
     def _buffers(self) -> list[np.ndarray]:
         """Return what belongs to the model's state beside its parameters: running statistics."""
-        named = getattr(self.model, "named_buffers", None)
+        named = getattr(getattr(self._trained, "module", self._trained), "named_buffers", None)
         return [array for _, array in named()] if named is not None else []
-
-    def _bar(self, total: int, first: int) -> Any:
-        """Return a context manager that gives a progress bar, or None when none is wanted."""
-        if not self.progress:
-            return nullcontext()
-        from tqdm.auto import tqdm  # imported here: only a bar needs it
-
-        # A log keeps every state of the bar that is drawn: there the first and the last are enough.
-        often = 0.1 if self._live() else 60.0
-        return tqdm(total=total, initial=first, unit="step", dynamic_ncols=True, mininterval=often)
-
-    @staticmethod
-    def _live() -> bool:
-        """Whether somebody sees the bar move: in a terminal or a notebook."""
-        return sys.stderr.isatty() or "ipykernel" in sys.modules
-
-
-class _PerArray:
-    """The optimizer of models that have nothing but ``params``: the pure rule, array by array, as the course does."""
-
-    def __init__(self, model: Any, rule: Rule, config: Mapping[str, Any]) -> None:
-        self.model = model
-        self.rule = rule
-        self.configs: dict[str, MutableMapping[str, Any]] = {name: dict(config) for name in model.params}
-
-    def step(self, gradients: Mapping[str, np.ndarray]) -> None:
-        params = self.model.params
-        if set(gradients) != set(params):
-            raise ValueError(
-                f"the model's loss returned gradients of {', '.join(sorted(gradients)) or 'nothing'}, but its "
-                f"parameters are {', '.join(sorted(params))}; return one gradient for each"
-            )
-        for name, gradient in gradients.items():
-            if np.shape(gradient) != np.shape(params[name]):
-                raise ValueError(
-                    f"the gradient of {name} has shape {np.shape(gradient)}, the parameter has {np.shape(params[name])}"
-                )
-        # All are computed before the first is assigned, so that a refusal changes nothing.
-        updated = {
-            name: self.rule.apply(params[name], gradient, dict(self.configs[name]))
-            for name, gradient in gradients.items()
-        }
-        for name, (value, config) in updated.items():
-            params[name], self.configs[name] = value, config
-
-    @property
-    def learning_rate(self) -> float:
-        return float(next(iter(self.configs.values()))["learning_rate"])
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        for config in self.configs.values():
-            config["learning_rate"] = value
-
-
-def _check_model(model: Any) -> None:
-    """Raise unless the model has the two names of the course, and writing into its ``params`` trains it."""
-    kind = type(model).__name__
-    for attribute in ("params", "loss"):
-        if not hasattr(model, attribute):
-            raise TypeError(f"model must have params and loss, but {kind} has no {attribute}")
-    if isinstance(model, type):
-        raise TypeError(f"model: given the class {model.__name__}, expected an instance: {model.__name__}(...)")
-    if model.params is not model.params:
-        raise TypeError(
-            f"model: {kind}.params makes a new object at each access, so what is written there is lost; "
-            f"make the mapping once and keep it"
-        )
-    if hasattr(model, "named_parameters") and not hasattr(model.params, "tensors"):
-        raise TypeError(
-            f"model: {kind} is a module, but its params is a {type(model.params).__name__} that does not reach its "
-            f"parameters; write self.params = tg.models.Params(dict(self.named_parameters()))"
-        )
-
-
-def _part(data: Mapping[str, Any], part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the samples and labels of one part of the data, checked."""
-    names = (f"X_{part}", f"y_{part}")
-    if not isinstance(data, Mapping):
-        raise TypeError(f"data: given {type(data).__name__}, expected a dict of X_train, y_train, X_val and y_val")
-    for name in names:
-        if name not in data:
-            raise ValueError(
-                f"data: {name} is missing; it needs X_train, y_train, X_val and y_val, got {', '.join(map(str, data))}"
-            )
-    X, y = (np.asarray(data[name]) for name in names)
-    if X.ndim < 2 or y.ndim != 1 or len(X) != len(y):
-        raise ValueError(
-            f"data: {names[0]} has shape {X.shape}, {names[1]} has {y.shape}; expected (N, ...) and (N,) of one N"
-        )
-    if len(X) == 0:
-        raise ValueError(f"data: {names[0]} is empty; give at least one sample")
-    if y.dtype.kind not in "iu":
-        raise TypeError(f"data: {names[1]} must hold integer labels, got dtype {y.dtype}; use {names[1]}.astype(int)")
-    if X.dtype.kind not in "fiub":
-        raise TypeError(f"data: {names[0]} must hold real numbers, got dtype {X.dtype}")
-    # The extremes betray NaN and infinity in two passes and without a second array.
-    if X.dtype.kind == "f" and X.size and not (np.isfinite(X.min()) and np.isfinite(X.max())):
-        raise ValueError(f"data: {names[0]} holds NaN or infinity; remove or replace these samples")
-    return X, y
-
-
-def _count(name: str, value: Any) -> int:
-    """Return `value` as an int of at least 1, or raise an error that names it."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer of at least 1, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return int(value)

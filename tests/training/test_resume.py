@@ -1,0 +1,167 @@
+"""A run that is stopped and resumed ends where the one that was not ends, in every bit."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from solver_models import Linear, copies, same
+
+import tinygrad_fc as tg
+from tinygrad_fc.training import Callback, CheckpointError, Solver
+
+OPTIONS: dict[str, Any] = {
+    "update_rule": "adam", "optim_config": {"learning_rate": 0.02, "weight_decay": 1e-3}, "lr_decay": 0.9,
+    "batch_size": 7, "num_epochs": 4, "num_train_samples": 11, "num_val_samples": 9, "verbose": False,
+    "schedule": {"name": "warmup", "length": 1.0, "start": 0.1, "then": {"name": "cosine", "length": 4}},
+}  # fmt: skip
+
+
+def network(seed: int = 0) -> Any:
+    return tg.models.FullyConnectedNet(
+        [6, 5], 2, 3, normalization="batchnorm", dropout_keep_ratio=0.7, seed=seed, dtype=np.float64, weight_scale=None
+    )
+
+
+def jitter(X: Any, y: Any, generator: np.random.Generator) -> Any:
+    return X + 0.01 * generator.standard_normal(X.shape), y
+
+
+class StopAfter(Callback):
+    """Ends a training from inside, as a kill would: by an error."""
+
+    def __init__(self, step: int) -> None:
+        self.last, self.seen = step, 0
+
+    def on_step_end(self, solver: Solver) -> None:
+        self.seen += 1
+        if solver.step == self.last:
+            raise KeyboardInterrupt
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.seen = state["seen"]
+
+
+def facts(solver: Solver) -> dict[str, Any]:
+    """Return all that two runs must share: weights, buffers, best weights, rule's state, histories but the times."""
+    history = solver.history.to_dict()
+    return {
+        "weights": tg.training.state.weights(solver),
+        "best": solver.best_params,
+        "optimizer": solver.optimizer.state_dict(),
+        "history": {name: {key: column for key, column in table.items() if key != "seconds"}
+                    for name, table in history.items()},
+        "numbers": [solver.step, solver.epoch, solver.best_val_acc],
+    }  # fmt: skip
+
+
+def assert_equal_bits(one: Any, other: Any, path: str = "") -> None:
+    assert type(one) is type(other), path
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_equal_bits(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, np.ndarray):
+        assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes()), path
+    else:
+        assert one == other, path
+
+
+@pytest.mark.parametrize("variant", ["plain", "replacement", "augmented", "prefetched", "legacy generator", "module"])
+@pytest.mark.parametrize("stop", [2, 5, 6, 13, 20])
+def test_a_resumed_run_is_the_uninterrupted_one(variant: str, stop: int, data: Any, tmp_path: Path) -> None:
+    options = dict(OPTIONS, seed=np.random.RandomState(4) if variant == "legacy generator" else 4)
+    code: dict[str, Any] = {"augment": jitter} if variant in ("augmented", "prefetched") else {}
+    if variant == "prefetched":
+        options["prefetch"] = 3
+    options["replacement"] = variant == "replacement"
+
+    def model(seed: int) -> Any:
+        if variant != "module":
+            return network(seed)
+        return tg.nn.Sequential(tg.nn.Linear(2, 8, "relu", seed=seed), tg.nn.Dropout(0.8, seed=seed),
+                                tg.nn.Linear(8, 3, seed=seed))  # fmt: skip
+
+    whole = Solver(model(0), data, **copy.deepcopy(options), **code, callbacks=[StopAfter(-1)])
+    whole.train()
+    first = Solver(model(0), data, **options, **code, callbacks=[StopAfter(stop)], checkpoint_dir=tmp_path,
+                   checkpoint_every=1)  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        first.train()
+    second = Solver.resume(tmp_path, model(9), data, **code, callbacks=[StopAfter(-1)])
+    assert second.step == stop - 1  # the step it was stopped in had not been saved yet
+    second.train()
+    assert_equal_bits(facts(second), facts(whole))
+    assert second.callbacks[0].seen == whole.callbacks[0].seen == 20
+
+
+def test_a_model_of_the_users_own_is_resumed_too(data: Any, tmp_path: Path) -> None:
+    options = dict(OPTIONS, seed=1, update_rule="sgd_momentum", optim_config={"learning_rate": 0.1})
+    whole = Solver(Linear(), data, **options)
+    whole.train()
+    with pytest.raises(KeyboardInterrupt):
+        Solver(Linear(), data, **options, callbacks=[StopAfter(8)], checkpoint_dir=tmp_path, checkpoint_every=3).train()
+    second = Solver.resume(tmp_path, model=Linear(), data=data, callbacks=[StopAfter(-1)])
+    assert second.step == 6
+    second.train()
+    assert_equal_bits(copies(second.model), copies(whole.model))
+    assert second.loss_history == whole.loss_history
+
+
+def test_a_finished_run_gives_its_best_weights_and_can_be_made_longer(data: Any, tmp_path: Path) -> None:
+    options = dict(OPTIONS, seed=1, schedule=None)
+    short = Solver(network(), data, **options, checkpoint_dir=tmp_path / "short")
+    short.train()
+    again = Solver.resume(tmp_path / "short", network(5), data)
+    again.train()
+    assert_equal_bits(facts(again), facts(short))
+    longer = Solver.resume(tmp_path / "short", network(5), data, num_epochs=6)
+    longer.train()
+    whole = Solver(network(), data, **dict(options, num_epochs=6))
+    whole.train()
+    # At its end the short run measured nothing more than the long one did there.
+    assert_equal_bits(facts(longer), facts(whole))
+    with pytest.raises(ValueError, match="num_epochs: given 2, but 6 epochs are done"):
+        Solver.resume(tmp_path / "short", network(), data, num_epochs=2)
+
+
+def test_pickles_and_copies_go_on_by_themselves(data: Any) -> None:
+    solver = Solver(network(), data, **OPTIONS, seed=3)
+    solver.train()
+    for twin in (copy.deepcopy(solver), pickle.loads(pickle.dumps(solver))):
+        assert_equal_bits(facts(twin), facts(solver))
+        assert twin.loss_history is twin.history.steps["loss"]
+    twin = pickle.loads(pickle.dumps(solver))
+    solver.train()
+    assert twin.step == 20
+    twin.train()
+    assert_equal_bits(facts(twin), facts(solver))
+
+
+def test_what_does_not_belong_together_is_refused_and_leaves_the_model(data: Any, tmp_path: Path) -> None:
+    Solver(network(), data, **OPTIONS, seed=3, augment=jitter, checkpoint_dir=tmp_path).train()
+    model = network(7)
+    before, generators = model.state_dict(), model.generator_state()
+    other = {**data, "y_train": data["y_train"][::-1]}
+    wide = tg.models.FullyConnectedNet([7, 5], 2, 3, normalization="batchnorm", dropout_keep_ratio=0.7, seed=0)
+    for given, match in (
+        ({"model": model, "data": data}, r"the saved run had augment \(jitter\), which no file can hold; give it"),
+        ({"model": model, "data": other, "augment": jitter}, "data: the train part is .* that of the saved run was"),
+        ({"model": wide, "data": data, "augment": jitter}, "fc1.W"),
+        ({"model": model, "data": data, "augment": jitter, "metrics": {"m": max}}, "metrics is given"),
+        ({"model": model, "data": data, "augment": jitter, "callbacks": [Callback()]}, "callbacks: given 1, .* had 0"),
+        ({"model": model, "data": data, "augment": jitter, "update_rule": "sgd"}, "rule 'adam', this .* 'sgd'"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            Solver.resume(tmp_path, **given)
+        assert same(before, model.state_dict())
+        assert str(generators) == str(model.generator_state())
+    with pytest.raises(CheckpointError, match="no such folder"):
+        Solver.resume(tmp_path / "none", model, data)

@@ -1,0 +1,193 @@
+"""A data set of the user's: an .npz of arrays, or a .csv whose rows are samples."""
+
+from __future__ import annotations
+
+import csv
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_LABEL_NAMES = ("label", "y", "target", "class")
+_PARTS = ("train", "val", "test")
+
+
+def load_arrays(
+    path: str | os.PathLike[str],
+    dtype: npt.DTypeLike = np.float32,
+    seed: int = 0,
+    validation: float = 0.2,
+    test: float = 0.0,
+) -> dict[str, Any]:
+    """Load a data set for a classifier from a file.
+
+    Parameters
+    ----------
+    path : path
+        An ``.npz`` with ``X_train``, ``y_train`` and perhaps ``X_val``, ``y_val``, ``X_test``, ``y_test``, or with
+        ``X`` and ``y``; or a ``.csv`` with one sample a row: numbers, and the label in the column that is called label,
+        y, target or class, and else in the last one. A first row that is no row of numbers is taken for the names.
+    dtype : dtype
+        Of the samples; a floating type.
+    seed : int
+        Of the shuffle before a split. The same seed gives the same split.
+    validation, test : float
+        Shares of the samples, in [0, 1), that become these parts where the file has none of them.
+
+    Returns
+    -------
+    dict
+        ``X_train``, ``y_train``, ``X_val``, ``y_val``, and with test samples ``X_test``, ``y_test``: samples of
+        `dtype`, labels 0, 1, ... as int64. Labels that are words, or other numbers, are numbered in order, and
+        ``classes`` is the list of what they were.
+
+    Raises
+    ------
+    ValueError
+        When the file does not hold this; the message names file, row and column. Nothing in it is ever run.
+    FileNotFoundError
+        When there is no such file.
+    TypeError
+        When `dtype` is no floating type.
+    """
+    path, dtype = Path(path), np.dtype(dtype)
+    if dtype.kind != "f":
+        raise TypeError(f"dtype must be a floating type such as np.float32, got {dtype}")
+    for name, share in (("validation", validation), ("test", test)):
+        if not 0.0 <= share < 1.0:
+            raise ValueError(f"{name} must lie in [0, 1), got {share!r}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    suffix = path.suffix.lower()
+    if suffix not in (".npz", ".csv"):
+        raise ValueError(f"{path}: its name ends in {suffix or 'nothing'}, expected .npz or .csv")
+    found = _from_npz(path) if suffix == ".npz" else dict(zip("Xy", _from_csv(path), strict=True))
+    if "X" in found:
+        found = {"X_train": found["X"], "y_train": found["y"]}
+    data: dict[str, Any] = {}
+    classes = _classes([found[f"y_{part}"] for part in _PARTS if f"y_{part}" in found])
+    for part in _PARTS:
+        if f"X_{part}" in found:
+            data[f"X_{part}"] = _samples(path, f"X_{part}", found[f"X_{part}"], dtype)
+            data[f"y_{part}"] = _labels(path, f"y_{part}", found[f"y_{part}"], classes)
+            if len(data[f"X_{part}"]) != len(data[f"y_{part}"]):
+                raise ValueError(f"{path}: X_{part} has {len(data[f'X_{part}'])} samples, y_{part} "
+                                 f"{len(data[f'y_{part}'])} labels")  # fmt: skip
+    _split(path, data, seed, {"test": test, "val": validation})
+    if classes is not None:
+        data["classes"] = classes
+    return data
+
+
+def _from_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = set(archive.files)
+            wanted = {"X", "y"} if {"X", "y"} <= names else {"X_train", "y_train"}
+            if not wanted <= names:
+                raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}, expected X_train and y_train (and "
+                                 f"perhaps X_val, y_val, X_test, y_test), or X and y")  # fmt: skip
+            if "X_train" in wanted:
+                for part in _PARTS[1:]:
+                    pair = {f"X_{part}", f"y_{part}"}
+                    if len(pair & names) == 1:
+                        raise ValueError(f"it holds only one of {' and '.join(sorted(pair))}")
+                    wanted |= pair & names
+            return {name: archive[name] for name in wanted}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _from_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader if row]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no CSV file ({error})") from None
+    if not rows:
+        raise ValueError(f"{path}: it is empty")
+    names: list[str] = []
+    if not any(_is_number(cell) for cell in rows[0][1][:-1]):
+        names = [name.strip() for name in rows.pop(0)[1]]
+    width = len(names) or len(rows[0][1])
+    if not rows or width < 2:
+        raise ValueError(f"{path}: it has {len(rows)} rows of {width} columns, expected samples of a number at least, "
+                         f"and their label")  # fmt: skip
+    label = next((at for at, name in enumerate(names) if name.lower() in _LABEL_NAMES), width - 1)
+    samples, labels = [], []
+    for line, row in rows:
+        if len(row) != width:
+            raise ValueError(f"{path}: line {line} has {len(row)} cells, expected {width}")
+        labels.append(row.pop(label).strip())
+        try:
+            samples.append([float(cell) for cell in row])
+        except ValueError:
+            at = next(at for at, cell in enumerate(row) if not _is_number(cell))
+            at += at >= label
+            column = f"column {at + 1}" + (f" ({names[at]})" if names else "")
+            raise ValueError(f"{path}: line {line}, {column}: {row[at - (at > label)]!r} is no number") from None
+    try:
+        return np.array(samples), np.array([int(word) for word in labels])
+    except ValueError:
+        return np.array(samples), np.array(labels)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _samples(path: Path, name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if array.ndim < 2 or array.dtype.kind not in "fiub":
+        raise ValueError(f"{path}: {name} is {array.shape} of {array.dtype}, expected numbers of shape (N, ...)")
+    found = array.astype(dtype)
+    bad = np.argwhere(~np.isfinite(found))
+    if len(bad):
+        at = tuple(map(int, bad[0][1:]))
+        raise ValueError(f"{path}: {name} holds NaN or infinity, first in sample {bad[0][0]} at {at}")
+    return found
+
+
+def _classes(arrays: list[np.ndarray]) -> list[Any] | None:
+    """Return what the labels are, in order, or None where they are 0, 1, ... already."""
+    words = sorted({label for array in arrays if array.ndim == 1 for label in array.tolist()}, key=_order)
+    return None if words == list(range(len(words))) and all(type(word) is int for word in words) else words
+
+
+def _order(label: Any) -> Any:
+    """Sort labels that are numbers by their value, and words behind them."""
+    return (0, float(label), "") if _is_number(str(label)) else (1, 0.0, str(label))
+
+
+def _labels(path: Path, name: str, array: np.ndarray, classes: list[Any] | None) -> np.ndarray:
+    if array.ndim != 1 or array.dtype.kind not in "iuUb":
+        raise ValueError(
+            f"{path}: {name} is {array.shape} of {array.dtype}, expected labels of shape (N,): integers or words"
+        )
+    if classes is None:
+        return array.astype(np.int64)
+    numbers = {label: number for number, label in enumerate(classes)}
+    return np.array([numbers[label] for label in array.tolist()], np.int64)
+
+
+def _split(path: Path, data: dict[str, Any], seed: int, shares: dict[str, float]) -> None:
+    """Take the parts that are not there from the training samples."""
+    total = len(data["X_train"])
+    counts = {part: round(total * share) for part, share in shares.items() if f"X_{part}" not in data}
+    counts = {part: max(count, 1) for part, count in counts.items() if shares[part]}
+    taken = sum(counts.values())
+    if total - taken < 1:
+        raise ValueError(f"{path}: {total} samples are too few to take {taken} out; give more, or smaller shares")
+    if not counts:
+        return
+    order = np.random.default_rng(seed).permutation(total)
+    for part, count in counts.items():
+        chosen, order = order[:count], order[count:]
+        data[f"X_{part}"], data[f"y_{part}"] = data["X_train"][chosen], data["y_train"][chosen]
+    data["X_train"], data["y_train"] = data["X_train"][order], data["y_train"][order]

@@ -1,0 +1,186 @@
+"""Files that are written whole or not at all, and arrays in them as safetensors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+# What safetensors can hold of NumPy's dtypes.
+DTYPES = frozenset(
+    np.dtype(name) for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+                                "float16", "float32", "float64")
+)  # fmt: skip
+
+
+class FileError(ValueError):
+    """A file does not hold what it should. The message begins with its path."""
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write a file under a temporary name, flush it to the disk and rename it: it is there whole, or as it was.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder must exist.
+    data : bytes
+        The content.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. The temporary file is removed then, and what was there before is untouched.
+    """
+    path = Path(path)
+    with temporary(path) as hidden:
+        write_synced(hidden, data)
+        os.replace(hidden, path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """Give the name of a new empty file beside `path`, and remove it when the block leaves it there."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    hidden = Path(name)
+    try:
+        hidden.chmod(0o666 & ~umask())  # mkstemp's files are the owner's alone
+        yield hidden
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            hidden.unlink()
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has what was renamed in a folder (where the system can open folders)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def tensor_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """Return arrays by name as a safetensors file.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        Of booleans, integers or real floats; copied where they are not contiguous.
+    metadata : mapping of str to str
+        Stands in the header.
+
+    Raises
+    ------
+    TypeError
+        If an array has a dtype that safetensors has not.
+    """
+    from safetensors.numpy import save  # imported here: only files need it
+
+    plain = {}
+    for name, array in arrays.items():
+        if not isinstance(name, str) or not isinstance(array, np.ndarray):
+            raise TypeError(f"{name!r}: given {type(array).__name__}, expected an ndarray under a name")
+        native = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if native.dtype not in DTYPES:
+            raise TypeError(f"{name}: dtype {array.dtype} cannot be saved; convert it to one of "
+                            f"{', '.join(sorted(map(str, DTYPES)))}")  # fmt: skip
+        plain[name] = np.ascontiguousarray(native).reshape(native.shape)  # which makes 0-d arrays 1-d
+    return save(plain, dict(metadata))
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Read a safetensors file. Nothing in it is run, whatever it is.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        The caller's own.
+    metadata : dict of str to str
+
+    Raises
+    ------
+    FileError
+        If it is no file of this kind, is damaged, or holds a dtype that NumPy has not.
+    OSError
+        If it cannot be read.
+    """
+    path = Path(path)
+    return parse_tensors(path, read_file(path))
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    FileError
+        If it is a folder, a device or the like.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    if not path.is_file():
+        raise FileError(f"{path}: it is no regular file")
+    return path.read_bytes()
+
+
+def parse_tensors(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return what the bytes of a safetensors file hold; `path` is for messages."""
+    import json
+
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        loaded = load(data)
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+    except (SafetensorError, KeyError, ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
+        detail = f"unknown dtype {error}" if isinstance(error, KeyError) else error
+        raise FileError(f"{path}: no safetensors file, or a damaged one ({detail})") from None
+    metadata = header.get("__metadata__", {})
+    return {name: array.copy() for name, array in loaded.items()}, metadata
+
+
+def umask() -> int:
+    """Return the permissions that new files do not have."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder where there is none, and try to write into it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made or written to; the message names it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(prefix=".writable-", dir=folder) as file:
+            file.write(b"\0")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        said = f"the folder cannot be written to ({reason}); name another"
+        raise type(error)(error.errno, said, str(folder)) from None
+
+

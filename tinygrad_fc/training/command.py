@@ -1,0 +1,351 @@
+"""``python -m tinygrad_fc train``, ``evaluate``, ``predict`` and ``summary``: runs in folders, from the shell."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..nn.activations import ACTIVATIONS
+from ..optim import RULES, SCHEDULES
+from .callbacks import Callback
+from .checkpoint import CheckpointWarning, checkpoints
+from .config import DATASETS, NORMALIZATIONS, RunConfig
+from .evaluation import accuracy, scores_of
+from .plots import plot_history
+from .run import CHECKPOINTS, CONFIG, INPUT, MODEL, RESULTS, Inputs, load_data, make_model, make_solver, open_run
+from .solver import Solver
+
+CURVES = "training.png"
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of ``train``. What is not given has the value of --config, or of the recipe."""
+    option = parser.add_argument
+    _common(parser)
+    option("--out", type=Path, metavar="FOLDER", help="where the run goes (default: runs/DATASET)")
+    option("--resume", action="store_true", help="go on from the newest checkpoint in --out")
+    option("--overwrite", action="store_true", help="replace the run that is in --out")
+    option("--json", action="store_true", help="print the results as JSON, and everything else on standard error")
+    option("--quiet", action="store_true", help="print the results alone")
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option("--dataset", help=f"{', '.join(DATASETS)}, or a file of your own: .npz or .csv (default: digits)")
+    option("--data", metavar="FOLDER", help="where the data set's files are (default: where its loader looks)")
+    option("--config", type=Path, metavar="FILE", help="a run.toml: its options, where none is given here")
+    option("--hidden", type=_sizes, metavar="N,N", help='units of each hidden layer, "" for none')
+    option("--normalization", choices=NORMALIZATIONS)
+    option("--dropout", type=float, metavar="SHARE", help="of the hidden units that are dropped")
+    option("--activation", choices=tuple(ACTIVATIONS), metavar="NAME", help=f"one of {', '.join(ACTIVATIONS)}")
+    option("--reg", type=float, metavar="S", help="strength of the L2 penalty on the weights")
+    option("--rule", choices=tuple(RULES), metavar="NAME", help=f"the update rule: {', '.join(RULES)}")
+    option("--learning-rate", "--lr", type=float, metavar="R")
+    option("--weight-decay", type=float, metavar="S")
+    option("--schedule", choices=("none", *SCHEDULES), metavar="NAME",
+           help=f"of the learning rate: none, {', '.join(SCHEDULES)}")  # fmt: skip
+    option("--lr-decay", type=float, metavar="F", help="what the learning rate is multiplied by after each epoch")
+    option("--batch-size", type=int, metavar="N")
+    option("--epochs", type=int, metavar="N")
+    option("--patience", type=int, metavar="N", help="epochs without a better validation accuracy that end the run")
+    option("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the images of each batch")
+    option("--shift", type=int, metavar="PIXELS", help="move the images of each batch by up to so many")
+    option("--class-weights", choices=("none", "balanced"))
+    option("--clip-norm", type=float, metavar="N", help="bound of the gradients' norm")
+    option("--validation", type=float, metavar="SHARE", help="of an own data set's samples that validate")
+    option("--seed", type=int, metavar="N", help="of weights, batches and splits")
+    option("--checkpoint-every", type=int, metavar="STEPS", help="steps between two (default: every 10 s)")
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train a network on a data set, and leave weights, curves, history and configuration in a folder."""
+    return _guarded("train", lambda: _train(arguments))
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    say: Any = _err if arguments.json else print
+    folder = arguments.out
+    if folder is None and arguments.config is not None and arguments.dataset is None:
+        folder = Path("runs") / Path(RunConfig.read(arguments.config).get("dataset", "digits")).stem
+    folder = folder or Path("runs") / Path(arguments.dataset or "digits").stem
+    config, resume = _configured(arguments, folder), arguments.resume
+    if resume and not (folder / CONFIG).is_file():
+        raise FileNotFoundError(f"{folder}: there is no run to resume; leave --resume out to start one")
+    if not resume and (folder / CONFIG).exists() and not arguments.overwrite:
+        raise FileExistsError(
+            f"{folder}: there is a run in it; --resume goes on with it, --overwrite replaces it, --out names another"
+        )
+    data, classes, images = load_data(config)
+    inputs = Inputs.of(data["X_train"], classes, images)
+    if not resume and arguments.overwrite:
+        _clear(folder)
+    quiet = arguments.quiet or arguments.json
+    solver = make_solver(config, folder, data, inputs, resume, verbose=False, callbacks=[] if quiet else [_Lines(say)],
+                         progress=None if not quiet else False)  # fmt: skip
+    (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
+    inputs.save(folder / INPUT)
+    if not quiet:
+        counts = ", ".join(f"{len(data[f'y_{part}']):,} {word}" for part, word in
+                           (("train", "to train on"), ("val", "to validate"), ("test", "to test"))
+                           if f"y_{part}" in data)  # fmt: skip
+        sizes = "-".join(map(str, (len(inputs.mean), *config.hidden, len(classes))))
+        say(f"{config.dataset}: {counts}; {sizes}, {sum(p.size for p in solver.model.parameters()):,} parameters")
+        if resume:
+            say(f"Going on after step {solver.step}.")
+    started = time.perf_counter()
+    solver.train()
+    seconds = time.perf_counter() - started
+    if solver.interrupted:
+        _err(f"The run is kept: python -m tinygrad_fc train --out {folder} --resume goes on with it.")
+        return 130
+    results = _results(solver, data, seconds)
+    solver.model.save(folder / MODEL)
+    solver.history.to_csv(folder / "history.csv")
+    solver.history.to_csv(folder / "steps.csv", "steps")
+    (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    try:
+        plot_history(solver, folder / CURVES, f"{config.dataset}, test accuracy {results['test_acc']:.4f}"
+                     if results["test_acc"] is not None else config.dataset)  # fmt: skip
+    except ModuleNotFoundError as error:
+        _err(f"No picture of the training: {error}")
+    if arguments.json:
+        print(json.dumps({**results, "out": str(folder)}))
+    else:
+        tested = "" if results["test_acc"] is None else f", test accuracy {results['test_acc']:.4f}"
+        print(f"Trained {results['epochs']} epochs in {seconds:.1f} s: validation accuracy "
+              f"{results['val_acc']:.4f}{tested}\nIn {folder}: {MODEL}, {CONFIG}, history.csv, {CURVES}")  # fmt: skip
+    return 0
+
+
+def _configured(arguments: argparse.Namespace, folder: Path) -> RunConfig:
+    """Return the configuration: the command line goes before --config or the resumed run, these before the recipe."""
+    words = {key: value for key, value in vars(arguments).items()
+             if key in RunConfig.__dataclass_fields__ and value is not None}  # fmt: skip
+    source = arguments.config
+    if source is None and arguments.resume and (folder / CONFIG).is_file():
+        source = folder / CONFIG
+    if source is None:
+        return RunConfig.of(words, "the command line")
+    return RunConfig.of({**RunConfig.read(source), **words}, str(source))
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run left in a folder: its own files, and nothing else."""
+    import shutil
+
+    for path in checkpoints(folder / CHECKPOINTS) if (folder / CHECKPOINTS).is_dir() else []:
+        shutil.rmtree(path)
+    for name in (CONFIG, MODEL, INPUT, RESULTS, CURVES, "history.csv", "steps.csv"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _results(solver: Solver, data: dict[str, Any], seconds: float) -> dict[str, Any]:
+    found: dict[str, Any] = {"epochs": solver.epoch, "steps": solver.step, "seconds": round(seconds, 3)}
+    for part in ("train", "val", "test"):
+        measured: dict[str, float | None] = {"loss": None, "acc": None}
+        if f"X_{part}" in data:
+            measured = solver.evaluate(data[f"X_{part}"], data[f"y_{part}"])
+        found |= {f"{part}_{name}": value for name, value in measured.items()}
+    return found
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of ``evaluate``."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("--part", choices=("train", "val", "test"), help="of the data (default: test, else val)")
+    parser.add_argument("--dataset", help="other data than the run's: a file .npz or .csv with labels")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Measure a trained network: loss, accuracy, and how many of each class were right."""
+    return _guarded("evaluate", lambda: _evaluate(arguments))
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    config, model, inputs = open_run(arguments.run_folder)
+    if arguments.dataset is not None:
+        config = RunConfig.of({**vars(config), "dataset": arguments.dataset}, "--dataset")
+    data, classes, _ = load_data(config)
+    if classes != inputs.classes:
+        raise ValueError(f"{config.dataset}: its classes are {classes}, the network's {inputs.classes}")
+    part = arguments.part or ("test" if "X_test" in data else "val")
+    if f"X_{part}" not in data:
+        raise ValueError(f"--part {part}: {config.dataset} has no such samples")
+    X, y = inputs.prepare(data[f"X_{part}"]), data[f"y_{part}"]
+    scores = scores_of(model, X)
+    found = {"part": part, "samples": len(y), "acc": accuracy(scores, y),
+             "loss": float(model.criterion(scores, y).data)}  # fmt: skip
+    predicted = scores.argmax(axis=1)
+    rows: list[dict[str, Any]] = [
+        {"name": str(name), "samples": int((y == n).sum()), "right": int(((y == n) & (predicted == n)).sum())}
+        for n, name in enumerate(classes)
+    ]
+    if arguments.json:
+        print(json.dumps({**found, "classes": rows}))
+        return 0
+    print(f"{config.dataset}, {part}: {len(y):,} samples, accuracy {found['acc']:.4f}, loss {found['loss']:.4f}\n")
+    width = max(5, *(len(row["name"]) for row in rows))
+    print(f"{'class':{width}}  samples   right")
+    for row in rows:
+        share = f"{row['right'] / row['samples']:.4f}" if row["samples"] else "-"
+        print(f"{row['name']:{width}}  {row['samples']:7d}  {share:>6}")
+    return 0
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of ``predict``."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("samples", type=Path, metavar="FILE",
+                        help=".npy of samples (N, ...), .npz with X, or .csv of numbers, a sample a row")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the CSV there, not to standard output")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Say the class of each sample in a file, and how probable it is."""
+    return _guarded("predict", lambda: _predict(arguments))
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    _, model, inputs = open_run(arguments.run_folder)
+    try:
+        X = inputs.prepare(_samples(arguments.samples))
+    except ValueError as error:
+        raise ValueError(f"{arguments.samples}: {error}") from None
+    scores = scores_of(model, X).astype(np.float64)
+    exps = np.exp(scores - scores.max(axis=1, keepdims=True))
+    chances = exps / exps.sum(axis=1, keepdims=True)
+    best = chances.argmax(axis=1)
+    rows = [{"sample": n, "class": inputs.classes[k], "probability": round(float(chances[n, k]), 6)}
+            for n, k in enumerate(best)]  # fmt: skip
+    if arguments.json:
+        print(json.dumps(rows))
+        return 0
+    with arguments.out.open("w", newline="", encoding="utf-8") if arguments.out else _kept_open(sys.stdout) as file:
+        writer = csv.DictWriter(file, ["sample", "class", "probability"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return 0
+
+
+def _samples(path: Path) -> np.ndarray:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        found: np.ndarray = np.load(path, allow_pickle=False)
+    elif suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            if "X" not in archive.files:
+                raise ValueError(f"it holds {', '.join(archive.files) or 'nothing'}, expected X")
+            found = archive["X"]
+    elif suffix == ".csv":
+        found = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_headed(path))
+    else:
+        raise ValueError("expected a name that ends in .npy, .npz or .csv")
+    if found.ndim < 2 or len(found) == 0:
+        raise ValueError(f"it holds an array of {found.shape}, expected samples (N, ...)")
+    return found
+
+
+def _headed(path: Path) -> int:
+    """Return how many lines of names stand above a CSV's numbers: 1 or 0."""
+    with path.open(encoding="utf-8-sig") as file:
+        first = file.readline().split(",")
+    try:
+        [float(cell) for cell in first]
+    except ValueError:
+        return 1
+    return 0
+
+
+def _kept_open(file: Any) -> Any:
+    from contextlib import nullcontext
+
+    return nullcontext(file)
+
+
+def add_summary(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options of ``summary``."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", nargs="?", help="the folder of a run (default: the "
+                        "network that the options describe)")  # fmt: skip
+    _common(parser)
+    parser.set_defaults(resume=False)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def summary(arguments: argparse.Namespace) -> int:
+    """Print a network's layers, shapes, parameters and multiply-adds, and what its run gave."""
+    return _guarded("summary", lambda: _summary(arguments))
+
+
+def _summary(arguments: argparse.Namespace) -> int:
+    results: dict[str, Any] = {}
+    if arguments.run_folder is not None:
+        config, model, inputs = open_run(arguments.run_folder)
+        if (arguments.run_folder / RESULTS).is_file():
+            results = json.loads((arguments.run_folder / RESULTS).read_text(encoding="utf-8"))
+    else:
+        config = _configured(arguments, Path())
+        data, classes, images = load_data(config)
+        inputs = Inputs.of(data["X_train"], classes, images)
+        model = make_model(config, inputs)
+    if arguments.json:
+        print(json.dumps({"config": {**vars(config), "hidden": list(config.hidden)}, "results": results,
+                          "parameters": sum(p.size for p in model.parameters())}))  # fmt: skip
+        return 0
+    print(model.summary((config.batch_size, len(inputs.mean))))
+    print(f"\n{config.to_toml()}", end="")
+    if results:
+        print("\n" + "\n".join(f"{key:10s} {value}" for key, value in results.items()))
+    return 0
+
+
+class _Lines(Callback):
+    """Prints a line after each epoch."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self.say = say
+
+    def on_epoch_end(self, solver: Solver) -> None:
+        last = {name: column[-1] for name, column in solver.history.epochs.items()}
+        self.say(f"epoch {solver.epoch:3d} of {solver.num_epochs}   loss {last['train_loss']:.4f}   validation loss "
+                 f"{last['val_loss']:.4f}   accuracy {last['train_acc']:.4f}, validation {last['val_acc']:.4f}   "
+                 f"{last['seconds']:.1f} s")  # fmt: skip
+
+
+def _guarded(command: str, run: Callable[[], int]) -> int:
+    """Run a command; say on standard error what was wrong with what it was given, and return its exit status."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CheckpointWarning)
+        warnings.showwarning = lambda message, *rest, **more: _err(f"{command}: {message}")
+        try:
+            return run()
+        except FloatingPointError as error:
+            _err(f"{command}: {error}")
+            return 1
+        except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+            if isinstance(error, OSError) and error.filename:
+                _err(f"{command}: {error.strerror}: {error.filename}")
+            else:
+                _err(f"{command}: {error}")
+            return 2
+
+
+def _err(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",") if part.strip())
+
+
+_sizes.__name__ = "list of sizes (100,100 say)"  # argparse's message names the type

@@ -1,0 +1,205 @@
+"""A run in a folder: what ``python -m tinygrad_fc train`` makes, and ``predict`` and ``evaluate`` read."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import (
+    FASHION_MNIST_CLASSES,
+    Compose,
+    RandomHorizontalFlip,
+    RandomShift,
+    load_arrays,
+    load_cifar10,
+    load_digits,
+    load_fashion_mnist,
+)
+from ..files import FileError, read_tensors, tensor_bytes, write_atomically
+from ..models import FullyConnectedNet
+from .checkpoint import checkpoints
+from .config import RunConfig
+from .solver import Solver
+
+CONFIG, MODEL, INPUT, RESULTS = "run.toml", "model.safetensors", "input.safetensors", "results.json"
+CHECKPOINTS = "checkpoints"
+SECONDS = 10.0  # between two checkpoints, where no number of steps is asked for
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclass
+class Inputs:
+    """How samples are prepared for the network, and what its classes are called.
+
+    Attributes
+    ----------
+    mean, scale : ndarray, shape (D,)
+        Each feature has `mean` subtracted and is divided by `scale`: of the training part.
+    shape : list of int
+        Of a sample.
+    classes : list
+        What the labels 0, 1, ... stand for.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    shape: list[int]
+    classes: list[Any]
+
+    @classmethod
+    def of(cls, X: np.ndarray, classes: list[Any], images: bool) -> Inputs:
+        """Measure the training samples: images have one scale for all pixels, other features one each."""
+        flat = X.reshape(len(X), -1)
+        mean = flat.mean(axis=0, dtype=np.float64)
+        spread = flat.std(axis=0, dtype=np.float64)
+        scale = np.full_like(mean, math.sqrt(float(np.mean(spread**2)))) if images else spread
+        scale[scale == 0.0] = 1.0  # what never changes stays 0
+        return cls(mean.astype(np.float32), scale.astype(np.float32), list(X.shape[1:]), classes)
+
+    def prepare(self, X: np.ndarray) -> np.ndarray:
+        """Return samples as the network takes them, float32 of shape (N, D).
+
+        Raises
+        ------
+        ValueError
+            If they have another number of features, or are not finite.
+        """
+        flat = np.asarray(X).reshape(len(X), -1)
+        if flat.shape[1] != len(self.mean) or flat.dtype.kind not in "biuf":
+            raise ValueError(
+                f"samples have {flat.shape[1]} features of {flat.dtype}, the network takes {len(self.mean)} numbers"
+            )
+        made = (flat.astype(np.float32) - self.mean) / self.scale
+        if not np.isfinite(made).all():
+            raise ValueError("samples hold NaN or infinity")
+        return made
+
+    def save(self, path: Path) -> None:
+        """Write it as safetensors, with shape and classes as JSON in the header."""
+        about = {"shape": json.dumps(self.shape), "classes": json.dumps(self.classes)}
+        write_atomically(path, tensor_bytes({"mean": self.mean, "scale": self.scale}, about))
+
+    @classmethod
+    def load(cls, path: Path) -> Inputs:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileError
+            If it is damaged or of something else.
+        OSError
+            If it cannot be read.
+        """
+        arrays, about = read_tensors(path)
+        try:
+            shape, classes = json.loads(about["shape"]), json.loads(about["classes"])
+            mean, scale = arrays["mean"], arrays["scale"]
+        except (KeyError, ValueError, RecursionError) as error:
+            raise FileError(f"{path}: not what a run writes ({type(error).__name__}: {error})") from None
+        if mean.ndim != 1 or mean.shape != scale.shape or not isinstance(classes, list) or not classes:
+            raise FileError(f"{path}: not what a run writes (mean {mean.shape}, scale {scale.shape})")
+        return cls(mean, scale, shape, classes)
+
+
+def load_data(config: RunConfig) -> tuple[dict[str, Any], list[Any], bool]:
+    """Load a run's data set; return it as it is, the names of its classes, and whether its samples are images.
+
+    Raises
+    ------
+    ValueError, OSError
+        As the loaders do.
+    """
+    root = config.data or None
+    if config.dataset == "digits":
+        return load_digits(), list(range(10)), True
+    if config.dataset == "cifar10":
+        found = load_cifar10(root, num_test=None, flatten=True, subtract_mean=False)
+        return found, list(_CIFAR10), True
+    if config.dataset == "fashion-mnist":
+        return load_fashion_mnist(root, subtract_mean=False), list(FASHION_MNIST_CLASSES), True
+    data = load_arrays(config.dataset, seed=config.seed, validation=config.validation)
+    labels = np.concatenate([data[name] for name in data if name.startswith("y_")])
+    return data, data.get("classes", list(range(int(labels.max()) + 1))), False
+
+
+def image_shape(config: RunConfig, inputs: Inputs) -> tuple[int, ...]:
+    """Return the shape of the images of a data set, for augmentation.
+
+    Raises
+    ------
+    ValueError
+        If the samples are no images.
+    """
+    known = {"digits": (8, 8), "cifar10": (3, 32, 32), "fashion-mnist": (28, 28)}
+    shape = known.get(config.dataset, tuple(inputs.shape))
+    if len(shape) < 2:
+        raise ValueError(f"flip and shift are for images, and samples of {config.dataset} have the shape {shape}")
+    return shape
+
+
+def make_model(config: RunConfig, inputs: Inputs) -> FullyConnectedNet:
+    """Make the network of a run."""
+    normalization = None if config.normalization == "none" else config.normalization
+    return FullyConnectedNet(
+        list(config.hidden), len(inputs.mean), len(inputs.classes), reg=config.reg, weight_scale=None, seed=config.seed,
+        normalization=normalization, dropout_keep_ratio=1.0 - config.dropout, activation=config.activation,
+    )  # fmt: skip
+
+
+def make_solver(
+    config: RunConfig, folder: Path, data: dict[str, Any], inputs: Inputs, resume: bool, **options: Any
+) -> Solver:
+    """Make the solver of a run, or take up the one whose checkpoints are in the folder.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `Solver` and its ``resume`` do.
+    """
+    for part in ("train", "val", "test"):
+        if f"X_{part}" in data:
+            data[f"X_{part}"] = inputs.prepare(data[f"X_{part}"])
+    steps: list[Any] = []
+    if config.flip:
+        steps.append(RandomHorizontalFlip(image_shape(config, inputs)))
+    if config.shift:
+        steps.append(RandomShift(image_shape(config, inputs), config.shift))
+    augment: dict[str, Any] = {"augment": Compose(*steps)} if steps else {}
+    model, saved = make_model(config, inputs), folder / CHECKPOINTS
+    if resume and saved.is_dir() and checkpoints(saved):
+        return Solver.resume(saved, model, data, num_epochs=config.epochs, **augment, **options)
+    return Solver(
+        model, data, config.rule, {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay},
+        lr_decay=config.lr_decay, batch_size=config.batch_size, num_epochs=config.epochs, seed=config.seed,
+        schedule=None if config.schedule == "none" else config.schedule, patience=config.patience or None,
+        class_weights=None if config.class_weights == "none" else config.class_weights,
+        clip_norm=config.clip_norm or None, checkpoint_dir=saved, checkpoint_every=config.checkpoint_every or None,
+        checkpoint_seconds=None if config.checkpoint_every else SECONDS, **augment, **options,
+    )  # fmt: skip
+
+
+def open_run(folder: Path) -> tuple[RunConfig, FullyConnectedNet, Inputs]:
+    """Return the configuration, the trained network and the preparation of a finished run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no such run; the message says how to make one.
+    ValueError
+        If a file of it is damaged.
+    """
+    for name in (CONFIG, INPUT, MODEL):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder}: no finished run, {name} is missing; python -m tinygrad_fc train --out {folder} makes one"
+            )
+    config = RunConfig.of(RunConfig.read(folder / CONFIG), str(folder / CONFIG))
+    inputs = Inputs.load(folder / INPUT)
+    model = make_model(config, inputs)
+    model.load(folder / MODEL)
+    return config, model, inputs

@@ -1,0 +1,233 @@
+"""The state of a solver: what a checkpoint holds beside the weights, and how a run is made again from it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..nn import generators
+from ..nn.module import Module
+from ..optim.rules import RULES
+from . import checkpoint
+
+if TYPE_CHECKING:
+    from .solver import Solver
+
+# What a checkpoint cannot hold, since it is code: given again to `Solver.resume`.
+CODE = ("augment", "callbacks", "criterion", "metrics")
+_BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+
+
+def options(given: Mapping[str, Any], rule: Any) -> dict[str, Any]:
+    """Return a solver's arguments as a checkpoint holds them: of code the names."""
+    kept = {key: plain(value) for key, value in given.items() if key not in (*CODE, "seed", "update_rule", "schedule")}
+    kept["update_rule"] = rule.name
+    schedule = given["schedule"]
+    kept["schedule"] = schedule.to_config() if hasattr(schedule, "to_config") else plain(schedule)
+    kept["code"] = {key: _names(given[key]) for key in CODE if given[key]}
+    if RULES.get(rule.name) is not rule:
+        kept["code"]["update_rule"] = [rule.name]
+    if callable(schedule) and not hasattr(schedule, "to_config"):
+        kept["code"]["schedule"], kept["schedule"] = _names(schedule), None
+    return kept
+
+
+def plain(value: Any) -> Any:
+    """Return a value in the types that a checkpoint keeps."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
+
+
+def read_generator(generator: Any) -> dict[str, Any]:
+    """Return the state of a generator, with which kind of generator it is."""
+    kind = "RandomState" if isinstance(generator, np.random.RandomState) else "Generator"
+    state: dict[str, Any] = generators.read(generator)
+    return {"kind": kind, **state}
+
+
+def make_generator(tree: Any) -> Any:
+    """Return a new generator in a state that `read_generator` returned.
+
+    Raises
+    ------
+    ValueError
+        If it is no state of one of NumPy's generators.
+    """
+    name = tree.get("bit_generator") if isinstance(tree, Mapping) else None
+    if name not in _BIT_GENERATORS:
+        raise ValueError(f"the generator is {name!r}, expected one of NumPy's: {', '.join(_BIT_GENERATORS)}")
+    state = {key: value for key, value in tree.items() if key != "kind"}
+    bits = getattr(np.random, name)(0)
+    made = np.random.RandomState(bits) if tree.get("kind") == "RandomState" else np.random.Generator(bits)
+    try:
+        generators.write(made, state)
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"no state of {name} ({type(error).__name__}: {error})") from None
+    return made
+
+
+def module_of(solver: Solver) -> Module | None:
+    """Return the module that is trained, or None where the model is none."""
+    found = getattr(solver._trained, "module", solver._trained)
+    return found if isinstance(found, Module) else None
+
+
+def weights(solver: Solver) -> dict[str, np.ndarray]:
+    """Return the arrays of the model by name: a module's by path, with its buffers."""
+    module = module_of(solver)
+    if module is not None:
+        return module.state_dict()
+    return {name: np.array(value) for name, value in solver._trained.params.items()}
+
+
+def state_dict(solver: Solver) -> dict[str, Any]:
+    """Return what the next step depends on, and what was recorded; nothing in it is shared with the solver."""
+    module = module_of(solver)
+    return {
+        "arguments": copy.deepcopy(solver._options),
+        "data": {"train": solver._train.fingerprint(), "val": solver._val.fingerprint()},
+        "optimizer": solver.optimizer.state_dict(),
+        "schedule": solver.schedule.state_dict() if hasattr(solver.schedule, "state_dict") else None,
+        "generator": read_generator(solver._generator),
+        "order": copy.deepcopy(solver._order_state) if solver._order is not None else None,
+        "model_generators": {} if module is None else module.generator_state(),
+        "history": solver.history.state_dict(),
+        "best": {
+            "params": {name: value.copy() for name, value in solver.best_params.items()},
+            "buffers": [array.copy() for array in solver._best_buffers],
+            "value": solver._best_value,
+            "val_acc": solver.best_val_acc,
+        },
+        "callbacks": [callback.state_dict() for callback in solver.callbacks],
+        **{name: getattr(solver, attribute) for name, attribute in _NUMBERS.items()},
+    }
+
+
+_NUMBERS = {
+    "step": "step", "epoch": "epoch", "position": "_position", "end": "_end", "epochs": "_epochs", "waited": "_waited",
+    "seconds": "_seconds", "augment_seed": "_augment_seed",
+}  # fmt: skip
+
+
+def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
+    """Put a solver into the state that `state_dict` returned."""
+    try:
+        for part, feed in (("train", solver._train), ("val", solver._val)):
+            found, saved = feed.fingerprint(), tree["data"][part]
+            if found != saved:
+                raise ValueError(f"data: the {part} part is {_short(found)}, that of the saved run was {_short(saved)}")
+        if len(tree["callbacks"]) != len(solver.callbacks):
+            raise ValueError(
+                f"callbacks: given {len(solver.callbacks)}, the saved run had {len(tree['callbacks'])}; give the same"
+            )
+        generator = make_generator(tree["generator"])
+        order_generator = None if tree["order"] is None else make_generator(tree["order"])
+        buffers = solver._buffers()
+        best = tree["best"]
+        if [array.shape for array in buffers] != [np.shape(array) for array in best["buffers"]] and best["params"]:
+            raise ValueError("the model's buffers are not those of the saved run")
+        solver.optimizer.load_state_dict(tree["optimizer"])
+        solver.history.load_state_dict(tree["history"])
+        if tree["schedule"] is not None:
+            solver.schedule.load_state_dict(tree["schedule"])
+        module = module_of(solver)
+        if module is not None:
+            module.load_generator_state(tree["model_generators"])
+        for callback, saved in zip(solver.callbacks, tree["callbacks"], strict=True):
+            callback.load_state_dict(saved)
+        for name, attribute in _NUMBERS.items():
+            setattr(solver, attribute, tree[name])
+        solver.best_params = {name: np.array(value) for name, value in best["params"].items()}
+        solver._best_buffers = [np.array(array) for array in best["buffers"]]
+        solver._best_value, solver.best_val_acc = best["value"], best["val_acc"]
+        solver._order = solver._order_state = None
+        if order_generator is not None:
+            # The order of an epoch is drawn again from where it was drawn, instead of being kept.
+            solver._generator, solver._order_state = order_generator, copy.deepcopy(tree["order"])
+            solver._order = solver._draw_order()
+        solver._generator = generator
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no state of a solver ({type(error).__name__}: {error})") from error
+
+
+def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str, Any]) -> Any:
+    """Make a solver from the newest good checkpoint of a folder; `Solver.resume` documents it."""
+    path, _, arrays, tree = checkpoint.newest(folder)
+    saved = tree.get("arguments")
+    if not isinstance(saved, dict) or not isinstance(saved.get("code"), dict):
+        raise checkpoint.CheckpointError(f"{path}: it holds no arguments of a Solver")
+    arguments = {key: value for key, value in saved.items() if key != "code"}
+    for name, what in saved["code"].items():
+        if given.get(name) is None:
+            raise ValueError(
+                f"resume: the saved run had {name} ({', '.join(what)}), which no file can hold; give it again: "
+                f"Solver.resume(folder, model=..., data=..., {name}=...)"
+            )
+    for name in CODE:
+        if given.get(name) and name not in saved["code"] and name != "callbacks":
+            raise ValueError(f"resume: {name} is given, but the saved run had none")
+    arguments = {**arguments, "checkpoint_dir": folder, **given}
+    before = _remembered(model)
+    try:
+        solver = cls(model, data, **arguments)
+        _load_weights(solver, arrays)
+        solver.load_state_dict(tree)
+    except (TypeError, ValueError) as error:
+        _put_back(model, before)
+        error.add_note(f"While resuming from {path}; the model is as it was.")
+        raise
+    if given.get("num_epochs") not in (None, saved.get("num_epochs")):
+        if solver.num_epochs < solver.epoch:
+            _put_back(model, before)
+            raise ValueError(f"num_epochs: given {solver.num_epochs}, but {solver.epoch} epochs are done; give more")
+        solver._end, solver._epochs = solver.num_epochs * solver.steps_per_epoch, solver.num_epochs
+    return solver
+
+
+def _remembered(model: Any) -> Any:
+    """Return the values of a model's parameters, buffers and generators."""
+    if isinstance(model, Module):
+        return model.state_dict(), model.generator_state()
+    return {name: np.array(value) for name, value in model.params.items()} if hasattr(model, "params") else None
+
+
+def _put_back(model: Any, before: Any) -> None:
+    if isinstance(model, Module):
+        model.load_state_dict(before[0])
+        model.load_generator_state(before[1])
+    elif before is not None:
+        model.params.update(before)
+
+
+def _load_weights(solver: Solver, arrays: Mapping[str, np.ndarray]) -> None:
+    module = module_of(solver)
+    if module is not None:
+        module.load_state_dict(arrays)
+        return
+    params = solver._trained.params
+    if {name: np.shape(value) for name, value in params.items()} != {name: a.shape for name, a in arrays.items()}:
+        raise ValueError(f"the checkpoint's parameters are {', '.join(arrays)}, the model's {', '.join(params)}, or "
+                         f"their shapes differ")  # fmt: skip
+    for name, array in arrays.items():
+        params[name] = array
+
+
+def _names(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [str(key) for key in value]
+    if isinstance(value, (list, tuple)):
+        return [type(item).__name__ for item in value]
+    return [getattr(value, "__name__", type(value).__name__)]
+
+
+def _short(tree: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in tree.items())
