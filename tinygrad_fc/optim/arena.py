@@ -95,7 +95,7 @@ def _runs(sizes: Mapping[int, int], block: int, small: int) -> Iterator[list[int
     for index, size in sizes.items():
         if size >= small:
             continue
-        if length + size > block:
+        if run and length + size > block:
             yield run
             run, length = [], 0
         run.append(index)

@@ -305,7 +305,10 @@ class Optimizer:
                 array[...] = saved[name][key]
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{key}={value:g}" for key, value in self._configs[0].items())
+        options = ", ".join(
+            f"{key}={value}" if isinstance(value, bool) else f"{key}={value:g}"
+            for key, value in self._configs[0].items()
+        )
         total = sum(view.size for view in self._views)
         return f"Optimizer({self.rule.name}, {options}; {len(self._names)} parameters of {total:,} elements)"
 
