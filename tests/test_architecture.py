@@ -24,7 +24,7 @@ ENGINE = PACKAGE / "engine"
 MAY_WALK_PARENTS = {PACKAGE / "graph" / "graph.py", ENGINE / "backward.py", ENGINE / "pull.py"}
 OPTIONAL = {
     "graphviz", "matplotlib", "networkx", "numba", "pooch", "reportlab", "requests", "safetensors", "scipy", "sklearn",
-    "svglib", "tqdm",
+    "svglib", "tensorboardX", "tqdm",
 }  # fmt: skip
 
 

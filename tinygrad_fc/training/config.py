@@ -19,12 +19,12 @@ NORMALIZATIONS = ("none", "batchnorm", "layernorm")
 RECIPES: dict[str, dict[str, Any]] = {
     "digits": {"hidden": (256, 128), "normalization": "batchnorm", "dropout": 0.3, "learning_rate": 3e-3, "epochs": 60},
     "fashion-mnist": {
-        "hidden": (512, 256), "normalization": "batchnorm", "dropout": 0.3, "learning_rate": 2e-3, "epochs": 20,
-        "batch_size": 128, "flip": True,
+        "hidden": (1024, 512), "normalization": "batchnorm", "dropout": 0.4, "learning_rate": 2e-3, "epochs": 30,
+        "batch_size": 256,
     },
     "cifar10": {
-        "hidden": (1024, 512, 256), "normalization": "batchnorm", "dropout": 0.2, "learning_rate": 1e-3, "epochs": 40,
-        "batch_size": 256, "flip": True,
+        "hidden": (1024, 512, 256), "normalization": "batchnorm", "dropout": 0.1, "learning_rate": 1e-3, "epochs": 40,
+        "batch_size": 256, "flip": True, "shift": 2,
     },
 }  # fmt: skip
 

@@ -101,9 +101,10 @@ class Solver:
         The validation accuracy of the best parameters so far.
     best_params : dict of str to ndarray
         Copies of these parameters; empty before training.
-    step, epoch : int
-        Steps and epochs done.
-    steps_per_epoch : int
+    params : mapping of str to ndarray
+        The parameters by name, live.
+    step, epoch, steps_per_epoch : int
+        Steps and epochs done, and how many steps an epoch has.
     interrupted : bool
         Whether Ctrl-C ended the last ``train()``; then the next one goes on to where it should have ended.
     last_gradients : mapping of str to ndarray
@@ -192,7 +193,7 @@ class Solver:
         self._generator = generator(seed)
         # Drawn for an augmentation alone, so that without one the batches of a seed stay as they were.
         self._augment_seed = 0 if augment is None else int(self._draw(2**31 - 1, 1)[0])
-        self.model, self._trained = model, trained
+        self.model, self._trained, self.params = model, trained, trained.params
         self.update_rule = rule.name
         self.optim_config = dict(config)
         self.best_val_acc = 0.0
