@@ -23,8 +23,8 @@ PACKAGE = ROOT / "tinygrad_fc"
 ENGINE = PACKAGE / "engine"
 MAY_WALK_PARENTS = {PACKAGE / "graph" / "graph.py", ENGINE / "backward.py", ENGINE / "pull.py"}
 OPTIONAL = {
-    "graphviz", "matplotlib", "networkx", "numba", "pooch", "reportlab", "requests", "safetensors", "scipy", "sklearn",
-    "svglib", "tensorboardX", "tqdm",
+    "graphviz", "joblib", "matplotlib", "networkx", "numba", "pooch", "reportlab", "requests", "safetensors", "scipy",
+    "sklearn", "svglib", "tensorboardX", "tqdm",
 }  # fmt: skip
 
 

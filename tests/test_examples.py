@@ -55,6 +55,13 @@ def test_batch_normalization_trains_from_weights_of_any_size(tmp_path: Path) -> 
     assert "<svg" in picture.read_text(encoding="utf-8")
 
 
+def test_the_search_tries_six_settings() -> None:
+    lines = run("search.py", "--epochs", "2", "--jobs", "2").splitlines()
+    settings = {(float(rate), float(reg)) for _, rate, reg, *_ in map(str.split, lines[1:7])}
+    assert settings == {(rate, reg) for rate in (1e-3, 2e-3) for reg in (1e-2, 1e-3, 1e-4)}
+    assert re.fullmatch(rf"test accuracy of trial {lines[1].split()[0]}: 0\.\d+", lines[-1])
+
+
 def test_training_reads_digits() -> None:
     printed = run("train_digits.py", "--epochs", "20")
     accuracy = re.search(r"test accuracy: ([\d.]+)", printed)

@@ -84,7 +84,9 @@ def load_arrays(
 
 def _from_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it is no archive of arrays")
             names = set(archive.files)
             wanted = {"X", "y"} if {"X", "y"} <= names else {"X_train", "y_train"}
             if not wanted <= names:

@@ -13,11 +13,13 @@ from .plots import (
     plot_update_ratios,
     plot_weights,
 )
+from .search import Distribution, SearchResult, integers, log_uniform, search, uniform
 from .solver import Solver
 from .tensorboard import TensorBoard
 
 __all__ = [
-    "Callback", "CheckpointError", "CheckpointWarning", "History", "LayerStatistics", "RangeTest", "Solver",
-    "TensorBoard", "UpdateRatios", "confusion_matrix", "layer_statistics", "lr_range_test", "plot_activations",
-    "plot_confusion", "plot_dead_relus", "plot_history", "plot_update_ratios", "plot_weights",
+    "Callback", "CheckpointError", "CheckpointWarning", "Distribution", "History", "LayerStatistics", "RangeTest",
+    "SearchResult", "Solver", "TensorBoard", "UpdateRatios", "confusion_matrix", "integers", "layer_statistics",
+    "log_uniform", "lr_range_test", "plot_activations", "plot_confusion", "plot_dead_relus", "plot_history",
+    "plot_update_ratios", "plot_weights", "search", "uniform",
 ]  # fmt: skip

@@ -243,7 +243,7 @@ def _samples(path: Path) -> np.ndarray:
     if suffix == ".npy":
         found: np.ndarray = np.load(path, allow_pickle=False)
     elif suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if "X" not in archive.files:
                 raise ValueError(f"it holds {', '.join(archive.files) or 'nothing'}, expected X")
             found = archive["X"]
