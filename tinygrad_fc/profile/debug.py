@@ -32,10 +32,12 @@ class _Record:
 
 
 class _Running(threading.local):
-    """The node whose rules run in one thread, and what had arrived there."""
+    """What runs in one thread: the node whose rules do, what had arrived there, and calls whose result is not seen."""
 
-    node: Node | None = None
-    arrived: Any = None
+    def __init__(self) -> None:
+        self.node: Node | None = None
+        self.arrived: Any = None
+        self.calls: list[tuple[list[Any], list[Any]]] = []
 
 
 class Debugger(Observer):
@@ -60,17 +62,26 @@ class Debugger(Observer):
 
     # ---- forward
 
+    def run(self, op: Op, data: list[Any], parents: list[Any]) -> Any:
+        """Run an operation, and keep what its inputs are until its result is seen."""
+        self._running.calls.append((data, parents))
+        return super().run(op, data, parents)
+
     def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
         """Look at a result; raise FloatingPointError if it is the first that is not finite."""
         self.count += 1
         line = users_line()
         if node is not None:
             self._records[node] = _Record(line, [_checksum(value) for value in node.saved or ()])
+        calls, parents = self._running.calls, None
+        while calls and parents is None:  # a call that failed, or whose result was refused, is not seen
+            given_data, inputs = calls.pop()
+            parents = inputs if given_data is data else None
         if self._bad(out) is None:
             return
         arrays = operands_of(op, data)
         names = op.parent_names(len(arrays))
-        parents = node.parents if node is not None else (None,) * len(arrays)
+        parents = parents or [None] * len(arrays)
         given = [f"{_called(name, parent)} {describe(array)}" for name, parent, array in
                  zip(names, parents, arrays, strict=True)]  # fmt: skip
         stained = [name for name, array in zip(names, arrays, strict=True) if self._bad(array) is not None]
