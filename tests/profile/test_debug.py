@@ -70,6 +70,23 @@ def test_backward_names_rule_and_forward_line(case: str) -> None:
         leaf([1.0, 2.0]).sum().backward()
 
 
+def test_a_run_of_backward_inside_another_leaves_its_place() -> None:
+    """A checkpointed piece runs backward by itself: what fails in the outer one afterwards is still placed there."""
+    x = leaf([1.0, 0.0, 0.5])
+    with tg.debug():
+        loss = (tg.checkpoint(lambda t: (t * 2.0).sum())(tg.sqrt(x) + 1.0)).sum()
+        with pytest.raises(FloatingPointError, match=r"backward of sqrt: .*Arrived: \(3,\) float64 in \[2, 2\]"):
+            loss.backward()
+        assert leaf([2.0]).sum().item() == 2.0
+
+
+def test_the_cause_is_that_of_the_place() -> None:
+    top, bottom = leaf([1e308, 1.0], "top"), leaf([1e-10, 0.0], "bottom")
+    match = r"at index \[0\] \(from 1e\+308, 1e-10\).*beyond the largest"
+    with pytest.raises(FloatingPointError, match=match), tg.debug():
+        top / bottom
+
+
 def test_a_gradient_that_is_given_is_looked_at_too() -> None:
     with tg.debug():
         y = leaf([1.0, 2.0]) * 2.0

@@ -32,11 +32,10 @@ class _Record:
 
 
 class _Running(threading.local):
-    """What runs in one thread: the node whose rules do, what had arrived there, and calls whose result is not seen."""
+    """What runs in one thread: the rules of which nodes, and calls whose result is not seen yet."""
 
     def __init__(self) -> None:
-        self.node: Node | None = None
-        self.arrived: Any = None
+        self.visits: list[list[Any]] = []  # of runs of backward, inner ones last: a node, and what arrived there
         self.calls: list[tuple[list[Any], list[Any]]] = []
 
 
@@ -88,7 +87,7 @@ class Debugger(Observer):
         if stained:
             came = f"It came in with {' and '.join(stained)}, which no operation of this block made."
         else:
-            came = _cause(op.name, arrays, out)
+            came = _cause(op.name, arrays, out, self._bad(out) or ())
         raise FloatingPointError(
             f"{op.name}: the first {self._kind(out)} of the {self._pass()}{_place(out, self._bad(out), arrays)}. "
             f"Result {describe(out)}; given {', '.join(given)}. {came}{_source(line)}"
@@ -96,7 +95,7 @@ class Debugger(Observer):
 
     def _pass(self) -> str:
         """Return what runs: backward, when its rules are operations that are recorded, or forward."""
-        node = self._running.node
+        node = self._running.visits[-1][0] if self._running.visits else None
         if node is None or node.op is None:
             return "forward pass"
         line = self._line(node)
@@ -106,23 +105,35 @@ class Debugger(Observer):
 
     def walk(self, order: list[Node], pending: dict[Node, Any]) -> Iterator[Node]:
         """Before the rules of a node run, look at what arrived, and whether an array that they read was overwritten."""
-        for node in order:
-            self._unchanged(node)
-            arrived = pending[node]
-            if arrived is not None and self._bad(arrived) is not None:
-                what = "a leaf" if node.op is None else f"the result of {node.op.name}"
-                raise FloatingPointError(
-                    f"backward: the gradient of {what} {_named(node)}{node.shape} is the first {self._kind(arrived)}: "
-                    f"its parts were finite, their sum is not, or it was given so. {describe(arrived)}"
-                    f"{_source(self._line(node))}"
-                )
-            self._running.node, self._running.arrived = node, arrived
-            yield node
-        self._running.node = self._running.arrived = None
+        visits = self._running.visits
+        visit: list[Any] = [None, None]
+        visits.append(visit)
+        try:
+            for node in order:
+                self._unchanged(node)
+                arrived = pending[node]
+                if arrived is not None and self._bad(arrived) is not None:
+                    what = "a leaf" if node.op is None else f"the result of {node.op.name}"
+                    raise FloatingPointError(
+                        f"backward: the gradient of {what} {_named(node)}{node.shape} is the first "
+                        f"{self._kind(arrived)}: its parts were finite, their sum is not, or it was given so. "
+                        f"{describe(arrived)}{_source(self._line(node))}"
+                    )
+                visit[:] = node, arrived
+                yield node
+        finally:
+            self._ended(visit)
 
     def failed(self, node: Node, error: Exception) -> None:
         """Forget the run of backward that ends."""
-        self._running.node = self._running.arrived = None
+        if self._running.visits:
+            self._ended(self._running.visits[-1])
+
+    def _ended(self, visit: list[Any]) -> None:
+        """Forget a run of backward, and those inside it."""
+        places = [place for place, other in enumerate(self._running.visits) if other is visit]
+        if places:
+            del self._running.visits[places[0] :]
 
     def pulled(self, node: Node, place: int, d: Any, parent: Node) -> None:
         """Look at what a rule gave; raise FloatingPointError if it is the first that is not finite."""
@@ -130,7 +141,7 @@ class Debugger(Observer):
         if self._bad(d) is None or node.op is None:
             return
         argument = node.op.parent_names(len(node.parents))[place]
-        arrived = f" Arrived: {describe(self._running.arrived)}."
+        arrived = f" Arrived: {describe(self._running.visits[-1][1])}."
         raise FloatingPointError(
             f"backward of {node.op.name}: its rule for {_called(argument, parent)} gave the first {self._kind(d)} of "
             f"the backward pass{_place(d, self._bad(d), [])}: {describe(d)}.{arrived} "
@@ -224,39 +235,39 @@ def _place(out: Any, at: tuple[int, ...] | None, arrays: list[Any]) -> str:
     return f"{text} (from {', '.join(values)})" if values else text
 
 
-def _cause(name: str, arrays: list[Any], out: np.ndarray) -> str:
-    """Return why it happened, where that is sure."""
+def _cause(name: str, arrays: list[Any], out: np.ndarray, at: tuple[int, ...]) -> str:
+    """Return why the element at an index is not finite, where that is sure."""
     values = [np.asarray(array.data if isinstance(array, Tensor) else array) for array in arrays]
-    first = values[0] if values else np.zeros(0)
-    if first.dtype.kind not in "biuf" or not first.size:
+    try:
+        here = [np.broadcast_to(array, out.shape)[at] for array in values]
+    except ValueError:
+        here = []  # it is not elementwise
+    if out.dtype.kind != "f" or any(value.dtype.kind not in "biuf" for value in values) or not values:
         return ""
-    if name in ("log", "log2", "log10", "log1p"):
-        edge = -1 if name == "log1p" else 0
-        return f"The logarithm needs numbers above {edge}; the smallest is {first.min():.4g}. Add a small constant."
-    if name == "sqrt" and first.min() < 0:
-        return f"The square root of a negative number: the smallest is {first.min():.4g}."
-    if name in ("divide", "true_divide", "remainder", "reciprocal"):
-        below = values[-1]
-        if (below == 0).any():
-            return f"A division by zero: {int((below == 0).sum())} of {below.size} divisors are 0."
-    if name in ("exp", "exp2", "expm1", "sinh", "cosh") and out.dtype.kind == "f":
-        limit = math.log(float(np.finfo(out.dtype).max)) * (1.0 if name != "exp2" else 1.0 / math.log(2.0))
-        return f"It overflows {out.dtype} from {limit:.1f} on; the largest is {first.max():.4g}. Subtract the maximum."
-    if np.isinf(out).any() and out.dtype.kind == "f":
-        return f"The numbers went beyond the largest {out.dtype}, {float(np.finfo(out.dtype).max):.2g}."
+    limit = np.finfo(out.dtype).max
+    if here and name in ("log", "log2", "log10", "log1p") and here[0] <= (edge := -1 if name == "log1p" else 0):
+        return f"The logarithm needs numbers above {edge}; the smallest is {values[0].min():.4g}. Add a small constant."
+    if here and name == "sqrt" and here[0] < 0:
+        return f"The square root of a negative number: the smallest is {values[0].min():.4g}."
+    if here and name in ("divide", "remainder", "fmod", "floor_divide", "reciprocal") and here[-1] == 0:
+        return f"A division by zero: {int((values[-1] == 0).sum())} of {values[-1].size} divisors are 0."
+    if here and name in ("exp", "exp2", "expm1", "sinh", "cosh"):
+        top = math.log2(float(limit)) if name == "exp2" else math.log(float(limit))
+        return f"It overflows {out.dtype} from {top:.1f} on; the largest is {values[0].max():.4g}."
+    if np.isinf(out[at]):
+        return f"The numbers went beyond the largest {out.dtype}, {float(limit):.2g}."
     return ""
 
 
 def _slope(name: str) -> str:
-    """Return why a derivative is infinite, where that is known of an operation."""
-    causes = {
-        "sqrt": "The derivative of sqrt is infinite at 0. Add a small constant under the root.",
-        "log": "The derivative of log is infinite at 0. Add a small constant.",
-        "norm": "The derivative of a norm has no finite value at 0.",
+    """Return where the derivative of an operation is infinite."""
+    known = {
+        "sqrt": "The derivative of sqrt is infinite at 0: add a small constant under the root.",
+        "log": "The derivative of log is infinite at 0: add a small constant.",
         "power": "The derivative of a power below 1 is infinite at 0.",
-        "divide": "The derivative of a quotient is that over the divisor squared; the divisor is near 0.",
+        "divide": "The derivative of a quotient has the square of the divisor below.",
     }
-    return causes.get(name, "")
+    return known.get(name, "")
 
 
 def _source(line: str) -> str:
@@ -294,9 +305,11 @@ class _Block(Block):
 def debug(nan: bool = True, inf: bool = True) -> AbstractContextManager[Debugger]:
     """Watch a block, and raise where the first NaN or infinity arises: forward or backward, in any code of the block.
 
-    The error names the operation, the module it ran in, shapes and ranges of what it was given, and the user's line.
+    The error names the operation, shapes and ranges of what it was given, the user's line, and, of what fails in a
+    module's ``forward``, its path.
     Arrays that an operation keeps for the way back are looked at again before its rules read them: one that was
-    overwritten since raises a RuntimeError instead of giving a wrong gradient.
+    overwritten since raises a RuntimeError instead of giving a wrong gradient. Arrays that no rule reads may be
+    overwritten.
 
     The numbers are those without it, to the last bit; operations take longer. What is not finite in the data is named
     as such. What runs under `no_grad` in the block is not seen, since nothing of it is recorded. NumPy's warnings of
