@@ -83,7 +83,7 @@ class Solver(training.Solver):
         try:
             super().__init__(
                 model, data, update_rule, optim_config, lr_decay, batch_size, num_epochs, num_train_samples,
-                num_val_samples, print_every, verbose, progress=False, replacement=True,
+                num_val_samples, print_every, verbose, progress=False, replacement=True, prefetch=0,
             )  # fmt: skip
         finally:
             np.random.set_state(state)  # noqa: NPY002  # as above

@@ -13,6 +13,7 @@ _BOUND = Option(1.0, open_low=True)
 
 # Below this sum, squares may have been lost that are too small for float32: even 1e8 of them are less than 1e-37.
 _TINY = 1e-30
+_WIDE = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
@@ -47,11 +48,16 @@ def global_norm(arrays: Iterable[np.ndarray]) -> float:
     >>> tg.optim.global_norm([np.array([3.0]), np.array([[4.0]])])
     5.0
     """
-    flat = [_flat(array) for array in arrays]
-    # A Python float, wide enough for any float32 array's sum.
-    total = sum(float(np.dot(array, array)) for array in flat)
+    given = list(arrays)
+    total = 0.0  # a Python float, wide enough for any float32 array's sum
+    for array in given:
+        # Of what gradients mostly are, one call of BLAS: it takes their elements as they lie.
+        if type(array) is not np.ndarray or array.dtype not in _WIDE or not array.flags.c_contiguous:
+            array = _flat(array)
+        total += float(np.vdot(array, array))
     if _TINY < total < math.inf or math.isnan(total):
         return math.sqrt(total)
+    flat = [_flat(array) for array in given]
     largest = max((float(np.max(np.abs(array))) for array in flat if array.size), default=0.0)
     if largest == 0.0 or largest == math.inf:
         return largest

@@ -12,6 +12,9 @@ from ..optim import get_schedule
 from .evaluation import smaller_is_better
 from .feed import ArrayFeed, StreamFeed
 
+# Bytes of a batch from which on gathering it takes longer than a thread's hand-over, some 30 microseconds.
+AHEAD = 2**18
+
 
 def as_trained(model: Any, criterion: Any) -> Any:
     """Return the model with ``params`` and ``loss``: itself, or a module and its criterion together.
@@ -174,6 +177,16 @@ def count(name: str, value: Any) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
     return int(value)
+
+
+def read_ahead(given: Any, train: Any, augment: Any) -> int:
+    """Return how many batches a thread is to make ahead: by default one, of arrays, where they are worth its wake-up.
+
+    An augmentation stays in the thread of the training unless something else is asked for.
+    """
+    if given is None:
+        return int(isinstance(train, ArrayFeed) and augment is None and train.batch_bytes >= AHEAD)
+    return 0 if given == 0 and not isinstance(given, bool) else count("prefetch", given)
 
 
 def optional_count(name: str, value: Any) -> int | None:

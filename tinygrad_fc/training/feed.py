@@ -29,6 +29,7 @@ class ArrayFeed:
     def __init__(self, X: np.ndarray, y: np.ndarray, batch_size: int) -> None:
         self.X, self.y = X, y
         self.steps = max(len(X) // batch_size, 1)
+        self.batch_bytes = batch_size * X[:1].nbytes
 
     def batches(self, epoch: int, start: int, order: Sequence[np.ndarray]) -> Generator[Batch, None, None]:
         """Yield the batches of an epoch from the step `start` on; `order` has the indices of each."""

@@ -66,14 +66,14 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
     before = [array.copy() for array in buffers]
     try:
         result = solver._trained.loss(X, y)
-        fits = isinstance(result, tuple) and len(result) == 2
-        if not fits or np.ndim(result[0]) or not isinstance(result[1], Mapping):
+        fits = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)
+        if not fits or (type(result[0]) is not float and np.ndim(result[0])):
             raise TypeError(
                 f"model: loss(X, y) returned {type(result).__name__}, expected a tuple of the loss, a number, and a "
                 f"dict of gradients by name"
             )
         loss, gradients = result
-        norm = global_norm(array for array in gradients.values() if _real(array))
+        norm = _norm(gradients)
         if not math.isfinite(loss) or not math.isfinite(norm):
             _refuse(solver, number, X, loss, gradients)
         if solver.schedule is not None:
@@ -140,8 +140,15 @@ def _figures(solver: Solver) -> str:
     return text + "".join(f"; val_{name}: {last[f'val_{name}']:f}" for name in solver.metrics)
 
 
+def _norm(gradients: Mapping[str, Any]) -> float:
+    """Return the norm of the gradients, without those that have none: the optimizer refuses them by name."""
+    try:
+        return global_norm(gradients.values())
+    except (TypeError, ValueError):
+        return global_norm(array for array in gradients.values() if _real(array))
+
+
 def _real(array: Any) -> bool:
-    """Whether a gradient is one that a norm can be taken of; the optimizer refuses others by name."""
     return isinstance(array, np.ndarray) and array.dtype.kind == "f"
 
 

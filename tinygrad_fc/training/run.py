@@ -169,7 +169,7 @@ def make_solver(
         steps.append(RandomHorizontalFlip(image_shape(config, inputs)))
     if config.shift:
         steps.append(RandomShift(image_shape(config, inputs), config.shift))
-    augment: dict[str, Any] = {"augment": Compose(*steps)} if steps else {}
+    augment: dict[str, Any] = {"augment": Compose(*steps), "prefetch": 2} if steps else {}
     model, saved = make_model(config, inputs), folder / CHECKPOINTS
     if resume and saved.is_dir() and checkpoints(saved):
         return Solver.resume(saved, model, data, num_epochs=config.epochs, **augment, **options)

@@ -12,7 +12,7 @@ from ..optim import Optimizer, Option, Rule, get_rule
 from ..optim.rule import PureRule
 from . import loop, state
 from .callbacks import Callback
-from .checks import as_trained, classes_of, count, feeds, metrics_of, optional_count, schedule_of, weighted
+from .checks import as_trained, classes_of, count, feeds, metrics_of, optional_count, read_ahead, schedule_of, weighted
 from .evaluation import Metrics, accuracy, better, measure, scores_of
 from .feed import ArrayFeed, Augment, Batch, augmented, prefetched
 from .history import History
@@ -74,8 +74,8 @@ class Solver:
         Weights of the classes in softmax's loss; "balanced": inversely to their number.
     augment : callable, optional
         ``augment(X, y, generator)`` returns the batch to train on; it must not write into the one given.
-    prefetch : int
-        Batches that a thread gathers (and augments) ahead.
+    prefetch : int, optional
+        Batches that a thread gathers (and augments) ahead; by default one where batches of arrays are large.
     callbacks : sequence of Callback
         What is called while it trains.
     clip_norm, clip_value : float, optional
@@ -143,7 +143,7 @@ class Solver:
         print_every: int = 10, verbose: bool = True, progress: bool | None = None, seed: Seed = None, *,
         criterion: Callable[[Any, Any], Any] | None = None, schedule: Any = None, replacement: bool = False,
         patience: int | None = None, monitor: str | None = None, metrics: Metrics | None = None,
-        class_weights: Any = None, augment: Augment | None = None, prefetch: int = 0,
+        class_weights: Any = None, augment: Augment | None = None, prefetch: int | None = None,
         callbacks: Sequence[Callback] = (), clip_norm: float | None = None, clip_value: float | None = None,
         checkpoint_dir: str | Path | None = None, checkpoint_every: int | None = None,
         checkpoint_seconds: float | None = None, checkpoint_keep: int = 3,
@@ -184,7 +184,7 @@ class Solver:
         if augment is not None and not callable(augment):
             raise TypeError(f"augment: given {type(augment).__name__}, expected a function of (X, y, generator)")
         self.augment = augment
-        self.prefetch = 0 if prefetch == 0 and not isinstance(prefetch, bool) else count("prefetch", prefetch)
+        self.prefetch = read_ahead(prefetch, self._train, augment)
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
