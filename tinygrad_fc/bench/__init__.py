@@ -2,7 +2,8 @@
 
 Nothing outside the command line imports this package. `networks` holds what is trained, `engines` who trains it (with
 `handmade` and `peers`), `workers` the process of each, `measure` the comparison and the clock, `chains` the cost of one
-op and the memory of many, `fused` what each fused operation gains, `report` the tables.
+op and the memory of many, `fused` what each fused operation gains, `solver` what the Solver adds to a step, `report`
+the tables.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fused", nargs="*", default=None, metavar="OP",
         help="instead, time each fused operation (or only these) beside the same composed from primitives",
     )  # fmt: skip
+    parser.add_argument("--solver", action="store_true", help="instead, time what the Solver adds to a training step")
     parser.add_argument("--quick", action="store_true", help="few and short rounds: a look, not a measurement")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write every figure to this file")
 
@@ -68,7 +70,7 @@ def main(arguments: argparse.Namespace) -> int:
         0; 1 if an engine that is installed failed or computed something else, or a fused operation did or is not faster
         than what it is composed of; 2 for a name that does not exist or a file that cannot be written.
     """
-    from . import fused, report, session
+    from . import fused, report, session, solver
     from .engines import select_engines
     from .networks import select_networks
 
@@ -76,6 +78,8 @@ def main(arguments: argparse.Namespace) -> int:
         networks, engines = select_networks(arguments.networks), select_engines(arguments.engines)
         if arguments.fused is not None and (arguments.networks or arguments.engines):
             raise ValueError("--fused times operations, not networks: leave --networks and --engines away")
+        if arguments.solver and (arguments.networks or arguments.engines or arguments.fused is not None):
+            raise ValueError("--solver times one network and no peers: leave --networks, --engines and --fused away")
         ops = None if arguments.fused is None else fused.select_ops(arguments.fused)
         if arguments.json is not None:
             _check_writable(arguments.json)
@@ -85,6 +89,8 @@ def main(arguments: argparse.Namespace) -> int:
     pace = session.Pace.quick(arguments.seconds) if arguments.quick else session.Pace.full(arguments.seconds)
     results: dict[str, Any] = {}
     parts = session.measure_all(networks, engines, pace) if ops is None else fused.measure_fused(ops, pace)
+    if arguments.solver:
+        parts = solver.measure_solver(pace)
     for part in parts:
         results.update(part)
         print(report.text(part), flush=True)

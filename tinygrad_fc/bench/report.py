@@ -127,6 +127,20 @@ def _fused(found: dict[str, Any]) -> str:
     return "\n".join([title, table(rows), *notes, ""])
 
 
+def _solver(found: dict[str, Any]) -> str:
+    rows = [("what the Solver adds", "of the step")]
+    for part, title in (
+        ("own", "batches, loop, bookkeeping"),
+        ("recording", "norms of gradients, for history and the guard"),
+        ("pictures", "update ratios, every 20 steps"),
+    ):
+        share = {key: 100.0 * value for key, value in found[part].items()}
+        rows.append((title, f"{share['median']:.1f} % ({share['lower']:.1f}-{share['upper']:.1f})"))
+    step = found["step"]["median"] * 1e3
+    title = f"Six layers, Adam: model and rule take {step:.2f} ms a step, {found['rounds']} rounds"
+    return "\n".join([title, table(rows), ""])
+
+
 def _import(found: dict[str, Any]) -> str:
     rows = [("import", "seconds")] + [(name, f"{seconds:.3f}") for name, seconds in found["seconds"].items()]
     title = f"Import, {found['processes']} fresh processes each: {spread(found['to_numpy'])} times NumPy's"
@@ -138,6 +152,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "steps": _steps,
     "ops": _ops,
     "memory": _memory,
+    "solver": _solver,
     "import": _import,
     "fused": _fused,
 }
