@@ -133,6 +133,17 @@ def test_data_of_ones_own_with_words_for_labels(own: Path, tmp_path: Path, capsy
     assert [row["class"] for row in rows] == ["red", "green", "blue"]
     assert main(["evaluate", str(tmp_path / "run")]) == 0
     assert "points.csv, val: 18 samples" in capsys.readouterr().out
+    # Another file is measured whole, and its classes are known by their names.
+    (tmp_path / "test.csv").write_text("height,width,class\n2000,0,red\n0,-0.002,blue\n2001,0,blue\n")
+    assert main(["evaluate", str(tmp_path / "run"), "--dataset", str(tmp_path / "test.csv"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["samples"], round(found["acc"], 4)) == (3, 0.6667)
+    assert {row["name"]: (row["samples"], row["right"]) for row in found["classes"]} == {
+        "blue": (2, 1), "green": (0, 0), "red": (1, 1)
+    }  # fmt: skip
+    (tmp_path / "test.csv").write_text("height,width,class\n2000,0,red\n0,-0.002,pink\n")
+    assert main(["evaluate", str(tmp_path / "run"), "--dataset", str(tmp_path / "test.csv")]) == 2
+    assert "it has ['pink'], which are none of the classes ['blue', 'green', 'red']" in capsys.readouterr().err
 
 
 def test_summary_of_a_run_and_of_a_plan(run: Path, capsys: Any) -> None:
@@ -178,6 +189,9 @@ def test_a_run_is_not_replaced_unasked_and_can_be_made_longer(run: Path, tmp_pat
     assert train(tmp_path / "run", "--overwrite", "--json") == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 3
     assert (tmp_path / "run" / "mine.txt").read_text() == "kept"
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    assert train(tmp_path / "run", "--overwrite", "--batch-size", "5000") == 2
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before  # a run that cannot be made replaces none
 
 
 @pytest.mark.parametrize(

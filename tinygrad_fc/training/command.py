@@ -86,11 +86,11 @@ def _train(arguments: argparse.Namespace) -> int:
         )
     data, classes, images = load_data(config)
     inputs = Inputs.of(data["X_train"], classes, images)
-    if not resume and arguments.overwrite:
-        _clear(folder)
     quiet = arguments.quiet or arguments.json
     solver = make_solver(config, folder, data, inputs, resume, verbose=False, callbacks=[] if quiet else [_Lines(say)],
                          progress=None if not quiet else False)  # fmt: skip
+    if not resume and arguments.overwrite:
+        _clear(folder)  # not before everything that is asked for was found to be possible
     (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
     inputs.save(folder / INPUT)
     if not quiet:
@@ -173,15 +173,19 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     config, model, inputs = open_run(arguments.run_folder)
-    if arguments.dataset is not None:
-        config = RunConfig.of({**vars(config), "dataset": arguments.dataset}, "--dataset")
+    if arguments.dataset is not None:  # a file that holds no parts is measured whole
+        config = RunConfig.of({**vars(config), "dataset": arguments.dataset, "validation": 0.0}, "--dataset")
     data, classes, _ = load_data(config)
-    if classes != inputs.classes:
-        raise ValueError(f"{config.dataset}: its classes are {classes}, the network's {inputs.classes}")
-    part = arguments.part or ("test" if "X_test" in data else "val")
+    part = arguments.part or next(part for part in ("test", "val", "train") if f"X_{part}" in data)
     if f"X_{part}" not in data:
         raise ValueError(f"--part {part}: {config.dataset} has no such samples")
-    X, y = inputs.prepare(data[f"X_{part}"]), data[f"y_{part}"]
+    numbers = {str(name): number for number, name in enumerate(inputs.classes)}
+    strange = [name for name in classes if str(name) not in numbers]
+    if strange:
+        raise ValueError(f"{config.dataset}: it has {strange}, which are none of the classes {inputs.classes}")
+    X = inputs.prepare(data[f"X_{part}"])
+    y = np.array([numbers[str(classes[label])] for label in data[f"y_{part}"]])
+    classes = inputs.classes
     scores = scores_of(model, X)
     found = {"part": part, "samples": len(y), "acc": accuracy(scores, y),
              "loss": float(model.criterion(scores, y).data)}  # fmt: skip
