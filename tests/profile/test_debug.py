@@ -185,6 +185,7 @@ def test_arrays_that_may_be_written_may_be_written() -> None:
         loss.backward()
         w.data[...] = 3.0
         (w * 2.0).sum().backward()
+    assert w.grad.tolist() == [[3.0, 3.0], [3.0, 3.0]]
 
 
 def test_no_number_changes() -> None:
