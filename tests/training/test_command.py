@@ -172,7 +172,7 @@ def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     assert not (tmp_path / "killed" / "model.safetensors").exists()
-    assert main(["train", "--out", str(tmp_path / "killed"), "--resume", "--quiet"]) == 0
+    assert main(["train", "--out", str(tmp_path / "killed"), "--resume"]) == 0  # and with its lines this time
     names = [folder / "model.safetensors" for folder in (tmp_path / "whole", tmp_path / "killed")]
     assert names[0].read_bytes() == names[1].read_bytes()
 
@@ -268,6 +268,9 @@ def test_folders_without_a_run_and_damaged_ones_are_named(run: Path, tmp_path: P
         err = capsys.readouterr().err
         assert err.startswith(f"predict: {tmp_path / name}: ")
         assert match in err
+    (tmp_path / "e.csv").write_text("a,b,species\n1,2,setosa\n")
+    assert main(["predict", str(run), str(tmp_path / "e.csv")]) == 2
+    assert "'setosa' to float64 at row 0, column 3. Give the numbers of each sample alone" in capsys.readouterr().err
 
 
 def test_a_run_that_diverges_says_so(tmp_path: Path, capsys: Any) -> None:

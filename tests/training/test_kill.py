@@ -92,7 +92,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(data: Any, small_disk: Path) -
     assert [read_checkpoint(path)[0] for path in found] == [3, 6]
     assert sorted((small_disk / "run").iterdir()) == found
     (small_disk / "ballast").unlink()
-    resumed = Solver.resume(small_disk / "run", make_model(), data, callbacks=[Callback()])
+    resumed = Solver.resume(small_disk / "run", make_model(), data)
     assert resumed.step == 6
     resumed.train()
     assert resumed.loss_history == solver.loss_history

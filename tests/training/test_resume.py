@@ -132,6 +132,12 @@ def test_a_finished_run_gives_its_best_weights_and_can_be_made_longer(data: Any,
         Solver.resume(tmp_path / "short", network(), data, num_epochs=2)
 
 
+def test_callbacks_without_a_state_may_come_and_go(data: Any, tmp_path: Path) -> None:
+    Solver(network(), data, **OPTIONS, seed=3, callbacks=[Callback()], checkpoint_dir=tmp_path).train()
+    for callbacks in ([], [Callback(), Callback()], [StopAfter(-1)]):
+        assert Solver.resume(tmp_path, network(), data, callbacks=callbacks).step == 20
+
+
 def test_pickles_and_copies_go_on_by_themselves(data: Any) -> None:
     solver = Solver(network(), data, **OPTIONS, seed=3)
     solver.train()
@@ -156,12 +162,17 @@ def test_what_does_not_belong_together_is_refused_and_leaves_the_model(data: Any
         ({"model": model, "data": other, "augment": jitter}, "data: the train part is .* that of the saved run was"),
         ({"model": wide, "data": data, "augment": jitter}, "fc1.W"),
         ({"model": model, "data": data, "augment": jitter, "metrics": {"m": max}}, "metrics is given"),
-        ({"model": model, "data": data, "augment": jitter, "callbacks": [Callback()]}, "callbacks: given 1, .* had 0"),
         ({"model": model, "data": data, "augment": jitter, "update_rule": "sgd"}, "rule 'adam', this .* 'sgd'"),
     ):
         with pytest.raises(ValueError, match=match):
             Solver.resume(tmp_path, **given)
         assert same(before, model.state_dict())
         assert str(generators) == str(model.generator_state())
+    stateful = tmp_path / "stateful"
+    Solver(network(), data, **OPTIONS, seed=3, callbacks=[StopAfter(-1)], checkpoint_dir=stateful).train()
+    for callbacks, match in (([], r"had callbacks \(StopAfter\)"), ([StopAfter(-1), Callback()], "given 2, .* had 1")):
+        with pytest.raises(ValueError, match=match):
+            Solver.resume(stateful, model, data, callbacks=callbacks)
+        assert same(before, model.state_dict())
     with pytest.raises(CheckpointError, match="no such folder"):
         Solver.resume(tmp_path / "none", model, data)

@@ -252,7 +252,10 @@ def _samples(path: Path) -> np.ndarray:
                 raise ValueError(f"it holds {', '.join(archive.files) or 'nothing'}, expected X")
             found = archive["X"]
     elif suffix == ".csv":
-        found = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_headed(path))
+        try:
+            found = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_headed(path))
+        except ValueError as error:
+            raise ValueError(f"{error} Give the numbers of each sample alone, without labels.") from None
     else:
         raise ValueError("expected a name that ends in .npy, .npz or .csv")
     if found.ndim < 2 or len(found) == 0:

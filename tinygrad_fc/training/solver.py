@@ -334,8 +334,8 @@ class Solver:
         data : mapping
             The data of the run.
         **arguments
-            What cannot be saved has to be given again: `callbacks`, `augment`, `metrics`, `criterion`, a rule of your
-            own. Others replace what was saved: ``num_epochs=20`` trains to 20 epochs in all.
+            What cannot be saved has to be given again: `augment`, `metrics`, `criterion`, a rule of your own, and
+            `callbacks` that kept a state. Others replace what was saved: ``num_epochs=20`` trains to 20 epochs in all.
 
         Returns
         -------

@@ -125,9 +125,10 @@ def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
             found, saved = feed.fingerprint(), tree["data"][part]
             if found != saved:
                 raise ValueError(f"data: the {part} part is {_short(found)}, that of the saved run was {_short(saved)}")
-        if len(tree["callbacks"]) != len(solver.callbacks):
+        kept = tree["callbacks"] if any(tree["callbacks"]) else []  # those without a state may come and go
+        if kept and len(kept) != len(solver.callbacks):
             raise ValueError(
-                f"callbacks: given {len(solver.callbacks)}, the saved run had {len(tree['callbacks'])}; give the same"
+                f"callbacks: given {len(solver.callbacks)}, the saved run had {len(kept)} that kept a state; give these"
             )
         generator = make_generator(tree["generator"])
         order_generator = None if tree["order"] is None else make_generator(tree["order"])
@@ -142,7 +143,7 @@ def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
         module = module_of(solver)
         if module is not None:
             module.load_generator_state(tree["model_generators"])
-        for callback, saved in zip(solver.callbacks, tree["callbacks"], strict=True):
+        for callback, saved in zip(solver.callbacks, kept, strict=bool(kept)):
             callback.load_state_dict(saved)
         for name, attribute in _NUMBERS.items():
             setattr(solver, attribute, tree[name])
@@ -167,7 +168,7 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
         raise checkpoint.CheckpointError(f"{path}: it holds no arguments of a Solver")
     arguments = {key: value for key, value in saved.items() if key != "code"}
     for name, what in saved["code"].items():
-        if given.get(name) is None:
+        if not given.get(name) and (name != "callbacks" or any(tree.get("callbacks", []))):
             raise ValueError(
                 f"resume: the saved run had {name} ({', '.join(what)}), which no file can hold; give it again: "
                 f"Solver.resume(folder, model=..., data=..., {name}=...)"
