@@ -272,6 +272,13 @@ def test_confusions_are_drawn(count: int, tmp_path: Path) -> None:
         plot_confusion(matrix[:1])
 
 
+def test_a_notebook_shows_figures_without_pyplot() -> None:
+    from IPython.core.formatters import DisplayFormatter
+
+    shown, _ = DisplayFormatter().format(plot_confusion(np.eye(3)))
+    assert shown["image/png"]
+
+
 def test_a_range_is_drawn(tmp_path: Path) -> None:
     rates = np.geomspace(1e-4, 1.0, 20)
     found = training.RangeTest(rates, np.linspace(2, 1, 20), np.linspace(2, 1.2, 20), 1e-3, 1e-1)

@@ -265,10 +265,16 @@ def test_histories_are_tables(data: Any, tmp_path: Path) -> None:
 
 
 def test_the_bar_is_off_where_nobody_sees_it(data: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    solve(make_model(), data).train()
+    solve(make_model(), data, verbose=True).train()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # a notebook, but without the parts for a bar
+    monkeypatch.setattr("tinygrad_fc.training.loop.find_spec", lambda name: None)
+    solve(make_model(), data, verbose=True).train()
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    solve(make_model(), data).train()
+    solve(make_model(), data, verbose=False).train()
+    assert capsys.readouterr().err == ""
+    solve(make_model(), data, verbose=True).train()
     assert "20/20" in capsys.readouterr().err
 
 

@@ -88,7 +88,7 @@ def _train(arguments: argparse.Namespace) -> int:
     inputs = Inputs.of(data["X_train"], classes, images)
     quiet = arguments.quiet or arguments.json
     solver = make_solver(config, folder, data, inputs, resume, verbose=False, callbacks=[] if quiet else [_Lines(say)],
-                         progress=None if not quiet else False)  # fmt: skip
+                         progress=sys.stderr.isatty() and not quiet)  # fmt: skip
     if not resume and arguments.overwrite:
         _clear(folder)  # not before everything that is asked for was found to be possible
     (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")

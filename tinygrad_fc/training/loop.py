@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def _after(solver: Solver, bar: Any, say: Callable[[str], object]) -> None:
     if bar is not None and (bar.update() or epoch_ends):
         shown = {"loss": history.steps["loss"][-1]}
         shown |= {name: history.epochs[name][-1] for name in _shown(solver)}
-        bar.set_postfix(shown, refresh=epoch_ends and _live())
+        bar.set_postfix(shown, refresh=epoch_ends and live())
 
 
 def _shown(solver: Solver) -> tuple[str, str]:
@@ -207,15 +208,15 @@ def _quiet() -> Any:
 
 def _bar(solver: Solver) -> Any:
     """Return a context manager that gives a progress bar, or None when none is wanted."""
-    if not (_live() if solver.progress is None else solver.progress):
+    if not (solver.verbose and live() if solver.progress is None else solver.progress):
         return nullcontext()
     from tqdm.auto import tqdm  # imported here: only a bar needs it
 
     # A log keeps every state of the bar that is drawn: there the first and the last are enough.
-    often = 0.1 if _live() else 60.0
+    often = 0.1 if live() else 60.0
     return tqdm(total=solver._end, initial=solver.step, unit="step", dynamic_ncols=True, mininterval=often)
 
 
-def _live() -> bool:
-    """Whether somebody sees the bar move: in a terminal or a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+def live() -> bool:
+    """Whether somebody sees the bar move: in a terminal, or in a notebook that has the parts for one."""
+    return sys.stderr.isatty() or ("ipykernel" in sys.modules and find_spec("ipywidgets") is not None)

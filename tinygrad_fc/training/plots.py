@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -330,7 +332,16 @@ def _figure(name: str, width: float, height: float) -> Any:
         from matplotlib.figure import Figure  # not pyplot: no window, no global state
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{name} needs matplotlib: pip install matplotlib (or tinygrad_fc[viz]).") from error
-    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    # A notebook shows it also where pyplot, which would see to that, was never imported.
+    figure._repr_png_ = functools.partial(_png, figure)  # type: ignore[attr-defined]  # IPython looks for it
+    return figure
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def _finished(figure: Any, panels: Any, path: str | Path | None, title: str) -> Any:

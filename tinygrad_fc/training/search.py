@@ -9,7 +9,6 @@ import itertools
 import json
 import math
 import os
-import sys
 import time
 import traceback
 import warnings
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..files import check_writable, write_atomically
+from . import loop
 
 _MEASURED = ("best_val_acc", "train_acc", "val_acc", "train_loss", "val_loss", "steps", "seconds")
 
@@ -329,7 +329,7 @@ def _cell(value: Any) -> str:
 def _bar(total: int, progress: bool | None) -> Any:
     from contextlib import nullcontext
 
-    if not (sys.stderr.isatty() or "ipykernel" in sys.modules if progress is None else progress):
+    if not (loop.live() if progress is None else progress):
         return nullcontext()
     from tqdm.auto import tqdm  # imported here: only a bar needs it
 

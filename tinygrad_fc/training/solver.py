@@ -51,7 +51,7 @@ class Solver:
     verbose : bool
         Print losses and accuracies.
     progress : bool or None
-        Show a progress bar with the last loss and accuracies; None does where a terminal or notebook shows it.
+        Show a progress bar with the last loss and accuracies; None does if `verbose`, in a terminal or notebook.
     seed : int, Generator or None
         Of the generator that draws batches and samples: the same seed gives the same run.
     criterion : callable, optional
