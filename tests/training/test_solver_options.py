@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ import tinygrad_fc as tg
 from tinygrad_fc.training import Callback, Solver
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Give Ctrl-C Python's own handler, which a process that was started in the background has not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_after_the_step_and_train_goes_on(data: Any, capsys: Any) -> None:
     class Interrupt(Callback):
         def on_step_end(self, solver: Solver) -> None:
@@ -36,6 +46,7 @@ def test_ctrl_c_ends_after_the_step_and_train_goes_on(data: Any, capsys: Any) ->
     assert same(copies(solver.model), copies(whole.model))
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_does_not_wait(data: Any) -> None:
     class Stuck(Linear):
         def loss(self, X: Any, y: Any = None) -> Any:
