@@ -72,7 +72,7 @@ def _round(data: dict[str, np.ndarray]) -> dict[str, float]:
         return run
 
     network = FullyConnectedNet([100] * 5, 3072, 10, weight_scale=5e-2, seed=0)
-    ratios = UpdateRatios(20)
+    ratios = UpdateRatios()
     solver = Solver(network, data, "adam", num_epochs=1, num_train_samples=1, verbose=False, seed=0, callbacks=[ratios])
     with ExitStack() as stack:
         for owner, name, part in (

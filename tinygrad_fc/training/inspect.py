@@ -16,6 +16,7 @@ from ..models.trained import in_mode
 from ..nn.losses import SoftmaxLoss
 from ..nn.module import Module
 from ..nn.state import Moving
+from ..optim import global_norm
 from .callbacks import Callback
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class UpdateRatios(Callback):
         One entry for each of these steps; NaN where the parameter was 0.
     """
 
-    def __init__(self, every: int = 20) -> None:
+    def __init__(self, every: int = 50) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 2:
             raise ValueError(f"UpdateRatios: every={every!r}, expected an integer of at least 2")
         self.every = every
@@ -172,8 +173,9 @@ class UpdateRatios(Callback):
         if solver.step % self.every == 0 and self._before:
             self.steps.append(solver.step)
             for name, value in params.items():
-                size = float(np.linalg.norm(self._before[name]))
-                moved = float(np.linalg.norm(value - self._before[name]))
+                before = self._before[name]
+                size = global_norm([before])
+                moved = global_norm([np.subtract(value, before, out=before)])
                 self.ratios.setdefault(name, []).append(moved / size if size else math.nan)
             self._before = {}
         elif solver.step % self.every == self.every - 1:
