@@ -43,7 +43,7 @@ reproduce: $(VENV)/.viz-stamp $(VENV)/.fast-stamp $(VENV)/.data-stamp
 	$(BIN)/python examples/reproduce.py
 
 clean:
-	rm -rf $(VENV) out runs docs/_build docs/notebooks build dist *.egg-info
+	rm -rf $(VENV) out docs/_build docs/notebooks build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	find tinygrad_fc tests docs examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
