@@ -72,7 +72,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    say: Any = _err if arguments.json else print
+    say: Any = _err if arguments.json else _line
     folder = arguments.out
     if folder is None and arguments.config is not None and arguments.dataset is None:
         folder = Path("runs") / Path(RunConfig.read(arguments.config).get("dataset", "digits")).stem
@@ -347,6 +347,16 @@ def _guarded(command: str, run: Callable[[], int]) -> int:
             else:
                 _err(f"{command}: {error}")
             return 2
+
+
+def _line(text: str) -> None:
+    """Print a line, above the progress bar where there is one."""
+    if sys.stderr.isatty():
+        from tqdm.auto import tqdm
+
+        tqdm.write(text)
+    else:
+        print(text)
 
 
 def _err(text: str) -> None:
