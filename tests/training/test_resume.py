@@ -132,6 +132,19 @@ def test_a_finished_run_gives_its_best_weights_and_can_be_made_longer(data: Any,
         Solver.resume(tmp_path / "short", network(), data, num_epochs=2)
 
 
+def test_a_new_run_does_not_remove_an_old_ones_checkpoints(data: Any, tmp_path: Path) -> None:
+    Solver(network(), data, **OPTIONS, seed=3, checkpoint_dir=tmp_path).train()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(ValueError, match="holds checkpoints of an earlier run; Solver.resume goes on with it, or name"):
+        Solver(network(), data, **OPTIONS, seed=3, checkpoint_dir=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    moved = Solver.resume(tmp_path, network(), data, checkpoint_dir=tmp_path / "new", num_epochs=5, checkpoint_keep=1)
+    moved.train()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "new"])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["step-000000025"]
+    assert Solver.resume(tmp_path / "new", network(), data).step == 25
+
+
 def test_callbacks_without_a_state_may_come_and_go(data: Any, tmp_path: Path) -> None:
     Solver(network(), data, **OPTIONS, seed=3, callbacks=[Callback()], checkpoint_dir=tmp_path).train()
     for callbacks in ([], [Callback(), Callback()], [StopAfter(-1)]):

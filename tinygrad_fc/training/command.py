@@ -21,7 +21,19 @@ from .checkpoint import CheckpointWarning, checkpoints
 from .config import DATASETS, NORMALIZATIONS, RunConfig
 from .evaluation import accuracy, scores_of
 from .plots import plot_history
-from .run import CHECKPOINTS, CONFIG, INPUT, MODEL, RESULTS, Inputs, load_data, make_model, make_solver, open_run
+from .run import (
+    CHECKPOINTS,
+    CONFIG,
+    INPUT,
+    MODEL,
+    RESULTS,
+    Inputs,
+    load_data,
+    make_model,
+    make_solver,
+    open_run,
+    prepare,
+)
 from .solver import Solver
 
 CURVES = "training.png"
@@ -86,11 +98,13 @@ def _train(arguments: argparse.Namespace) -> int:
         )
     data, classes, images = load_data(config)
     inputs = Inputs.of(data["X_train"], classes, images)
+    prepare(data, inputs)
     quiet = arguments.quiet or arguments.json
+    if not resume and arguments.overwrite:
+        make_solver(config, None, data, inputs, resume=False)  # raises where it cannot be made: the old run then stays
+        _clear(folder)
     solver = make_solver(config, folder, data, inputs, resume, verbose=False, callbacks=[] if quiet else [_Lines(say)],
                          progress=sys.stderr.isatty() and not quiet)  # fmt: skip
-    if not resume and arguments.overwrite:
-        _clear(folder)  # not before everything that is asked for was found to be possible
     (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
     inputs.save(folder / INPUT)
     if not quiet:

@@ -133,6 +133,13 @@ def load_data(config: RunConfig) -> tuple[dict[str, Any], list[Any], bool]:
     return data, data.get("classes", list(range(int(labels.max()) + 1))), False
 
 
+def prepare(data: dict[str, Any], inputs: Inputs) -> None:
+    """Replace the samples of each part by what the network takes."""
+    for part in ("train", "val", "test"):
+        if f"X_{part}" in data:
+            data[f"X_{part}"] = inputs.prepare(data[f"X_{part}"])
+
+
 def image_shape(config: RunConfig, inputs: Inputs) -> tuple[int, ...]:
     """Return the shape of the images of a data set, for augmentation.
 
@@ -158,34 +165,32 @@ def make_model(config: RunConfig, inputs: Inputs) -> FullyConnectedNet:
 
 
 def make_solver(
-    config: RunConfig, folder: Path, data: dict[str, Any], inputs: Inputs, resume: bool, **options: Any
+    config: RunConfig, folder: Path | None, data: dict[str, Any], inputs: Inputs, resume: bool, **options: Any
 ) -> Solver:
-    """Make the solver of a run, or take up the one whose checkpoints are in the folder.
+    """Make the solver of a run, or take up the one whose checkpoints are in the folder; without one it writes none.
 
     Raises
     ------
     ValueError, OSError
         As `Solver` and its ``resume`` do.
     """
-    for part in ("train", "val", "test"):
-        if f"X_{part}" in data:
-            data[f"X_{part}"] = inputs.prepare(data[f"X_{part}"])
     steps: list[Any] = []
     if config.flip:
         steps.append(RandomHorizontalFlip(image_shape(config, inputs)))
     if config.shift:
         steps.append(RandomShift(image_shape(config, inputs), config.shift))
     augment: dict[str, Any] = {"augment": Compose(*steps), "prefetch": 2} if steps else {}
-    model, saved = make_model(config, inputs), folder / CHECKPOINTS
-    if resume and saved.is_dir() and checkpoints(saved):
+    model, saved = make_model(config, inputs), None if folder is None else folder / CHECKPOINTS
+    if resume and saved is not None and saved.is_dir() and checkpoints(saved):
         return Solver.resume(saved, model, data, num_epochs=config.epochs, **augment, **options)
     return Solver(
         model, data, config.rule, {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay},
         lr_decay=config.lr_decay, batch_size=config.batch_size, num_epochs=config.epochs, seed=config.seed,
         schedule=None if config.schedule == "none" else config.schedule, patience=config.patience or None,
         class_weights=None if config.class_weights == "none" else config.class_weights,
-        clip_norm=config.clip_norm or None, checkpoint_dir=saved, checkpoint_every=config.checkpoint_every or None,
-        checkpoint_seconds=None if config.checkpoint_every else SECONDS, **augment, **options,
+        clip_norm=config.clip_norm or None, checkpoint_dir=saved,
+        checkpoint_every=(config.checkpoint_every or None) if saved else None,
+        checkpoint_seconds=SECONDS if saved and not config.checkpoint_every else None, **augment, **options,
     )  # fmt: skip
 
 

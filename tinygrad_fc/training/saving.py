@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..optim import Option
 from . import state
-from .checkpoint import CheckpointWarning, check_writable, write_checkpoint
+from .checkpoint import CheckpointWarning, check_writable, checkpoints, write_checkpoint
 from .checks import count, optional_count
 
 if TYPE_CHECKING:
@@ -31,18 +31,21 @@ class Saver:
         How many are kept.
     steps_per_epoch : int
         The steps between two, where neither is given.
+    resumed : bool
+        Whether the checkpoints in the folder are this run's own.
 
     Raises
     ------
     ValueError, TypeError
-        For a number out of range, or one without a folder.
+        For a number out of range, one without a folder, or a folder with checkpoints of another run.
     OSError
         If the folder cannot be written to.
     """
 
     def __init__(
-        self, folder: str | Path | None, every: int | None, seconds: float | None, keep: int, steps_per_epoch: int
-    ) -> None:
+        self, folder: str | Path | None, every: int | None, seconds: float | None, keep: int, steps_per_epoch: int,
+        resumed: bool = False,
+    ) -> None:  # fmt: skip
         self.every = optional_count("checkpoint_every", every)
         self.seconds = None if seconds is None else Option(60.0, open_low=True).check(
             "Solver", "checkpoint_seconds", seconds)  # fmt: skip
@@ -56,6 +59,11 @@ class Saver:
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             check_writable(self.folder)
+            if not resumed and checkpoints(self.folder):  # which the new run would remove, one by one
+                raise ValueError(
+                    f"checkpoint_dir: {self.folder} holds checkpoints of an earlier run; Solver.resume goes on with "
+                    f"it, or name another folder"
+                )
         self._saved: tuple[int, int | None] | None = None
         self._time = time.monotonic()
 

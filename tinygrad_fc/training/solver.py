@@ -81,7 +81,8 @@ class Solver:
     clip_norm, clip_value : float, optional
         Bounds of the gradients, as `Optimizer` takes them.
     checkpoint_dir : str or Path, optional
-        Folder of checkpoints, from which `resume` goes on. One is written at the end, and on Ctrl-C.
+        Folder of checkpoints, from which `resume` goes on; one with those of another run is refused. One is written at
+        the end, and on Ctrl-C.
     checkpoint_every : int, optional
         Steps between two checkpoints; one epoch when neither this nor `checkpoint_seconds` is given.
     checkpoint_seconds : float, optional

@@ -162,6 +162,8 @@ def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
 
 def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str, Any]) -> Any:
     """Make a solver from the newest good checkpoint of a folder; `Solver.resume` documents it."""
+    from .saving import Saver  # which uses this module
+
     path, _, arrays, tree = checkpoint.newest(folder)
     saved = tree.get("arguments")
     if not isinstance(saved, dict) or not isinstance(saved.get("code"), dict):
@@ -177,9 +179,16 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
         if given.get(name) and name not in saved["code"] and name != "callbacks":
             raise ValueError(f"resume: {name} is given, but the saved run had none")
     arguments = {**arguments, "checkpoint_dir": folder, **given}
+    # Given to the saver afterwards: a new run would refuse a folder that has checkpoints.
+    saving = {name: arguments.pop(name) for name in tuple(arguments) if name.startswith("checkpoint_")}
     before = _remembered(model)
     try:
         solver = cls(model, data, **arguments)
+        solver._options |= plain(saving)
+        solver._saver = Saver(
+            saving["checkpoint_dir"], saving["checkpoint_every"], saving["checkpoint_seconds"],
+            saving["checkpoint_keep"], solver.steps_per_epoch, resumed=True,
+        )  # fmt: skip
         _load_weights(solver, arrays)
         solver.load_state_dict(tree)
     except (TypeError, ValueError) as error:
