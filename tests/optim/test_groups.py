@@ -227,8 +227,12 @@ def test_a_state_of_the_first_version_leaves_what_it_does_not_know():
     [
         ({"groups": [{"pattern": "fc9.*", "options": {}}]}, ValueError, "'fc9.*' matches no parameter"),
         ({"groups": [{"pattern": "fc1.*", "options": {"beta1": 2.0}}]}, ValueError, "beta1"),
-        ({"groups": [{"names": "fc1.*"}]}, ValueError, "expected a list of 'pattern' and 'options'"),
+        ({"groups": [{"names": "fc1.*"}]}, ValueError, "expected a list of 'pattern', each once, and 'options'"),
         ({"groups": 3}, ValueError, "state_dict: groups: given 3"),
+        ({"groups": [{"pattern": "*.b", "options": {}}] * 2}, ValueError, "'pattern', each once, and 'options'"),
+        ({"config": None}, ValueError, "state_dict: config: given NoneType, expected a mapping"),
+        ({"state": [1, 2]}, ValueError, "state_dict: given list, expected a mapping"),
+        ({"state": dict.fromkeys(NAMES, 3)}, ValueError, "state_dict: fc1.W: given int, expected a mapping"),
         ({"factor": -1.0}, ValueError, "state_dict: factor"),
         ({"clip_norm": 0.0}, ValueError, "state_dict: clip_norm"),
         ({"clip_value": 1.0}, ValueError, "state_dict: given both clip_norm and clip_value"),
@@ -241,6 +245,11 @@ def test_a_state_that_does_not_fit_changes_nothing(change, error, message):
     with pytest.raises(error, match=message):
         one.load_state_dict({**one.state_dict(), **change})
     assert_goes_on_alike(first, one, second, two)
+
+
+def test_a_state_that_is_no_mapping_is_refused():
+    with pytest.raises(ValueError, match="state_dict: given NoneType, expected a mapping, as state_dict"):
+        Optimizer(make()).load_state_dict(None)
 
 
 def test_a_rule_that_sees_to_its_own_decay_is_left_alone():

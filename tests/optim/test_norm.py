@@ -88,6 +88,20 @@ def test_clipping_by_value_never_raises_the_norm(gradients, limit):
         assert np.array_equal(left[name], [min(max(g, -limit), limit) for g in gradient])
 
 
+@pytest.mark.parametrize("limit", [1e4, 1.0, 1e-3, 1e-6, 1e-12, 1e-30])
+def test_gradients_near_the_end_of_float32_are_clipped_as_exactly_as_others(limit):
+    """Where the scale, limit / norm, is too small for float32, or has a few bits left there."""
+    gradient = np.array([3e38, -1e38, 2e37], np.float32)
+    left = step_of({"w": gradient}, clip_norm=limit)["w"]
+    expected = gradient.astype(np.float64) * (limit / math.hypot(*gradient.tolist()))
+    np.testing.assert_allclose(left, expected, rtol=1e-6)
+
+
+def test_a_bound_above_the_dtype_is_none():
+    gradient = np.array([3e38, -1.0], np.float32)
+    assert np.array_equal(step_of({"w": gradient}, clip_value=1e300)["w"], gradient)
+
+
 def test_a_norm_that_is_known_is_taken():
     parameters = make_parameters([2, 1])
     gradients = {"p0": np.array([3.0, 0.0]), "p1": np.array([4.0])}
