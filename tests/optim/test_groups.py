@@ -257,10 +257,10 @@ def test_a_rule_that_sees_to_its_own_decay_is_left_alone():
         w -= config["learning_rate"] * (dw + config["weight_decay"])
 
     rule = Rule("mine", {"learning_rate": Option(1.0), "weight_decay": Option(0.5)}, (), update)
-    assert rule.apply(np.zeros(2), np.ones(2))[0].tolist() == [-1.5, -1.5]
-    w = tg.tensor(np.zeros(2), requires_grad=True, name="w")
+    assert rule.apply(np.full(2, 4.0), np.ones(2))[0].tolist() == [2.5, 2.5]
+    w = tg.tensor(np.full(2, 4.0), requires_grad=True, name="w")
     Optimizer([w], rule).step({"w": np.ones(2)})
-    assert w.data.tolist() == [-1.5, -1.5]
+    assert w.data.tolist() == [2.5, 2.5]
     with pytest.raises(ValueError, match="bare: decoupled decay is a share of the learning rate"):
         Rule("bare", {}, (), update, decoupled=True)
 
