@@ -63,6 +63,16 @@ def test_a_run_is_a_folder(run: Path) -> None:
     assert 0.3 < results["test_acc"] <= 1.0
 
 
+def test_without_matplotlib_there_is_no_picture(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert train(tmp_path / "run", "--quiet") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == f"In {tmp_path / 'run'}: model.safetensors, run.toml, history.csv"
+    assert "No picture of the training: plot_history needs matplotlib: pip install" in err
+
+
 def test_a_configuration_makes_the_same_run_again(run: Path, tmp_path: Path) -> None:
     assert main(["train", "--config", str(run / "run.toml"), "--out", str(tmp_path / "again"), "--quiet"]) == 0
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from solver_models import Linear, copies, make_model, same, solve
+from solver_models import MODELS, Linear, copies, make_model, same, solve
 
 import tinygrad_fc as tg
 from tinygrad_fc.training import Callback, Solver
@@ -170,6 +170,20 @@ def test_a_schedule_sets_the_rate_of_each_step(data: Any) -> None:
     plain = solve(make_model(), data, schedule=lambda epoch: 0.0)
     plain.train()
     assert same(copies(plain.model), copies(make_model()))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_rule_without_a_learning_rate_trains(kind: str, data: Any) -> None:
+    def update(w: Any, dw: Any, state: Any, config: Any, scratch: Any) -> None:
+        w -= 0.05 * np.sign(dw)
+
+    rule = tg.optim.Rule("sign_of_mine", {}, (), update)
+    solver = solve(MODELS[kind](), data, update_rule=rule, optim_config={})
+    solver.train()
+    assert solver.loss_history[-1] < solver.loss_history[0]
+    assert np.isnan(solver.history.steps["learning_rate"]).all()
+    with pytest.raises(ValueError, match="the rule sign_of_mine has no learning_rate; leave both out"):
+        solve(MODELS[kind](), data, update_rule=rule, optim_config={}, lr_decay=0.9)
 
 
 def test_a_plateau_of_the_monitored_figure_lowers_the_rate(data: Any) -> None:

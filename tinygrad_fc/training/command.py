@@ -112,9 +112,11 @@ def _train(arguments: argparse.Namespace) -> int:
     solver.history.to_csv(folder / "history.csv")
     solver.history.to_csv(folder / "steps.csv", "steps")
     (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    written = [MODEL, CONFIG, "history.csv"]
     try:
         plot_history(solver, folder / CURVES, f"{config.dataset}, test accuracy {results['test_acc']:.4f}"
                      if results["test_acc"] is not None else config.dataset)  # fmt: skip
+        written.append(CURVES)
     except ModuleNotFoundError as error:
         _err(f"No picture of the training: {error}")
     if arguments.json:
@@ -122,7 +124,7 @@ def _train(arguments: argparse.Namespace) -> int:
     else:
         tested = "" if results["test_acc"] is None else f", test accuracy {results['test_acc']:.4f}"
         print(f"Trained {results['epochs']} epochs in {seconds:.1f} s: validation accuracy "
-              f"{results['val_acc']:.4f}{tested}\nIn {folder}: {MODEL}, {CONFIG}, history.csv, {CURVES}")  # fmt: skip
+              f"{results['val_acc']:.4f}{tested}\nIn {folder}: {', '.join(written)}")  # fmt: skip
     return 0
 
 

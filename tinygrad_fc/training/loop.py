@@ -79,7 +79,7 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
             _refuse(solver, number, X, loss, gradients)
         if solver.schedule is not None:
             solver.optimizer.factor = solver.schedule((number - 1) / solver.steps_per_epoch)
-        rate = solver.optimizer.learning_rate * solver.optimizer.factor
+        rate = solver.optimizer.learning_rate * solver.optimizer.factor if solver._rated else math.nan
         solver.optimizer.step(gradients)
     except Exception as error:
         for array, value in zip(buffers, before, strict=True):
@@ -107,7 +107,8 @@ def _after(solver: Solver, bar: Any, say: Callable[[str], object]) -> None:
     if epoch_ends:
         solver.epoch += 1
         solver._position, solver._order = 0, None
-        solver.optimizer.learning_rate *= solver.lr_decay
+        if solver._rated:
+            solver.optimizer.learning_rate *= solver.lr_decay
     if number == 1 or number == solver._end or epoch_ends:
         solver._evaluate()
         if solver.verbose:
@@ -173,10 +174,10 @@ def _refuse(solver: Solver, number: int, X: Any, loss: float, gradients: Mapping
     array = np.asarray(X)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         cause += f"; the batch holds {array.size - int(np.isfinite(array).sum())} numbers that are NaN or infinite"
+    lower = f"Try a learning rate below {solver.optimizer.learning_rate:g}, or look" if solver._rated else "Look"
     raise FloatingPointError(
-        f"{what}; the parameters are those of the step before{cause}. best_params has the best so far. Try a learning "
-        f"rate below {solver.optimizer.learning_rate:g}, or look for NaN in the data; under `with tg.debug():` the "
-        f"first operation that goes wrong is named"
+        f"{what}; the parameters are those of the step before{cause}. best_params has the best so far. {lower} for NaN "
+        f"in the data; under `with tg.debug():` the first operation that goes wrong is named"
     )
 
 

@@ -47,14 +47,15 @@ class PerArray:
                 raise ValueError(
                     f"the gradient of {name} has shape {np.shape(gradient)}, the parameter has {np.shape(params[name])}"
                 )
-        rate = self.learning_rate
+        rate = {"learning_rate": self.learning_rate} if "learning_rate" in self.rule.options else {}
+        scaled = {name: value * self.factor for name, value in rate.items()}
         # All are computed before the first is assigned, so that a refusal changes nothing.
         updated = {
-            name: self.rule.apply(params[name], gradient, {**self.configs[name], "learning_rate": rate * self.factor})
+            name: self.rule.apply(params[name], gradient, {**self.configs[name], **scaled})
             for name, gradient in gradients.items()
         }
         for name, (value, config) in updated.items():
-            params[name], self.configs[name] = value, {**config, "learning_rate": rate}
+            params[name], self.configs[name] = value, {**config, **rate}
 
     @property
     def learning_rate(self) -> float:

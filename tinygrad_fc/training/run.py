@@ -28,6 +28,7 @@ from .solver import Solver
 
 CONFIG, MODEL, INPUT, RESULTS = "run.toml", "model.safetensors", "input.safetensors", "results.json"
 CHECKPOINTS = "checkpoints"
+_ROWS = 1_000
 SECONDS = 10.0  # between two checkpoints, where no number of steps is asked for
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -56,7 +57,10 @@ class Inputs:
         """Measure the training samples: images have one scale for all pixels, other features one each."""
         flat = X.reshape(len(X), -1)
         mean = flat.mean(axis=0, dtype=np.float64)
-        spread = flat.std(axis=0, dtype=np.float64)
+        squares = np.zeros_like(mean)
+        for start in range(0, len(flat), _ROWS):  # so that the samples are never all there in float64
+            squares += np.square(flat[start : start + _ROWS] - mean).sum(axis=0)
+        spread = np.sqrt(squares / len(flat))
         scale = np.full_like(mean, math.sqrt(float(np.mean(spread**2)))) if images else spread
         scale[scale == 0.0] = 1.0  # what never changes stays 0
         return cls(mean.astype(np.float32), scale.astype(np.float32), list(X.shape[1:]), classes)
@@ -74,7 +78,9 @@ class Inputs:
             raise ValueError(
                 f"samples have {flat.shape[1]} features of {flat.dtype}, the network takes {len(self.mean)} numbers"
             )
-        made = (flat.astype(np.float32) - self.mean) / self.scale
+        made = flat.astype(np.float32)
+        made -= self.mean
+        made /= self.scale
         if not np.isfinite(made).all():
             raise ValueError("samples hold NaN or infinity")
         return made

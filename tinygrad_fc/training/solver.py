@@ -154,7 +154,6 @@ class Solver:
         targets = criterion is not None
         self._train, self._val = feeds(data, self.batch_size, self._larger_batches, targets)
         self.steps_per_epoch = self._train.steps
-        # The arrays, under the course's names; of a stream there are none.
         self.X_train, self.y_train = self._train.X, self._train.y
         self.X_val, self.y_val = self._val.X, self._val.y
         self.num_epochs = count("num_epochs", num_epochs)
@@ -196,14 +195,16 @@ class Solver:
         self.model, self._trained, self.params = model, trained, trained.params
         self.update_rule = rule.name
         self.optim_config = dict(config)
+        self._rated = "learning_rate" in rule.options
+        if not self._rated and (schedule is not None or self.lr_decay != 1.0):
+            raise ValueError(f"schedule, lr_decay: the rule {rule.name} has no learning_rate; leave both out")
         self.best_val_acc = 0.0
         self.best_params: dict[str, np.ndarray] = {}
         self._best_value = math.nan
         self._best_buffers: list[np.ndarray] = []
         self.step = self.epoch = 0
         self.last_gradients: Mapping[str, np.ndarray] = {}
-        self.interrupted = False
-        self._stopping = False
+        self.interrupted = self._stopping = False
         self._waited = 0  # epochs without a better figure
         self._position = 0  # steps done of this epoch
         self._order: Any = None  # the batches of this epoch, and the generator's state before they were drawn
