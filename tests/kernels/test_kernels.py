@@ -59,13 +59,13 @@ def test_signs_are_those_of_numpy_to_the_last_bit(compiled, dtype, rng):
 
 
 @pytest.mark.parametrize("name", SCALARS)
-def test_nan_of_a_gradient_shows_in_the_parameter(compiled, name):
+def test_nan_of_a_gradient_shows_in_the_parameter_and_the_state(compiled, name):
     for module in (numpy_, compiled):
-        w, dw, *state = np.ones((2 + STATES[name], 3))
+        w, dw, *state = arrays = np.ones((2 + STATES[name], 3))
         dw[1] = np.nan
         with np.errstate(invalid="ignore"):
             getattr(module, name)(w, dw, *state, *SCALARS[name], np.empty(3))
-        assert np.isnan(w).tolist() == [False, True, False]
+        assert np.isnan(arrays).tolist() == [[False, True, False]] * len(arrays)
 
 
 def test_policies(compiled):

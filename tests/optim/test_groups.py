@@ -227,8 +227,12 @@ def test_a_state_of_the_first_version_leaves_what_it_does_not_know():
     [
         ({"groups": [{"pattern": "fc9.*", "options": {}}]}, ValueError, "'fc9.*' matches no parameter"),
         ({"groups": [{"pattern": "fc1.*", "options": {"beta1": 2.0}}]}, ValueError, "beta1"),
-        ({"groups": [{"names": "fc1.*"}]}, ValueError, "expected a list of 'pattern' and 'options'"),
+        ({"groups": [{"names": "fc1.*"}]}, ValueError, "expected a list of 'pattern', each once, and 'options'"),
         ({"groups": 3}, ValueError, "state_dict: groups: given 3"),
+        ({"groups": [{"pattern": "*.b", "options": {}}] * 2}, ValueError, "'pattern', each once, and 'options'"),
+        ({"config": None}, ValueError, "state_dict: config: given NoneType, expected a mapping"),
+        ({"state": [1, 2]}, ValueError, "state_dict: given list, expected a mapping"),
+        ({"state": dict.fromkeys(NAMES, 3)}, ValueError, "state_dict: fc1.W: given int, expected a mapping"),
         ({"factor": -1.0}, ValueError, "state_dict: factor"),
         ({"clip_norm": 0.0}, ValueError, "state_dict: clip_norm"),
         ({"clip_value": 1.0}, ValueError, "state_dict: given both clip_norm and clip_value"),
@@ -243,15 +247,20 @@ def test_a_state_that_does_not_fit_changes_nothing(change, error, message):
     assert_goes_on_alike(first, one, second, two)
 
 
+def test_a_state_that_is_no_mapping_is_refused():
+    with pytest.raises(ValueError, match="state_dict: given NoneType, expected a mapping, as state_dict"):
+        Optimizer(make()).load_state_dict(None)
+
+
 def test_a_rule_that_sees_to_its_own_decay_is_left_alone():
     def update(w, dw, state, config, scratch):
         w -= config["learning_rate"] * (dw + config["weight_decay"])
 
     rule = Rule("mine", {"learning_rate": Option(1.0), "weight_decay": Option(0.5)}, (), update)
-    assert rule.apply(np.zeros(2), np.ones(2))[0].tolist() == [-1.5, -1.5]
-    w = tg.tensor(np.zeros(2), requires_grad=True, name="w")
+    assert rule.apply(np.full(2, 4.0), np.ones(2))[0].tolist() == [2.5, 2.5]
+    w = tg.tensor(np.full(2, 4.0), requires_grad=True, name="w")
     Optimizer([w], rule).step({"w": np.ones(2)})
-    assert w.data.tolist() == [-1.5, -1.5]
+    assert w.data.tolist() == [2.5, 2.5]
     with pytest.raises(ValueError, match="bare: decoupled decay is a share of the learning rate"):
         Rule("bare", {}, (), update, decoupled=True)
 

@@ -35,8 +35,8 @@ def test_norm_is_that_of_one_long_vector_at_every_scale(dtype, size, rng):
     with np.errstate(under="ignore"):
         arrays = [(rng.uniform(-1, 1, shape) * min(size, float(largest))).astype(dtype) for shape in [(4, 5), (3,), ()]]
     expected = math.hypot(*(float(x) for array in arrays for x in np.asarray(array).flat))
-    assert global_norm(arrays) == pytest.approx(expected, rel=1e-6 if dtype == np.float32 else 1e-14)
-    assert global_norm(array for array in arrays[::-1]) == pytest.approx(global_norm(arrays), rel=1e-15)
+    assert global_norm(arrays) == pytest.approx(expected, rel=1e-6 if dtype == np.float32 else 1e-14, abs=0.0)
+    assert global_norm(array for array in arrays[::-1]) == pytest.approx(global_norm(arrays), rel=1e-15, abs=0.0)
 
 
 def test_norm_of_mixed_widths_layouts_and_nothing():
@@ -86,6 +86,20 @@ def test_clipping_by_value_never_raises_the_norm(gradients, limit):
     for name, gradient in gradients.items():
         assert (np.abs(left[name]) <= np.abs(gradient)).all()
         assert np.array_equal(left[name], [min(max(g, -limit), limit) for g in gradient])
+
+
+@pytest.mark.parametrize("limit", [1e4, 1.0, 1e-3, 1e-6, 1e-12, 1e-30])
+def test_gradients_near_the_end_of_float32_are_clipped_as_exactly_as_others(limit):
+    """Where the scale, limit / norm, is too small for float32, or has a few bits left there."""
+    gradient = np.array([3e38, -1e38, 2e37], np.float32)
+    left = step_of({"w": gradient}, clip_norm=limit)["w"]
+    expected = gradient.astype(np.float64) * (limit / math.hypot(*gradient.tolist()))
+    np.testing.assert_allclose(left, expected, rtol=1e-6)
+
+
+def test_a_bound_above_the_dtype_is_none():
+    gradient = np.array([3e38, -1.0], np.float32)
+    assert np.array_equal(step_of({"w": gradient}, clip_value=1e300)["w"], gradient)
 
 
 def test_a_norm_that_is_known_is_taken():

@@ -123,5 +123,12 @@ def scale_of(limit: float, names: Sequence[str], gradients: Sequence[Any], norm:
 def clip(dw: np.ndarray, scale: float, bound: float | None, room: np.ndarray) -> np.ndarray:
     """Return a gradient with its elements in [-bound, bound], or where that is None, times `scale`; it is in `room`."""
     if bound is not None:
+        bound = min(bound, float(np.finfo(room.dtype).max))  # a larger one is none, and would not be cast
         return np.clip(dw, -bound, bound, out=room)
-    return np.multiply(dw, scale, out=room)
+    if scale > _TINY:
+        return np.multiply(dw, scale, out=room)
+    # Gradients near the end of float32, just those that are to be clipped: the scale may be too small for their dtype,
+    # its root is not.
+    root = math.sqrt(scale)
+    np.multiply(dw, root, out=room)
+    return np.multiply(room, root, out=room)

@@ -8,7 +8,7 @@ import numpy as np
 from ..engine.node import tick
 from .arena import lay_out
 from .norm import CLIPS, check_clips, clip, scale_of
-from .parameters import check_groups, check_parameters, check_state, groups_of, kinds_of, named_tensors
+from .parameters import check_groups, check_mapping, check_parameters, check_state, groups_of, kinds_of, named_tensors
 from .rule import Option, PureRule, Rule
 from .rules import get_rule
 
@@ -280,11 +280,13 @@ class Optimizer:
         TypeError
             When an array's dtype is not its parameter's.
         """
+        check_mapping("state_dict", state_dict)
         missing = [key for key in ("rule", "config", "state") if key not in state_dict]
         if missing:
             raise ValueError(f"state_dict: {', '.join(missing)} missing; it needs rule, config and state")
         if state_dict["rule"] != self.rule.name:
             raise ValueError(f"state_dict: it is of rule {state_dict['rule']!r}, this optimizer has {self.rule.name!r}")
+        check_mapping("state_dict: config", state_dict["config"])
         main = self.rule.configure(state_dict["config"])
         groups = self._groups
         if "groups" in state_dict:

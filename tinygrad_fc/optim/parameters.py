@@ -62,8 +62,15 @@ def check_parameters(named: Mapping[str, Any]) -> None:
                 raise ValueError(f"parameters: {name} and {other} share memory; give each an array of its own")
 
 
-def _check_keys(label: str, given: Mapping[str, Any], expected: Iterable[str], what: str) -> None:
-    """Raise unless the keys of `given` are exactly those expected."""
+def check_mapping(label: str, given: Any) -> None:
+    """Raise ValueError unless `given` is a mapping: what a file holds may be anything."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{label}: given {type(given).__name__}, expected a mapping, as state_dict() returns it")
+
+
+def _check_keys(label: str, given: Any, expected: Iterable[str], what: str) -> None:
+    """Raise unless `given` is a mapping with exactly the keys expected."""
+    check_mapping(label, given)
     wanted = set(expected)
     for problem, keys in (("missing", wanted - set(given)), ("unknown", set(given) - wanted)):
         if keys:
@@ -124,9 +131,12 @@ def check_groups(rule: Rule, groups: Any, names: Sequence[str]) -> dict[str, dic
 def groups_of(saved: Any) -> dict[str, Any]:
     """Return the groups in the list that a state has; raise ValueError if it is no such list."""
     try:
-        return {group["pattern"]: group["options"] for group in saved}
+        groups = {group["pattern"]: group["options"] for group in saved}
+        if len(groups) == len(saved):
+            return groups
     except (KeyError, TypeError, IndexError):
-        raise ValueError(f"state_dict: groups: given {saved!r}, expected a list of 'pattern' and 'options'") from None
+        pass
+    raise ValueError(f"state_dict: groups: given {saved!r}, expected a list of 'pattern', each once, and 'options'")
 
 
 def kinds_of(groups: Iterable[str], names: Iterable[str]) -> tuple[list[tuple[str, ...]], list[int]]:
