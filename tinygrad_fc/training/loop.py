@@ -80,7 +80,10 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
         if solver.schedule is not None:
             solver.optimizer.factor = solver.schedule((number - 1) / solver.steps_per_epoch)
         rate = solver.optimizer.learning_rate * solver.optimizer.factor if solver._rated else math.nan
-        solver.optimizer.step(gradients)
+        if getattr(solver.optimizer, "clip_norm", None) is None:
+            solver.optimizer.step(gradients)
+        else:
+            solver.optimizer.step(gradients, norm=norm)  # which it then need not compute
     except Exception as error:
         for array, value in zip(buffers, before, strict=True):
             array[...] = value
