@@ -175,6 +175,12 @@ def test_a_file_too_large_for_its_limit_leaves_what_was_there(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none" / "a.bin", tmp_path):
+        with pytest.raises(FileNotFoundError, match="it is a folder, or its folder is missing"):
+            write_atomically(path, b"")
+
+
 def test_permissions_are_those_of_other_files(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"")
     write_atomically(tmp_path / "ours", b"")

@@ -38,9 +38,12 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     Raises
     ------
     OSError
-        If it cannot be written. The temporary file is removed then, and what was there before is untouched.
+        If it cannot be written, or its folder is missing. The temporary file is removed then, and what was there
+        before is untouched.
     """
     path = Path(path)
+    if not path.parent.is_dir() or path.is_dir():
+        raise FileNotFoundError(f"{path}: it is a folder, or its folder is missing; give the path of a file")
     with temporary(path) as hidden:
         write_synced(hidden, data)
         os.replace(hidden, path)

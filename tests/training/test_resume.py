@@ -145,6 +145,20 @@ def test_a_new_run_does_not_remove_an_old_ones_checkpoints(data: Any, tmp_path: 
     assert Solver.resume(tmp_path / "new", network(), data).step == 25
 
 
+def test_other_batches_begin_with_an_epoch(data: Any, tmp_path: Path) -> None:
+    options = dict(OPTIONS, seed=3, schedule=None)
+    middle = [StopAfter(8)]
+    with pytest.raises(KeyboardInterrupt):
+        Solver(network(), data, **options, callbacks=middle, checkpoint_dir=tmp_path / "a", checkpoint_every=7).train()
+    with pytest.raises(ValueError, match="batch_size is 10, and the saved run is in the middle of an epoch with 7"):
+        Solver.resume(tmp_path / "a", network(), data, callbacks=[StopAfter(-1)], batch_size=10)
+    Solver(network(), data, **options, checkpoint_dir=tmp_path / "b").train()
+    solver = Solver.resume(tmp_path / "b", network(), data, batch_size=10, num_epochs=6)
+    solver.train()
+    assert (solver.step, solver.epoch, solver.steps_per_epoch) == (4 * 5 + 2 * 4, 6, 4)
+    assert solver.history.steps["epoch"][-4:] == [5.25, 5.5, 5.75, 6.0]
+
+
 def test_callbacks_without_a_state_may_come_and_go(data: Any, tmp_path: Path) -> None:
     Solver(network(), data, **OPTIONS, seed=3, callbacks=[Callback()], checkpoint_dir=tmp_path).train()
     for callbacks in ([], [Callback(), Callback()], [StopAfter(-1)]):

@@ -60,6 +60,17 @@ def test_a_second_ctrl_c_does_not_wait(data: Any) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_training_that_is_stopped_before_it_begins_does_nothing(data: Any) -> None:
+    class Never(Callback):
+        def on_train_begin(self, solver: Solver) -> None:
+            solver.stop()
+
+    solver = solve(make_model(), data, callbacks=[Never()])
+    solver.train()
+    assert (solver.step, solver.val_acc_history, solver.best_params) == (0, [], {})
+    assert same(copies(solver.model), copies(make_model()))
+
+
 def test_in_a_thread_no_signal_is_touched(data: Any) -> None:
     solver = solve(make_model(), data)
     thread = threading.Thread(target=solver.train)

@@ -44,7 +44,7 @@ def run(solver: Solver) -> None:
                             break
             if not solver.interrupted:
                 solver._end = solver.step
-                if solver.history.epochs["step"][-1] != solver.step:
+                if solver.step and solver.history.epochs["step"][-1] != solver.step:
                     solver._evaluate()
         solver._saver.save(solver, last=True)
         if solver.interrupted:
@@ -78,7 +78,7 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
         if not math.isfinite(loss) or not math.isfinite(norm):
             _refuse(solver, number, X, loss, gradients)
         if solver.schedule is not None:
-            solver.optimizer.factor = solver.schedule((number - 1) / solver.steps_per_epoch)
+            solver.optimizer.factor = solver.schedule(_epochs(solver))
         rate = solver.optimizer.learning_rate * solver.optimizer.factor if solver._rated else math.nan
         if getattr(solver.optimizer, "clip_norm", None) is None:
             solver.optimizer.step(gradients)
@@ -92,10 +92,15 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
     solver.step, solver._position, solver.last_gradients = number, solver._position + 1, gradients
     steps = solver.history.steps
     steps["step"].append(number)
-    steps["epoch"].append(number / solver.steps_per_epoch)
+    steps["epoch"].append(_epochs(solver))
     steps["loss"].append(float(loss))
     steps["learning_rate"].append(rate)
     steps["gradient_norm"].append(norm)
+
+
+def _epochs(solver: Solver) -> float:
+    """Return how many epochs are done, with the part of this one."""
+    return (solver.epoch * solver.steps_per_epoch + solver._position) / solver.steps_per_epoch
 
 
 def _after(solver: Solver, bar: Any, say: Callable[[str], object]) -> None:

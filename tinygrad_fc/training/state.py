@@ -178,6 +178,12 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
     for name in CODE:
         if given.get(name) and name not in saved["code"] and name != "callbacks":
             raise ValueError(f"resume: {name} is given, but the saved run had none")
+    for name in ("batch_size", "replacement"):
+        if given.get(name, saved.get(name)) != saved.get(name) and tree.get("position"):
+            raise ValueError(
+                f"resume: {name} is {given[name]}, and the saved run is in the middle of an epoch with "
+                f"{saved.get(name)}; leave it out, or resume a run that was saved after an epoch"
+            )
     arguments = {**arguments, "checkpoint_dir": folder, **given}
     # Given to the saver afterwards: a new run would refuse a folder that has checkpoints.
     saving = {name: arguments.pop(name) for name in tuple(arguments) if name.startswith("checkpoint_")}
@@ -199,7 +205,8 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
         if solver.num_epochs < solver.epoch:
             _put_back(model, before)
             raise ValueError(f"num_epochs: given {solver.num_epochs}, but {solver.epoch} epochs are done; give more")
-        solver._end, solver._epochs = solver.num_epochs * solver.steps_per_epoch, solver.num_epochs
+        left = (solver.num_epochs - solver.epoch) * solver.steps_per_epoch - solver._position
+        solver._end, solver._epochs = solver.step + left, solver.num_epochs
     return solver
 
 
