@@ -132,7 +132,7 @@ def _solver(found: dict[str, Any]) -> str:
     for part, title in (
         ("own", "batches, loop, bookkeeping"),
         ("recording", "norms of gradients, for history and the guard"),
-        ("pictures", "update ratios, every 50 steps"),
+        ("pictures", "update ratios, every 100 steps"),
     ):
         share = {key: 100.0 * value for key, value in found[part].items()}
         rows.append((title, f"{share['median']:.1f} % ({share['lower']:.1f}-{share['upper']:.1f})"))

@@ -159,7 +159,7 @@ class UpdateRatios(Callback):
         One entry for each of these steps; NaN where the parameter was 0.
     """
 
-    def __init__(self, every: int = 50) -> None:
+    def __init__(self, every: int = 100) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 2:
             raise ValueError(f"UpdateRatios: every={every!r}, expected an integer of at least 2")
         self.every = every
