@@ -40,20 +40,20 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     ------
     OSError
         If it cannot be written, or its folder is missing; the message names it. The temporary file is removed then,
-        and what was there before is untouched.
+        and what was there before is untouched, unless the message says that the file is there.
     """
     path = Path(path)
     if not path.parent.is_dir() or path.is_dir():
         raise FileNotFoundError(f"{path}: it is a folder, or its folder is missing; give the path of a file")
     hidden = path.parent / hidden_name(path.name, "tmp")
+    said = "the file was not written ({}); what was there before is untouched"
     try:
         write_synced(hidden, data)
         os.replace(hidden, path)
+        said = "the file is there, but a power cut may undo it ({})"
         sync_folder(path.parent)
     except OSError as error:
-        reason = error.strerror or str(error)
-        said = f"the file was not written ({reason}); what was there before is untouched"
-        raise type(error)(error.errno, said, str(path)) from error
+        raise type(error)(error.errno, said.format(error.strerror or error), str(path)) from error
     finally:
         with contextlib.suppress(OSError):  # after a rename there is none
             hidden.unlink()

@@ -107,6 +107,7 @@ def write_checkpoint(
 
     name = f"step-{step:09d}"
     final, hidden, old = folder / name, folder / hidden_name(name, "tmp"), folder / hidden_name(name, "old")
+    placed = False
     try:
         if not folder.is_dir():
             folder.mkdir(parents=True)
@@ -118,8 +119,12 @@ def write_checkpoint(
         if final.exists():
             final.rename(old)  # where `newest` finds it, should the next line never come
         hidden.rename(final)
+        placed = True
         sync_folder(folder)
     except OSError as error:
+        if placed:  # where the disk may not have it: so that what is said below is so
+            with contextlib.suppress(OSError):
+                final.rename(hidden)
         reason = error.strerror or str(error)
         raise type(error)(error.errno, f"the checkpoint of step {step} was not written ({reason}); those before it are "
                           f"untouched", str(folder)) from error  # fmt: skip
@@ -221,7 +226,7 @@ def newest(folder: str | Path) -> tuple[Path, int, dict[str, np.ndarray], dict[s
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; a Solver with checkpoint_dir={str(folder)!r} makes it")
     try:
-        # One that was being replaced when the run was killed counts, too; those being removed lie one folder deeper.
+        # One that was being replaced when the run was killed counts, too.
         replaced = [
             (int(match[1]), path) for path in sorted(folder.iterdir())
             if (match := _HIDDEN.fullmatch(path.name)) and match[2] == "old" and (path / STATE).exists()
@@ -313,10 +318,8 @@ def _tidy(folder: Path, new: Path, keep: int) -> None:
     for path in _surplus(folder, new, keep):
         with contextlib.suppress(OSError):  # what cannot be removed now is left for the next time
             if not _HIDDEN.fullmatch(path.name):
-                # Hidden first: half removed, it is no checkpoint any more.
-                hidden = folder / hidden_name(path.name, "old")
-                hidden.mkdir()
-                path = path.rename(hidden / path.name).parent
+                # Hidden first: half removed, it is no checkpoint any more. A rename needs no space on the disk.
+                path = path.rename(folder / hidden_name(path.name, "tmp"))
             shutil.rmtree(path, ignore_errors=True)
 
 
