@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +62,7 @@ def hidden_name(name: str, ending: str) -> str:
     """Return a name that no other process uses, for what is to be `name` later, or was."""
     # Cut off, since a name has 255 bytes at most. A file made under it has the permissions of any other, as those of
     # the module tempfile have not.
-    return f".{name[:50]}-{secrets.token_hex(8)}.{ending}"
+    return f".{name[:50]}-{os.urandom(8).hex()}.{ending}"
 
 
 def write_synced(path: Path, data: bytes) -> None:
