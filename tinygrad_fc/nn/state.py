@@ -130,7 +130,7 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         found.update(f"{name!r} {array.dtype.name} {array.shape}\n".encode("utf-8", "surrogatepass"))
-        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")))
+        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return found.hexdigest()
 
 
