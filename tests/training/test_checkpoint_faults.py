@@ -59,6 +59,9 @@ def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monke
     named = done.index(path.name)
     assert sorted(done[:named]) == sorted(inodes)
     assert done[named + 1 :] == [tmp_path.stat().st_ino]
+    done.clear()
+    small(tmp_path / "new", 3)
+    assert done[0] == tmp_path.stat().st_ino  # which has the new folder in it
 
 
 def test_one_that_cannot_be_replaced_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
