@@ -55,12 +55,34 @@ def test_the_same_content_gives_the_same_file() -> None:
     assert done.stdout == tensor_bytes(arrays, {"x": "1", "y": "2", "z": "3"})
 
 
-@pytest.mark.parametrize("array", [np.array([1j]), np.array([object()]), np.array(["a"]), np.zeros(2, np.longdouble)])
+@pytest.mark.parametrize("array", [
+    np.array([1j]), np.array([object()]), np.array(["a"]), np.zeros(2, np.longdouble), np.zeros(2, "M8[s]"),
+    np.zeros(2, [("a", "f8")]), np.array(["a"], np.dtypes.StringDType()), np.zeros(2, "V3"),
+])  # fmt: skip
 def test_what_cannot_be_saved_is_named(array: Any) -> None:
     with pytest.raises(TypeError, match=r"w: dtype .* cannot be saved; convert it"):
         tensor_bytes({"w": array}, {})
     with pytest.raises(TypeError, match=r"'w': given float, expected an ndarray"):
         tensor_bytes({"w": 3.0}, {})  # type: ignore[dict-item]  # what is tested
+
+
+@pytest.mark.parametrize("array", [np.ma.masked_array([1.0, 2.0], [True, False]), np.zeros(2).view(np.recarray)])
+def test_what_is_more_than_an_array_is_refused(array: Any) -> None:
+    with pytest.raises(TypeError, match=r"'w': given (MaskedArray|recarray), expected an ndarray"):
+        tensor_bytes({"w": array}, {})
+
+
+@pytest.mark.parametrize("name", ["__metadata__", "\ud800", "a\udfff"])
+def test_names_that_no_file_can_hold_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="a file of arrays cannot hold this name"):
+        tensor_bytes({name: np.zeros(2)}, {})
+
+
+def test_mapped_files_are_saved(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(6.0).reshape(2, 3))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    found, _ = parse_tensors(Path("x"), tensor_bytes({"a": mapped, "b": mapped.T}, {}))
+    assert found["a"].tolist() == found["b"].T.tolist() == mapped.tolist()
 
 
 class Bomb:
@@ -90,7 +112,8 @@ HOSTILE = {
     "negative offsets": header(json.dumps({"w": one("F64", [1], -8, 0)}), bytes(8)),
     "bytes behind the end": header(json.dumps({"w": one("F64", [1], 0, 8)}), bytes(16)),
     "an unknown dtype": header(json.dumps({"w": one("F65", [1], 0, 8)}), bytes(8)),
-    "a dtype that NumPy has not": header(json.dumps({"w": one("F8_E4M3", [8], 0, 8)}), bytes(8)),
+    **{f"{name}, which NumPy has not": header(json.dumps({"w": one(name, [4], 0, 4 * size)}), bytes(4 * size))
+       for name, size in (("BF16", 2), ("F8_E4M3", 1), ("F8_E5M2", 1), ("F8_E8M0", 1))},
     "no JSON": header("{" * 8),
     "deep JSON": header("[" * 100_000),
     "a header that is no object": header("[1, 2]"),
@@ -137,6 +160,8 @@ def test_files_of_others_are_read(tmp_path: Path) -> None:
     arrays, about = read_tensors(tmp_path / "w")
     assert arrays["w"].tolist() == [1.0] * 3
     assert about == {}
+    (tmp_path / "w").write_bytes(header(json.dumps({"__metadata__": None, "w": one("F64", [1], 0, 8)}), bytes(8)))
+    assert read_tensors(tmp_path / "w")[1] == {}
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace", "write"])
@@ -151,10 +176,36 @@ def test_a_write_that_fails_leaves_what_was_there(step: str, tmp_path: Path, mon
         monkeypatch.setattr(files, "write_synced", fail)
     else:
         monkeypatch.setattr(os, step, fail)
-    with pytest.raises(OSError, match="No space left"):
+    said = r"the file was not written \(No space left on device\); what was there .*a\.bin'"
+    with pytest.raises(OSError, match=said):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folders_that_cannot_be_synced_are_no_error_where_the_system_does_not_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, code = os.fsync, errno.EINVAL
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(code, os.strerror(code))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(tmp_path / "a", b"1")
+    code = errno.EIO
+    with pytest.raises(OSError, match="the file is there, but a power cut may undo it .*Input/output error.*a'"):
+        write_atomically(tmp_path / "a", b"2")
+    assert (tmp_path / "a").read_bytes() == b"2"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_names_as_long_as_a_name_may_be_are_written(tmp_path: Path) -> None:
+    for name in ("a" * 255, "\N{GRINNING FACE}" * 63):
+        write_atomically(tmp_path / name, b"x")
+        assert (tmp_path / name).read_bytes() == b"x"
 
 
 def test_a_file_too_large_for_its_limit_leaves_what_was_there(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ DTYPES = frozenset(
     np.dtype(name) for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
                                 "float16", "float32", "float64")
 )  # fmt: skip
-
 
 _KEY = "tinygrad_fc"
 
@@ -38,35 +38,36 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     Raises
     ------
     OSError
-        If it cannot be written, or its folder is missing. The temporary file is removed then, and what was there
-        before is untouched.
+        If it cannot be written, or its folder is missing; the message names it. The temporary file is removed then,
+        and what was there before is untouched, unless the message says that the file is there.
     """
     path = Path(path)
     if not path.parent.is_dir() or path.is_dir():
         raise FileNotFoundError(f"{path}: it is a folder, or its folder is missing; give the path of a file")
-    with temporary(path) as hidden:
+    hidden = path.parent / hidden_name(path.name, "tmp")
+    said = "the file was not written ({}); what was there before is untouched"
+    try:
         write_synced(hidden, data)
         os.replace(hidden, path)
-    sync_folder(path.parent)
-
-
-@contextlib.contextmanager
-def temporary(path: Path) -> Iterator[Path]:
-    """Give the name of a new empty file beside `path`, and remove it when the block leaves it there."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    hidden = Path(name)
-    try:
-        hidden.chmod(0o666 & ~umask())  # mkstemp's files are the owner's alone
-        yield hidden
+        said = "the file is there, but a power cut may undo it ({})"
+        sync_folder(path.parent)
+    except OSError as error:
+        raise type(error)(error.errno, said.format(error.strerror or error), str(path)) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # after a rename there is none
             hidden.unlink()
 
 
+def hidden_name(name: str, ending: str) -> str:
+    """Return a name that no other process uses, for what is to be `name` later, or was."""
+    # Cut off, since a name has 255 bytes at most. A file made under it has the permissions of any other, as those of
+    # the module tempfile have not.
+    return f".{name[:50]}-{os.urandom(8).hex()}.{ending}"
+
+
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file and wait until the disk has it."""
-    with path.open("wb") as file:
+    """Write a new file and wait until the disk has it."""
+    with path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -78,6 +79,9 @@ def sync_folder(folder: Path) -> None:
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems know it for files alone
+                raise
         finally:
             os.close(handle)
 
@@ -95,19 +99,23 @@ def tensor_bytes(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) 
     Raises
     ------
     TypeError
-        If an array has a dtype that safetensors has not.
+        If an array has a dtype that safetensors has not, or is more than an array: a mask would be lost.
+    ValueError
+        If a name is one that a file cannot hold.
     """
     from safetensors.numpy import save  # imported here: only files need it
 
     plain = {}
     for name, array in arrays.items():
-        if not isinstance(name, str) or not isinstance(array, np.ndarray):
+        if not isinstance(name, str) or type(array) not in (np.ndarray, np.memmap):
             raise TypeError(f"{name!r}: given {type(array).__name__}, expected an ndarray under a name")
-        native = array.astype(array.dtype.newbyteorder("="), copy=False)
-        if native.dtype not in DTYPES:
+        if name == "__metadata__" or not _is_text(name):
+            raise ValueError(f"{name!r}: a file of arrays cannot hold this name; give it another")
+        dtype = array.dtype.newbyteorder("=") if array.dtype.kind in "biuf" else array.dtype
+        if dtype not in DTYPES:
             raise TypeError(f"{name}: dtype {array.dtype} cannot be saved; convert it to one of "
                             f"{', '.join(sorted(map(str, DTYPES)))}")  # fmt: skip
-        plain[name] = np.ascontiguousarray(native).reshape(native.shape)  # which makes 0-d arrays 1-d
+        plain[name] = np.ascontiguousarray(array, dtype).reshape(array.shape)  # which makes 0-d arrays 1-d
     # Under one key: safetensors writes several in an order that differs from run to run.
     return save(plain, {_KEY: json.dumps(dict(metadata))})
 
@@ -141,13 +149,16 @@ def read_file(path: Path) -> bytes:
     FileNotFoundError
         If there is none.
     FileError
-        If it is a folder, a device or the like.
+        If it is a folder, a device or the like, or larger than the memory.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     if not path.is_file():
         raise FileError(f"{path}: it is no regular file")
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except MemoryError:
+        raise FileError(f"{path}: its {path.stat().st_size} bytes are more than the memory holds") from None
 
 
 def parse_tensors(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -158,7 +169,7 @@ def parse_tensors(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[
     try:
         loaded = load(data)
         length = int.from_bytes(data[:8], "little")
-        about = json.loads(json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_KEY, "{}"))
+        about = json.loads((json.loads(data[8 : 8 + length]).get("__metadata__") or {}).get(_KEY, "{}"))
     except (SafetensorError, KeyError, ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
         detail = f"unknown dtype {error}" if isinstance(error, KeyError) else error
         raise FileError(f"{path}: no safetensors file, or a damaged one ({detail})") from None
@@ -167,11 +178,13 @@ def parse_tensors(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[
     return {name: array.copy() for name, array in loaded.items()}, about
 
 
-def umask() -> int:
-    """Return the permissions that new files do not have."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _is_text(name: str) -> bool:
+    """Whether a name can be written in UTF-8: half of a surrogate pair cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_writable(folder: Path) -> None:

@@ -100,20 +100,21 @@ def test_a_wrong_shape_or_dtype_raises_all_the_same(wrong: Any) -> None:
 class Random(nn.Module):
     def __init__(self) -> None:
         self._generator = np.random.default_rng(1)
-        self.many = [np.random.Generator(np.random.MT19937(2)), {"legacy": np.random.RandomState(3)}]
+        self.many = [np.random.Generator(np.random.MT19937(2)), {"legacy": np.random.RandomState(3)},
+                     np.random.Generator(np.random.Philox(5))]  # fmt: skip
         self.inner = nn.Dropout(0.5, seed=4)
         self.twin = nn.Dropout(0.5, seed=self._generator)
 
     def draw(self) -> list[np.ndarray]:
         drawn = [self._generator.random(3), self.many[0].integers(9, size=3), self.many[1]["legacy"].standard_normal(3)]
-        return [*drawn, self.inner.draw((3,))]
+        return [*drawn, self.many[2].integers(9, size=3), self.inner.draw((3,))]
 
 
 def plain(state: Any) -> str:
     return json.dumps(state, default=np.ndarray.tolist)
 
 
-PATHS = ["_generator", "many.0", "many.1.legacy", "inner._generator"]
+PATHS = ["_generator", "many.0", "many.1.legacy", "many.2", "inner._generator"]
 
 
 def test_generators_are_named_once() -> None:
@@ -141,6 +142,15 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(through: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("kind", [np.random.MT19937, np.random.Philox])
+def test_generators_are_put_back_at_every_position(kind: Any) -> None:
+    """What was drawn ahead is used up, one number after the other, and then begins anew."""
+    one, two = nn.Dropout(0.5, seed=np.random.Generator(kind(0))), nn.Dropout(0.5, seed=np.random.Generator(kind(1)))
+    for _ in range(640):
+        two.load_generator_state(one.generator_state())
+        np.testing.assert_array_equal(two.draw((1,)), one.draw((1,)))
+
+
 def test_dropout_draws_the_same_masks_after_json() -> None:
     x = np.ones((4, 5), np.float32)
     one, two = nn.Dropout(0.5, seed=0), nn.Dropout(0.5, seed=9)
@@ -162,6 +172,14 @@ def test_dropout_draws_the_same_masks_after_json() -> None:
         (lambda s: s["many.1.legacy"]["state"].update(key=np.ones(3, np.uint32)), "many.1.legacy: no state of MT19937"),
         (lambda s: s["many.0"]["state"].update(key="no"), "many.0: no state of MT19937"),
         (lambda s: s["inner._generator"]["state"].update(inc=-1), "inner._generator: no state of PCG64"),
+        # NumPy would read where the position says, outside of its array too.
+        (lambda s: s["many.0"]["state"].update(pos=625), "many.0: .*its position is 625, expected 0 to 624"),
+        (lambda s: s["many.0"]["state"].update(pos=-(10**8)), "many.0: .*its position is -100000000, expected 0 to"),
+        (lambda s: s["many.1.legacy"]["state"].update(pos=10**8), "many.1.legacy: .*its position is 100000000"),
+        (lambda s: s["many.0"]["state"].update(pos=1.0), "many.0: no state of MT19937"),
+        (lambda s: s["many.0"].update(state=None), "many.0: no state of MT19937"),
+        (lambda s: s["many.2"].update(buffer_pos=5), "many.2: .*its position is 5, expected 0 to 4"),
+        (lambda s: s["many.2"].update(buffer_pos=-1), "many.2: .*its position is -1, expected 0 to 4"),
     ],
 )  # fmt: skip
 def test_a_state_that_does_not_fit_changes_no_generator(change: Any, message: str) -> None:

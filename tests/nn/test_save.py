@@ -74,10 +74,11 @@ def test_what_does_not_fit_is_said_with_file_and_path(tmp_path: Path) -> None:
 def test_newer_files_and_broken_ones_are_refused(tmp_path: Path) -> None:
     path, net = tmp_path / "net.safetensors", network(0)
     before = bits(net)
-    about = {"format": "tinygrad_fc.module", "version": "2", "class": "Net"}
-    path.write_bytes(tensor_bytes(network(1).state_dict(), about))
-    with pytest.raises(FileError, match=r"net\.safetensors: written by another version .*\(format 2, this one"):
-        net.load(path)
+    for version in ("2", "1.0", "next"):
+        about = {"format": "tinygrad_fc.module", "version": version, "class": "Net"}
+        path.write_bytes(tensor_bytes(network(1).state_dict(), about))
+        with pytest.raises(FileError, match=rf"net\.safetensors: written by another version .*\(format {version}"):
+            net.load(path)
     network(1).save(path)
     content = path.read_bytes()
     for length in range(0, len(content), 41):
@@ -87,6 +88,79 @@ def test_newer_files_and_broken_ones_are_refused(tmp_path: Path) -> None:
     assert bits(net) == before
     with pytest.raises(FileNotFoundError):
         net.load(tmp_path / "none")
+
+
+def test_a_flipped_bit_anywhere_is_found_or_changes_nothing(tmp_path: Path) -> None:
+    """Where the flip makes our words about the file those of nobody, the arrays are as they were saved."""
+    path, net, other = tmp_path / "net", tg.nn.Linear(2, 3, seed=0), tg.nn.Linear(2, 3, seed=1)
+    net.save(path)
+    content, before, found = path.read_bytes(), bits(other), 0
+    for at in range(len(content)):
+        for bit in range(8):
+            broken = bytearray(content)
+            broken[at] ^= 1 << bit
+            path.write_bytes(bytes(broken))
+            try:
+                other.load(path, strict=False)
+            except FileError as error:
+                found += str(error).startswith(f"{path}: ")
+                assert bits(other) == before
+            else:
+                assert bits(other) == bits(net)
+                other = tg.nn.Linear(2, 3, seed=1)
+    assert found > 8 * len(content) - 1000  # all but those in the words
+
+
+def test_arrays_of_other_numbers_under_our_words_are_refused(tmp_path: Path) -> None:
+    path, net = tmp_path / "net.safetensors", network(0)
+    net.save(path)
+    arrays, about = read_tensors(path)
+    arrays["fc1.W"][0, 0] += 1
+    path.write_bytes(tensor_bytes(arrays, about))
+    for strict in (True, False):
+        with pytest.raises(FileError, match=r"net\.safetensors: damaged: its arrays do not have the digest"):
+            net.load(path, strict)
+    path.write_bytes(tensor_bytes(arrays, {}))  # of somebody else, who may have changed them
+    net.load(path)
+    assert net.fc1.W.data[0, 0] == arrays["fc1.W"][0, 0]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickles_of_modules_are_not_run(protocol: int, tmp_path: Path) -> None:
+    path, trace, net = tmp_path / "net", tmp_path / "went-off", network(0)
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (trace,))
+
+    before = bits(net)
+    path.write_bytes(pickle.dumps(Bomb(), protocol))
+    with pytest.raises(FileError, match="no safetensors file, or a damaged one"):
+        net.load(path)
+    assert not trace.exists()
+    assert bits(net) == before
+    pickle.loads(path.read_bytes())
+    assert trace.exists()  # it would have
+
+
+def test_checkpoints_hold_such_a_file(tmp_path: Path) -> None:
+    from tinygrad_fc.training.checkpoint import write_checkpoint
+
+    net, other = network(0), network(1)
+    other.load(write_checkpoint(tmp_path, 1, net.state_dict(), {}) / "weights.safetensors")
+    assert bits(other) == bits(net)
+
+
+def test_what_no_file_can_hold_is_named(tmp_path: Path) -> None:
+    class Turned(tg.nn.Module):
+        buffers = ("turn",)
+
+        def __init__(self) -> None:
+            self.turn = np.zeros(2, complex)
+
+    with pytest.raises(TypeError, match="turn: dtype complex128 cannot be saved"):
+        Turned().save(tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def main() -> None:
     whole.train()
     length = time.perf_counter() - started
     expected, delays = digest(whole), np.random.default_rng(seed)
-    report: dict[str, Any] = {"kills": 0, "runs": 0, "wrong": [], "resumed": []}
+    report: dict[str, Any] = {"kills": 0, "runs": 0, "wrong": [], "left": [], "resumed": []}
     while report["kills"] < kills:
         run = folder / f"run-{report['runs']}"
         while not (run / "digest").exists():
@@ -104,7 +104,7 @@ def main() -> None:
                 report["resumed"].append(max(good, default=0))
         if (run / "digest").read_text() != expected:
             report["wrong"].append(report["runs"])
-        report["left"] = sorted(path.name for path in run.iterdir() if path.name.startswith("."))
+        report["left"] += sorted(path.name for path in run.iterdir() if path.name.startswith("."))
         report["runs"] += 1
     print(json.dumps(report))
 

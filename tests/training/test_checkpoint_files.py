@@ -8,6 +8,8 @@ import math
 import os
 import pickle
 import shutil
+from collections import OrderedDict
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,10 @@ TREES = st.dictionaries(
     KEYS, st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
                        max_leaves=8), max_size=4,
 )  # fmt: skip
+
+
+class Number(IntEnum):
+    ONE = 1
 
 
 def small(folder: Path, step: int = 7, **state: Any) -> Path:
@@ -82,12 +88,52 @@ def test_large_states_of_generators_come_back(tmp_path: Path) -> None:
         (lambda: None, r"state\.a\.b: function cannot be saved"),
         (np.array([1j]), r"state\.a\.b: dtype complex128 cannot be saved"),
         (np.array([None]), r"state\.a\.b: dtype object cannot be saved"),
+        (np.ma.masked_array([1.0], [True]), r"'state\.a\.b': given MaskedArray, expected an ndarray"),
+        (OrderedDict(), r"state\.a\.b: OrderedDict cannot be saved"),
+        (Number.ONE, r"state\.a\.b: Number cannot be saved"),
     ],
 )
 def test_what_a_tree_cannot_hold_is_named_and_nothing_written(value: Any, match: str, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=match):
         write_checkpoint(tmp_path / "c", 1, {}, {"a": {"b": value}})
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"state": [1]}, TypeError, "state: given list, expected a dict"),
+        ({"state": {"a": [2**2048]}}, ValueError, r"state\.a\[0\]: an integer of 2049 bits cannot be saved"),
+        ({"state": {"\ud800": np.ones(1)}}, ValueError, r"'state\.\\ud800': a file of arrays cannot hold this name"),
+        ({"weights": {"__metadata__": np.ones(1)}}, ValueError, "'__metadata__': a file of arrays cannot hold this"),
+        ({"weights": {"w": np.ones(1, complex)}}, TypeError, "w: dtype complex128 cannot be saved"),
+        ({"weights": {3: np.ones(1)}}, TypeError, "3: given ndarray, expected an ndarray under a name"),
+        ({"step": -1}, ValueError, "step: given -1, expected an integer from 0 to"),
+        ({"step": 10**18}, ValueError, "step: given 10{18}, expected an integer from 0 to"),
+        ({"step": True}, ValueError, "step: given True, expected an integer from 0 to"),
+        ({"step": 2.0}, ValueError, r"step: given 2\.0, expected an integer from 0 to"),
+        ({"keep": 0}, ValueError, "keep: given 0, expected an integer from 1 to"),
+    ],
+)
+def test_what_no_checkpoint_can_be_of_is_refused(change: Any, error: Any, match: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=match):
+        write_checkpoint(**{"folder": tmp_path / "c", "step": 1, "weights": {}, "state": {}, **change})
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_largest_numbers_come_back(tmp_path: Path) -> None:
+    tree = {"a": [2**2048 - 1, 1 - 2**2048, -0.0, 5e-324, 1.7976931348623157e308, True, 0, "\ud800", "\x00"]}
+    for step in (0, 10**18 - 1):
+        path = write_checkpoint(tmp_path, step, {}, tree)
+        assert alike(read_checkpoint(path)[2], tree)
+        assert newest(tmp_path)[1] == step
+
+
+def test_arrays_whose_paths_read_alike_are_kept_apart(tmp_path: Path) -> None:
+    """{"a.b": x} and {"a": {"b": y}} have one path, and so do {"a[0]": x} and {"a": [y]}."""
+    tree = {"a.b": np.zeros(2), "a": {"b": np.ones(3), "b'": np.ones(4), "c": [np.ones(5)]}, "a.b'": np.zeros(6),
+            "a.c[0]": np.zeros(7), "state": {"a": {"b": np.ones(8)}}}  # fmt: skip
+    assert alike(read_checkpoint(write_checkpoint(tmp_path, 1, {}, tree))[2], tree)
 
 
 def test_a_tree_too_deep_is_refused(tmp_path: Path) -> None:
@@ -125,6 +171,15 @@ def test_one_that_was_being_replaced_is_found(tmp_path: Path) -> None:
     assert newest(tmp_path)[3]["mark"] == "old"
     small(tmp_path, step=8, mark="new")
     assert newest(tmp_path)[3]["mark"] == "new"
+
+
+def test_one_that_was_being_replaced_is_newer_than_those_before_it(tmp_path: Path) -> None:
+    small(tmp_path, step=7, mark="old").rename(tmp_path / ".step-000000007-x.old")
+    write_checkpoint(tmp_path / "else", 6, {}, {"mark": "before"}).rename(tmp_path / "step-000000006")
+    assert newest(tmp_path)[1] == 7
+    (tmp_path / ".step-000000008-x.old").mkdir()  # being removed, with nothing in it any more
+    (tmp_path / ".step-000000009-x.tmp").mkdir()
+    assert newest(tmp_path)[1] == 7
 
 
 def test_a_step_is_replaced(tmp_path: Path) -> None:
@@ -182,6 +237,10 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "an array by a list": ({"state": {"a": {"$array": [1]}}}, "its tree is none"),
     "an unknown float": ({"state": {"a": {"$float": "2**10"}}}, "its tree is none"),
     "a deep tree": ({"state": {"a": json.loads("[" * 60 + "]" * 60)}}, "its tree is none"),
+    "an array and more": ({"state": {"a": {"$array": "state.v", "b": 1}}}, "its tree is none"),
+    "a key of ours": ({"state": {"a": {"$float": "nan", "$array": "state.v"}}}, "its tree is none"),
+    "a size that is a list": ({"files": {name: [1] for name in FILES[1:]}}, "damaged, cut"),
+    "a size that is a text": ({"files": {name: {"bytes": "9", "sha256": ""} for name in FILES[1:]}}, "damaged, cut"),
     "no tree": ({"state": [1]}, "its state is no tree"),
 }
 
@@ -196,12 +255,28 @@ def test_well_signed_lies_are_refused(case: str, tmp_path: Path) -> None:
         read_checkpoint(path)
 
 
-@pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "null", "1" * 5000, '{"format": NaN}', "\x80\x04.", "\ud800"])
+@pytest.mark.parametrize("text", [
+    "", "[", "[" * 100_000, "null", "1" * 5000, '{"format": NaN}', "\x80\x04.", "\ud800",
+    '{"format": "tinygrad_fc.checkpoint", "version": 1, "x": NaN}',
+    '{"format": "tinygrad_fc.checkpoint", "version": 1, "x": 1e999}',  # one bit off 1e-99
+    '{"format": "tinygrad_fc.checkpoint", "version": 1, "x": -Infinity}',
+])  # fmt: skip
 def test_text_that_is_no_state_is_refused(text: str, tmp_path: Path) -> None:
     path = small(tmp_path)
     (path / "state.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(CheckpointError, match=r"state\.json: "):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize(("opening", "closing"), ["[]", ('{"a":', "}")])
+def test_no_depth_is_too_much(opening: str, closing: str, tmp_path: Path) -> None:
+    """Reading and checking have limits of their own, which are not at the same depth."""
+    path = small(tmp_path)
+    for depth in [*range(1, 900, 50), *range(900, 1100)]:
+        text = f'{{"format": "tinygrad_fc.checkpoint", "version": 1, "x": {opening * depth}1{closing * depth}}}'
+        (path / "state.json").write_text(text)
+        with pytest.raises(CheckpointError, match=r"state\.json: "):
+            read_checkpoint(path)
 
 
 class Bomb:
@@ -237,7 +312,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         read_checkpoint(path)
     other = tmp_path / "other"
     other.mkdir()
-    (other / "step-000000007").symlink_to(path)
+    (other / "step-000000007").symlink_to(small(tmp_path / "whole"))
     with pytest.raises(CheckpointError, match="a link"):
         read_checkpoint(other / "step-000000007")
 
@@ -281,3 +356,9 @@ def test_folders_without_checkpoints_say_what_to_do(tmp_path: Path) -> None:
         newest(tmp_path / "none")
     with pytest.raises(CheckpointError, match="there is no checkpoint in it"):
         newest(tmp_path)
+    path = small(tmp_path)
+    with pytest.raises(CheckpointError, match=f"it is a checkpoint itself; give the folder that it is in: {tmp_path}"):
+        newest(path)
+    (tmp_path / "step-000000008").touch()  # no folder
+    with pytest.warns(CheckpointWarning, match=r"step-000000008.state\.json: missing; going on from step-000000007"):
+        assert newest(tmp_path)[0] == path

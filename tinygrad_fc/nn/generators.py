@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,22 @@ def read(generator: Generator) -> Any:
 
 
 def write(generator: Generator, state: Any) -> None:
-    """Put a generator into a state; NumPy raises when it is none."""
+    """Put a generator into a state; raise ValueError, or what NumPy raises, when it is none."""
+    # NumPy takes any position in what was drawn ahead, and reads there, outside of its array or not.
+    kind = state.get("bit_generator") if isinstance(state, Mapping) else None
+    if kind == "MT19937":
+        _check_position(state["state"]["pos"], 624)
+    elif kind == "Philox":
+        _check_position(state["buffer_pos"], 4)
     if isinstance(generator, np.random.RandomState):
         generator.set_state(state)
     else:
         generator.bit_generator.state = state
+
+
+def _check_position(given: Any, last: int) -> None:
+    if not 0 <= operator.index(given) <= last:
+        raise ValueError(f"its position is {given}, expected 0 to {last}")
 
 
 def load(own: dict[str, Generator], state: Mapping[str, Any]) -> list[str]:

@@ -230,6 +230,8 @@ class Module:
         ------
         OSError
             If it cannot be written; what was there before is untouched.
+        TypeError
+            If an array is complex or of another dtype that such a file has not.
         """
         save_module(self, path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -102,22 +103,35 @@ def load(root: Module, state: Any, strict: bool) -> tuple[list[str], list[str], 
 
 def save_module(root: Module, path: str | Path) -> None:
     """Write a module's state into a safetensors file; `Module.save` documents it."""
-    about = {"format": _FORMAT, "version": str(_VERSION), "class": type(root).__name__}
-    write_atomically(path, tensor_bytes(root.state_dict(), about))
+    state = root.state_dict()
+    about = {"format": _FORMAT, "version": str(_VERSION), "class": type(root).__name__, "sha256": _digest(state)}
+    write_atomically(path, tensor_bytes(state, about))
 
 
 def load_module(root: Module, path: str | Path, strict: bool) -> tuple[list[str], list[str]]:
     """Read a module's state from a safetensors file; `Module.load` documents it."""
     arrays, about = read_tensors(path)
-    version = about.get("version", "1")
-    if about.get("format") == _FORMAT and version != str(_VERSION):
+    version, ours = about.get("version"), about.get("format") == _FORMAT
+    if ours and version != str(_VERSION):
         raise FileError(f"{path}: written by another version of tinygrad_fc (format {version}, this one reads "
                         f"{_VERSION}); update tinygrad_fc")  # fmt: skip
+    if ours and about.get("sha256") != _digest(arrays):
+        raise FileError(f"{path}: damaged: its arrays do not have the digest that it says")
     try:
         return root.load_state_dict(arrays, strict)
     except ValueError as error:
-        made = f" (it is of {about['class']})" if about.get("format") == _FORMAT and "class" in about else ""
+        made = f" (it is of {about['class']})" if ours and "class" in about else ""
         raise FileError(f"{path}: {error}{made}") from None
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of names, dtypes, shapes and values, which a safetensors file does not have by itself."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name!r} {array.dtype.name} {array.shape}\n".encode("utf-8", "surrogatepass"))
+        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return found.hexdigest()
 
 
 def _shape(value: Any) -> str:

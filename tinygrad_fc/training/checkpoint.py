@@ -18,7 +18,6 @@ import json
 import math
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,15 +25,26 @@ from typing import Any
 
 import numpy as np
 
-from ..files import FileError, check_writable, parse_tensors, read_file, sync_folder, tensor_bytes, umask, write_synced
+from ..files import (
+    FileError,
+    check_writable,
+    hidden_name,
+    parse_tensors,
+    read_file,
+    sync_folder,
+    tensor_bytes,
+    write_synced,
+)
 
 __all__ = ["CheckpointError", "CheckpointWarning", "check_writable", "newest", "read_checkpoint", "write_checkpoint"]
 
 FORMAT, VERSION = "tinygrad_fc.checkpoint", 1
 WEIGHTS, ARRAYS, STATE = "weights.safetensors", "state.safetensors", "state.json"
-_NAME = re.compile(r"step-(\d{9,18})")
-_HIDDEN = re.compile(r"\.step-\d{9,18}-\w+\.(tmp|old)")
+_NAME = re.compile(r"step-([0-9]{9,18})")
+_HIDDEN = re.compile(r"\.step-([0-9]{9,18})-\w+\.(tmp|old)")
 _DEPTH = 50  # of the tree
+_DAMAGED = "damaged, cut off or of another checkpoint: size or digest differ"
+_BITS = 2048  # of its integers: Python may refuse to read numbers of more than 640 digits
 
 
 class CheckpointError(FileError):
@@ -55,13 +65,15 @@ def write_checkpoint(
     folder : str or Path
         Made where there is none.
     step : int
-        Gives its name; one of the same step is replaced.
+        Gives its name, at least 0; one of the same step is replaced.
     weights : mapping of str to ndarray
         The model's arrays.
-    state : mapping
-        A tree of dicts with string keys, lists, bools, integers, floats, strings, None and ndarrays.
+    state : dict
+        A tree of dicts with string keys, lists, bools, integers below 2^2048, floats, strings, None and ndarrays. There
+        are no tuples in it and no NumPy scalars, which would come back as something else.
     keep : int
-        Of the checkpoints in the folder the last so many are kept. Older ones go when the new one is on the disk.
+        Of the checkpoints in the folder the last so many are kept, at least 1. Older ones go when the new one is on
+        the disk.
 
     Returns
     -------
@@ -72,11 +84,18 @@ def write_checkpoint(
     ------
     TypeError
         If the tree holds anything else; the message has its path in the tree. Nothing was written then.
+    ValueError
+        If a number is out of range, or a name is one that no file can hold. Nothing was written then.
     OSError
         If it cannot be written, as when the disk is full. What was written before is untouched, and nothing half
         written stays.
     """
     folder = Path(folder)
+    for argument, value, low, high in (("step", step, 0, 10**18 - 1), ("keep", keep, 1, math.inf)):
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f"{argument}: given {value!r}, expected an integer from {low} to {high}")
+    if type(state) is not dict:
+        raise TypeError(f"state: given {type(state).__name__}, expected a dict")
     arrays: dict[str, np.ndarray] = {}
     tree = _packed(state, "state", arrays, 0)
     files = {WEIGHTS: tensor_bytes(weights, {"format": FORMAT, "version": str(VERSION)}),
@@ -87,26 +106,33 @@ def write_checkpoint(
     files[STATE] = json.dumps(content, allow_nan=False).encode()
 
     name = f"step-{step:09d}"
-    final = folder / name
-    hidden = None
+    final, hidden, old = folder / name, folder / hidden_name(name, "tmp"), folder / hidden_name(name, "old")
+    placed = False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(prefix=f".{name}-", suffix=".tmp", dir=folder))
-        hidden.chmod(0o777 & ~umask())  # mkdtemp's folders are the owner's alone
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            sync_folder(folder.parent)
+        hidden.mkdir()
         for part, data in files.items():
             write_synced(hidden / part, data)
         sync_folder(hidden)
         if final.exists():
-            final.rename(hidden.with_suffix(".old"))  # where `newest` finds it, should the next line never come
+            final.rename(old)  # where `newest` finds it, should the next line never come
         hidden.rename(final)
+        placed = True
         sync_folder(folder)
     except OSError as error:
+        if placed:  # where the disk may not have it: so that what is said below is so
+            with contextlib.suppress(OSError):
+                final.rename(hidden)
         reason = error.strerror or str(error)
         raise type(error)(error.errno, f"the checkpoint of step {step} was not written ({reason}); those before it are "
                           f"untouched", str(folder)) from error  # fmt: skip
     finally:
-        if hidden is not None:
-            shutil.rmtree(hidden, ignore_errors=True)
+        shutil.rmtree(hidden, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if old.exists() and not final.exists():
+                old.rename(final)
     _tidy(folder, final, keep)
     return final
 
@@ -128,11 +154,12 @@ def read_checkpoint(path: str | Path) -> tuple[int, dict[str, np.ndarray], dict[
     """
     path = Path(path)
     where = path / STATE
+    data = _read(path, STATE)
     try:
-        content = json.loads(_read(path, STATE))
+        content = json.loads(data)
+        digest = content.pop("digest", None) if isinstance(content, dict) else None
+        found = _sha(_canonical(content))  # raises for NaN and for 1e999, which JSON has not
     except (ValueError, RecursionError) as error:
-        if isinstance(error, CheckpointError):
-            raise
         raise CheckpointError(f"{where}: no JSON, or damaged ({error})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{where}: no checkpoint of tinygrad_fc")
@@ -144,8 +171,7 @@ def read_checkpoint(path: str | Path) -> tuple[int, dict[str, np.ndarray], dict[
             f"{where}: written by a newer version of tinygrad_fc (format {version}, this one reads up to {VERSION}); "
             f"update tinygrad_fc"
         )
-    digest = content.pop("digest", None)
-    if digest != _sha(_canonical(content)):
+    if digest != found:
         raise CheckpointError(f"{where}: damaged: its content does not have the digest that it says")
     files, name = content.get("files"), _NAME.fullmatch(path.name)
     if type(step) is not int or not isinstance(files, dict) or set(files) != {WEIGHTS, ARRAYS}:
@@ -154,9 +180,10 @@ def read_checkpoint(path: str | Path) -> tuple[int, dict[str, np.ndarray], dict[
         raise CheckpointError(f"{where}: it is of step {step}, and its folder of step {int(name[1])}")
     parts = []
     for part in (WEIGHTS, ARRAYS):
-        data, said = _read(path, part), files[part]
+        said = files[part]
+        data = _read(path, part, said.get("bytes") if isinstance(said, dict) else None)
         if said != {"bytes": len(data), "sha256": _sha(data)}:
-            raise CheckpointError(f"{path / part}: damaged, cut off or of another checkpoint: size or digest differ")
+            raise CheckpointError(f"{path / part}: {_DAMAGED}")
         try:
             parts.append(parse_tensors(path / part, data)[0])
         except FileError as error:
@@ -173,9 +200,12 @@ def read_checkpoint(path: str | Path) -> tuple[int, dict[str, np.ndarray], dict[
 
 def checkpoints(folder: str | Path) -> list[Path]:
     """Return the checkpoints of a folder, oldest first, good or bad."""
-    folder = Path(folder)
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+    return [path for _, path in sorted(_numbered(Path(folder)))]
+
+
+def _numbered(folder: Path) -> list[tuple[int, Path]]:
+    """Return the checkpoints of a folder with their steps, in no order."""
+    return [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
 
 
 def newest(folder: str | Path) -> tuple[Path, int, dict[str, np.ndarray], dict[str, Any]]:
@@ -195,10 +225,17 @@ def newest(folder: str | Path) -> tuple[Path, int, dict[str, np.ndarray], dict[s
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; a Solver with checkpoint_dir={str(folder)!r} makes it")
-    paths = checkpoints(folder)
-    # One that was being replaced when the run was killed; those being removed lie one folder deeper.
-    paths = [path for path in sorted(folder.iterdir()) if _HIDDEN.fullmatch(path.name) and path.suffix == ".old" and
-             (path / STATE).exists()] + paths  # fmt: skip
+    try:
+        # One that was being replaced when the run was killed counts, too.
+        replaced = [
+            (int(match[1]), path) for path in sorted(folder.iterdir())
+            if (match := _HIDDEN.fullmatch(path.name)) and match[2] == "old" and (path / STATE).exists()
+        ]  # fmt: skip
+        paths = [path for _, path in sorted(replaced + _numbered(folder), key=lambda pair: pair[0])]
+    except OSError as error:
+        raise CheckpointError(f"{folder}: the folder cannot be read ({error.strerror or error})") from None
+    if not paths and (folder / STATE).exists():
+        raise CheckpointError(f"{folder}: it is a checkpoint itself; give the folder that it is in: {folder.parent}")
     if not paths:
         raise CheckpointError(f"{folder}: there is no checkpoint in it (step-000000100, say); start the run anew")
     faults = []
@@ -218,13 +255,18 @@ def _packed(value: Any, path: str, arrays: dict[str, np.ndarray], depth: int) ->
     """Return a tree as JSON has it, and put its arrays aside."""
     if depth > _DEPTH:
         raise TypeError(f"{path}: nested more than {_DEPTH} deep")
+    if type(value) is int and value.bit_length() > _BITS:
+        raise ValueError(f"{path}: an integer of {value.bit_length()} bits cannot be saved; expected {_BITS} at most")
     if value is None or type(value) in (bool, int, str):
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {"$float": str(value)}
     if isinstance(value, np.ndarray):
-        arrays[path] = value
-        return {"$array": path}
+        name = path
+        while name in arrays:  # {"a.b": x} and {"a": {"b": y}} have one path
+            name += "'"
+        arrays[name] = value
+        return {"$array": name}
     if type(value) is list:
         return [_packed(item, f"{path}[{n}]", arrays, depth + 1) for n, item in enumerate(value)]
     if type(value) is dict:
@@ -248,16 +290,20 @@ def _unpacked(value: Any, arrays: dict[str, np.ndarray], depth: int) -> Any:
             return arrays[value["$array"]]
         if set(value) == {"$float"}:
             return {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[value["$float"]]
+        if any(key.startswith("$") for key in value):
+            raise ValueError(f"an object with the keys {', '.join(value)}")
         return {key: _unpacked(item, arrays, depth + 1) for key, item in value.items()}
     return value
 
 
-def _read(path: Path, name: str) -> bytes:
+def _read(path: Path, name: str, size: Any = None) -> bytes:
     """Return the bytes of one of a checkpoint's files; links that lead elsewhere are not followed."""
     part = path / name
     try:
         if part.is_symlink() or path.is_symlink():
             raise CheckpointError(f"{part}: a link; a checkpoint is a folder with three files of its own")
+        if size is not None and part.is_file() and part.stat().st_size != size:
+            raise CheckpointError(f"{part}: {_DAMAGED}")  # before it is read: it may be as large as the disk
         return read_file(part)
     except CheckpointError:
         raise
@@ -272,9 +318,8 @@ def _tidy(folder: Path, new: Path, keep: int) -> None:
     for path in _surplus(folder, new, keep):
         with contextlib.suppress(OSError):  # what cannot be removed now is left for the next time
             if not _HIDDEN.fullmatch(path.name):
-                # Hidden first: half removed, it is no checkpoint any more.
-                hidden = Path(tempfile.mkdtemp(prefix=f".{path.name}-", suffix=".old", dir=folder))
-                path = path.rename(hidden / path.name).parent
+                # Hidden first: half removed, it is no checkpoint any more. A rename needs no space on the disk.
+                path = path.rename(folder / hidden_name(path.name, "tmp"))
             shutil.rmtree(path, ignore_errors=True)
 
 

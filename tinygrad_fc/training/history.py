@@ -109,7 +109,7 @@ class History:
         Raises
         ------
         ValueError
-            If the columns are not those of this history, or differ in length.
+            If the columns are not those of this history, differ in length, or hold anything but numbers.
         """
         given = {"steps": {name: np.asarray(column).tolist() for name, column in state["steps"].items()},
                  "epochs": {name: list(column) for name, column in state["epochs"].items()}}  # fmt: skip
@@ -120,6 +120,9 @@ class History:
                                  f"{', '.join(table)}; give the same metrics as in the run that was saved")  # fmt: skip
             if len({len(column) for column in given[name].values()}) > 1:
                 raise ValueError(f"history: the columns of {name} differ in length")
+            for key, column in given[name].items():
+                if any(type(value) not in (int, float, type(None)) for value in column):
+                    raise ValueError(f"history: column {key} of {name} holds something else than numbers")
         for name, table in own.items():
             for key, column in table.items():
                 column[:] = given[name][key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,30 @@ _NUMBERS = {
 }  # fmt: skip
 
 
+def _check(solver: Solver, tree: Mapping[str, Any]) -> None:
+    """Raise ValueError where the numbers or the best weights of a state are none that a run of this model has."""
+    for name in _NUMBERS:
+        kinds: Any = (int, float) if name == "seconds" else int
+        value = 0 if name == "end" and tree[name] is None else tree[name]
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < math.inf:
+            raise ValueError(f"{name}: the state has {tree[name]!r}, expected a number that is not negative")
+    if tree["position"] >= solver.steps_per_epoch:
+        raise ValueError(f"position: the state has {tree['position']} steps of an epoch of {solver.steps_per_epoch}; "
+                         f"take the last step's in on_epoch_end, not in on_step_end")  # fmt: skip
+    best = tree["best"]
+    for name in ("value", "val_acc"):
+        if best[name] is not None and type(best[name]) not in (int, float):
+            raise ValueError(f"best: {name} is {best[name]!r}, expected a number")
+    if not best["params"]:
+        return
+    for part, own, saved in (
+        ("parameters", dict(solver._trained.params), best["params"]),
+        ("buffers", dict(enumerate(solver._buffers())), dict(enumerate(best["buffers"]))),
+    ):
+        if {key: np.shape(array) for key, array in own.items()} != {key: np.shape(a) for key, a in saved.items()}:
+            raise ValueError(f"the {part} of the best weights are not those of the model")
+
+
 def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
     """Put a solver into the state that `state_dict` returned."""
     try:
@@ -132,10 +157,8 @@ def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
             )
         generator = make_generator(tree["generator"])
         order_generator = None if tree["order"] is None else make_generator(tree["order"])
-        buffers = solver._buffers()
+        _check(solver, tree)
         best = tree["best"]
-        if [array.shape for array in buffers] != [np.shape(array) for array in best["buffers"]] and best["params"]:
-            raise ValueError("the model's buffers are not those of the saved run")
         solver.optimizer.load_state_dict(tree["optimizer"])
         solver.history.load_state_dict(tree["history"])
         if tree["schedule"] is not None:
@@ -156,7 +179,7 @@ def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
             solver._generator, solver._order_state = order_generator, copy.deepcopy(tree["order"])
             solver._order = solver._draw_order()
         solver._generator = generator
-    except (KeyError, TypeError, AttributeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"no state of a solver ({type(error).__name__}: {error})") from error
 
 
@@ -165,9 +188,7 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
     from .saving import Saver  # which uses this module
 
     path, _, arrays, tree = checkpoint.newest(folder)
-    saved = tree.get("arguments")
-    if not isinstance(saved, dict) or not isinstance(saved.get("code"), dict):
-        raise checkpoint.CheckpointError(f"{path}: it holds no arguments of a Solver")
+    saved = _saved_arguments(path, tree)
     arguments = {key: value for key, value in saved.items() if key != "code"}
     for name, what in saved["code"].items():
         if not given.get(name) and (name != "callbacks" or any(tree.get("callbacks", []))):
@@ -208,6 +229,22 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
         left = (solver.num_epochs - solver.epoch) * solver.steps_per_epoch - solver._position
         solver._end, solver._epochs = solver.step + left, solver.num_epochs
     return solver
+
+
+def _saved_arguments(path: Path, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments in a state, of the types that `resume` reads; the solver checks all the others."""
+    saved = tree.get("arguments")
+    code = saved.get("code") if isinstance(saved, dict) else None
+    if isinstance(saved, dict) and isinstance(code, dict):
+        names = [name for names in code.values() for name in (names if isinstance(names, list) else [None])]
+        saving = {f"checkpoint_{name}" for name in ("dir", "every", "seconds", "keep")}
+        whole = [saved.get(name) for name in ("batch_size", "replacement")]
+        if (
+            saved.keys() >= saving and all(isinstance(name, str) for name in names)
+            and all(isinstance(value, int) for value in whole)
+        ):  # fmt: skip
+            return saved
+    raise checkpoint.CheckpointError(f"{path}: it holds no arguments of a Solver")
 
 
 def _remembered(model: Any) -> Any:
