@@ -78,6 +78,13 @@ def test_labels_that_are_words_or_other_numbers_are_numbered(tmp_path: Path) -> 
     assert load_arrays(tmp_path / "b.npz")["classes"] == ["a", "b"]
 
 
+def test_whole_numbers_are_one_class_however_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1,2,1\n3,4,1.0\n5,6,0\n7,8,0.0\n")
+    data = load_arrays(tmp_path / "a.csv", validation=0.25)
+    assert "classes" not in data
+    assert sorted(data["y_train"].tolist() + data["y_val"].tolist()) == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -90,6 +97,9 @@ def test_labels_that_are_words_or_other_numbers_are_numbered(tmp_path: Path) -> 
         ("1,2,0\n1,nan,0\n", "X_train holds NaN or infinity, first in sample 1 at"),
         ("1,1e999,0\n", "X_train holds NaN or infinity, first in sample 0"),
         ("1,2,0\n", "1 samples are too few"),
+        ("1,2,0\n1,2,\n", "line 2 has the label ''; remove the line"),
+        ("1,2,0\n1,2,nan\n", "line 2 has the label 'nan'; remove the line"),
+        ("1,2,0.143\n1,2,1\n", r"line 1 has the label '0\.143', expected a word or a whole number"),
     ],
 )
 def test_csv_that_is_none_is_refused_where(text: str, match: str, tmp_path: Path) -> None:

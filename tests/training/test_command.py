@@ -204,6 +204,33 @@ def test_a_run_is_not_replaced_unasked_and_can_be_made_longer(run: Path, tmp_pat
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before  # a run that cannot be made replaces none
 
 
+def test_a_run_goes_on_as_it_is(tmp_path: Path, capsys: Any) -> None:
+    assert train(tmp_path / "run", "--quiet") == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    for words, match in (
+        (["--activation", "tanh"], "its activation is 'relu', and 'tanh' is asked for"),
+        (["--lr", "0.5"], "its learning_rate is 0.003, and 0.5 is asked for"),
+        (["--seed", "7"], "its seed is 0, and 7 is asked for"),
+        (["--overwrite"], "--resume goes on with a run, and --overwrite replaces it: give one of them"),
+    ):
+        assert main(["train", "--out", str(tmp_path / "run"), "--resume", *words]) == 2
+        assert match in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("words", [["--normalization", "batchnorm", "--batch-size", "1"],
+                                   ["--lr", "1e8", "--rule", "sgd", "--schedule", "none", "--reg", "100"]])  # fmt: skip
+def test_an_overwriting_run_that_fails_gives_the_old_one_back(words: list[str], tmp_path: Path, capsys: Any) -> None:
+    assert train(tmp_path / "run", "--quiet") == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with np.errstate(all="warn"):
+        assert train(tmp_path / "run", "--overwrite", *words) in (1, 2)
+    assert f"the run that was in {tmp_path / 'run'} is there again" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+    assert train(tmp_path / "run", "--overwrite", "--epochs", "2", "--quiet") == 0
+    assert not (tmp_path / "run" / ".replaced").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "match"),
     [
@@ -270,10 +297,12 @@ def test_folders_without_a_run_and_damaged_ones_are_named(run: Path, tmp_path: P
         ("a.npy", np.zeros((2, 3)), "samples have 3 features of float64, the network takes 64 numbers"),
         ("b.npy", np.full((2, 64), np.nan), "samples hold NaN or infinity"),
         ("c.npy", np.array([object()]), "allow_pickle=False"),
+        ("empty.npy", None, "No data left in file"),
         ("d.txt", np.zeros(2), "expected a name that ends in .npy, .npz or .csv"),
     ):
         with (tmp_path / name).open("wb") as file:
-            np.save(file, array, allow_pickle=True)
+            if array is not None:
+                np.save(file, array, allow_pickle=True)
         assert main(["predict", str(run), str(tmp_path / name)]) == 2
         err = capsys.readouterr().err
         assert err.startswith(f"predict: {tmp_path / name}: ")

@@ -159,6 +159,34 @@ def test_other_batches_begin_with_an_epoch(data: Any, tmp_path: Path) -> None:
     assert solver.history.steps["epoch"][-4:] == [5.25, 5.5, 5.75, 6.0]
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"activation": "tanh"}, "it has .* where that of the saved run had"),
+        ({"dropout_keep_ratio": 0.5}, r"it has 'dropout1: Dropout\(keep_ratio=0\.5\)' where .*keep_ratio=0\.7"),
+        ({"reg": 0.1}, r"it has 'reg: 0\.1' where that of the saved run had 'reg: 0\.0'"),
+        ({"loss": "svm"}, "SVMLoss.*SoftmaxLoss"),
+    ],
+)
+def test_a_network_that_computes_something_else_is_refused(change: Any, match: str, data: Any, tmp_path: Path) -> None:
+    Solver(network(), data, **OPTIONS, seed=3, checkpoint_dir=tmp_path).train()
+    made: dict[str, Any] = {"normalization": "batchnorm", "dropout_keep_ratio": 0.7, "dtype": np.float64}
+    other = tg.models.FullyConnectedNet([6, 5], 2, 3, **{**made, **change})
+    before = other.state_dict()
+    with pytest.raises(ValueError, match=match):
+        Solver.resume(tmp_path, other, data)
+    assert same(before, other.state_dict())
+
+
+@pytest.mark.parametrize("given", [{"clip_norm": 0.1}, {"optim_config": {"learning_rate": 1.0}}, {"seed": 3}])
+def test_what_would_have_no_effect_is_refused(given: Any, data: Any, tmp_path: Path) -> None:
+    Solver(network(), data, **OPTIONS, seed=3, checkpoint_dir=tmp_path).train()
+    (name,) = given
+    with pytest.raises(ValueError, match=f"resume: {name} goes on as it was saved"):
+        Solver.resume(tmp_path, network(), data, **given)
+    assert Solver.resume(tmp_path, network(), data, optim_config=OPTIONS["optim_config"], clip_norm=None).step == 20
+
+
 def test_callbacks_without_a_state_may_come_and_go(data: Any, tmp_path: Path) -> None:
     Solver(network(), data, **OPTIONS, seed=3, callbacks=[Callback()], checkpoint_dir=tmp_path).train()
     for callbacks in ([], [Callback(), Callback()], [StopAfter(-1)]):

@@ -121,6 +121,19 @@ def test_metrics_are_measured_printed_and_can_be_monitored(data: Any, capsys: An
             solve(make_model(), data, metrics=bad).train()
 
 
+def test_a_figure_that_is_nan_is_never_better(data: Any) -> None:
+    nothing = {"m": lambda scores, y: np.nan}
+    solver = solve(make_model(), data, metrics=nothing, monitor="val_m", patience=2, num_epochs=9)
+    solver.train()
+    assert solver.epoch == 2
+    wrong = {"err": lambda scores, y: np.mean(scores.argmax(1) != y)}
+    error = solve(make_model(), data, metrics=wrong, monitor="val_err")
+    error.train()
+    assert error.best_val_acc == max(error.val_acc_history)
+    with pytest.raises(ValueError, match="X has no samples to score"):
+        error.predict(data["X_val"][:0])
+
+
 def test_class_weights_weight_the_loss(data: Any) -> None:
     few = np.concatenate([np.arange(40)[data["y_train"] != 2], np.flatnonzero(data["y_train"] == 2)[:2]])
     uneven = {**data, "X_train": data["X_train"][few], "y_train": data["y_train"][few]}

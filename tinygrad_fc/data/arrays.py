@@ -131,10 +131,20 @@ def _from_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
             at += at >= label
             column = f"column {at + 1}" + (f" ({names[at]})" if names else "")
             raise ValueError(f"{path}: line {line}, {column}: {row[at - (at > label)]!r} is no number") from None
-    try:
-        return np.array(samples), np.array([int(word) for word in labels])
-    except ValueError:
-        return np.array(samples), np.array(labels)
+    return np.array(samples), _label_column(path, labels, [line for line, _ in rows])
+
+
+def _label_column(path: Path, labels: list[str], lines: list[int]) -> np.ndarray:
+    """Return the labels of a CSV: as integers where all are whole numbers, else as words."""
+    for line, word in zip(lines, labels, strict=True):
+        if word.lower() in ("", "nan", "na", "null", "none"):
+            raise ValueError(f"{path}: line {line} has the label {word!r}; remove the line, or write a class there")
+    if not all(map(_is_number, labels)):
+        return np.array(labels)
+    for line, word in zip(lines, labels, strict=True):
+        if not float(word).is_integer():
+            raise ValueError(f"{path}: line {line} has the label {word!r}, expected a word or a whole number: a class")
+    return np.array([int(float(word)) for word in labels])
 
 
 def _is_number(cell: str) -> bool:

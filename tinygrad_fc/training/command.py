@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shutil
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +19,28 @@ import numpy as np
 from ..nn.activations import ACTIVATIONS
 from ..optim import RULES, SCHEDULES
 from .callbacks import Callback
-from .checkpoint import CheckpointWarning, checkpoints
+from .checkpoint import CheckpointWarning
 from .config import DATASETS, NORMALIZATIONS, RunConfig
 from .evaluation import accuracy, scores_of
 from .plots import plot_history
 from .run import (
-    CHECKPOINTS,
     CONFIG,
+    CURVES,
     INPUT,
     MODEL,
+    REPLACED,
     RESULTS,
     Inputs,
+    check_resumed,
     load_data,
     make_model,
     make_solver,
     open_run,
     prepare,
+    put_back,
+    set_aside,
 )
 from .solver import Solver
-
-CURVES = "training.png"
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -90,8 +94,12 @@ def _train(arguments: argparse.Namespace) -> int:
         folder = Path("runs") / Path(RunConfig.read(arguments.config).get("dataset", "digits")).stem
     folder = folder or Path("runs") / Path(arguments.dataset or "digits").stem
     config, resume = _configured(arguments, folder), arguments.resume
+    if resume and arguments.overwrite:
+        raise ValueError("--resume goes on with a run, and --overwrite replaces it: give one of them")
     if resume and not (folder / CONFIG).is_file():
         raise FileNotFoundError(f"{folder}: there is no run to resume; leave --resume out to start one")
+    if resume:
+        check_resumed(config, folder)
     if not resume and (folder / CONFIG).exists() and not arguments.overwrite:
         raise FileExistsError(
             f"{folder}: there is a run in it; --resume goes on with it, --overwrite replaces it, --out names another"
@@ -99,10 +107,23 @@ def _train(arguments: argparse.Namespace) -> int:
     data, classes, images = load_data(config)
     inputs = Inputs.of(data["X_train"], classes, images)
     prepare(data, inputs)
-    quiet = arguments.quiet or arguments.json
     if not resume and arguments.overwrite:
         make_solver(config, None, data, inputs, resume=False)  # raises where it cannot be made: the old run then stays
-        _clear(folder)
+        set_aside(folder)
+    try:
+        return _trained(arguments, config, folder, data, inputs, say)
+    except BaseException as error:
+        if not resume and arguments.overwrite:
+            put_back(folder)
+            _err(f"train: the run that was in {folder} is there again ({type(error).__name__})")
+        raise
+
+
+def _trained(
+    arguments: argparse.Namespace, config: RunConfig, folder: Path, data: dict[str, Any], inputs: Inputs, say: Any
+) -> int:
+    """Train and write what came of it."""
+    resume, quiet, classes = arguments.resume, arguments.quiet or arguments.json, inputs.classes
     solver = make_solver(config, folder, data, inputs, resume, verbose=False, callbacks=[] if quiet else [_Lines(say)],
                          progress=sys.stderr.isatty() and not quiet)  # fmt: skip
     (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
@@ -126,6 +147,7 @@ def _train(arguments: argparse.Namespace) -> int:
     solver.history.to_csv(folder / "history.csv")
     solver.history.to_csv(folder / "steps.csv", "steps")
     (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(folder / REPLACED, ignore_errors=True)
     written = [MODEL, CONFIG, "history.csv"]
     try:
         plot_history(solver, folder / CURVES, f"{config.dataset}, test accuracy {results['test_acc']:.4f}"
@@ -152,16 +174,6 @@ def _configured(arguments: argparse.Namespace, folder: Path) -> RunConfig:
     if source is None:
         return RunConfig.of(words, "the command line")
     return RunConfig.of({**RunConfig.read(source), **words}, str(source))
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an earlier run left in a folder: its own files, and nothing else."""
-    import shutil
-
-    for path in checkpoints(folder / CHECKPOINTS) if (folder / CHECKPOINTS).is_dir() else []:
-        shutil.rmtree(path)
-    for name in (CONFIG, MODEL, INPUT, RESULTS, CURVES, "history.csv", "steps.csv"):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _results(solver: Solver, data: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -240,7 +252,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     _, model, inputs = open_run(arguments.run_folder)
     try:
         X = inputs.prepare(_samples(arguments.samples))
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise ValueError(f"{arguments.samples}: {error}") from None
     scores = scores_of(model, X).astype(np.float64)
     exps = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -251,7 +263,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(rows))
         return 0
-    with arguments.out.open("w", newline="", encoding="utf-8") if arguments.out else _kept_open(sys.stdout) as file:
+    with arguments.out.open("w", newline="", encoding="utf-8") if arguments.out else nullcontext(sys.stdout) as file:
         writer = csv.DictWriter(file, ["sample", "class", "probability"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -288,12 +300,6 @@ def _headed(path: Path) -> int:
     except ValueError:
         return 1
     return 0
-
-
-def _kept_open(file: Any) -> Any:
-    from contextlib import nullcontext
-
-    return nullcontext(file)
 
 
 def add_summary(parser: argparse.ArgumentParser) -> None:
@@ -355,7 +361,13 @@ def _guarded(command: str, run: Callable[[], int]) -> int:
         except FloatingPointError as error:
             _err(f"{command}: {error}")
             return 1
-        except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        except KeyboardInterrupt:
+            _err(f"{command}: interrupted")
+            return 130
+        except MemoryError as error:
+            _err(f"{command}: not enough memory ({error}); give smaller sizes")
+            return 2
+        except (ValueError, TypeError, OSError, ModuleNotFoundError, EOFError) as error:
             if isinstance(error, OSError) and error.filename:
                 _err(f"{command}: {error.strerror}: {error.filename}")
             else:

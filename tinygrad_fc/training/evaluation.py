@@ -19,6 +19,8 @@ ROWS, NUMBERS = 1_000, 2**23
 
 def scores_of(model: Any, X: np.ndarray, rows: int | None = None) -> np.ndarray:
     """Return the model's scores of all samples, computed in parts, in evaluation mode and without recording."""
+    if len(X) == 0:
+        raise ValueError("X has no samples to score; give at least one")
     if rows is None:
         rows = max(1, min(ROWS, NUMBERS // max(1, X[:1].size)))
     with no_grad():
@@ -41,7 +43,7 @@ def measure(model: Any, X: np.ndarray, y: np.ndarray, metrics: Metrics, labelled
             found["loss"] = float(criterion(constant(scores), y).data)
     for name, function in metrics.items():
         value: Any = function(scores, y)
-        if np.ndim(value) or not np.isreal(value):
+        if value is None or np.ndim(value) or not np.isreal(value):
             raise TypeError(f"metrics: {name} returned {type(value).__name__}, expected a number")
         found[name] = float(value)
     return found
@@ -49,9 +51,11 @@ def measure(model: Any, X: np.ndarray, y: np.ndarray, metrics: Metrics, labelled
 
 def better(monitor: str, value: float, best: float) -> bool:
     """Whether a figure beats the best so far."""
+    if math.isnan(value):
+        return False
     return math.isnan(best) or (value < best if smaller_is_better(monitor) else value > best)
 
 
 def smaller_is_better(monitor: str) -> bool:
-    """Whether smaller figures are better: of what is called a loss or an error they are."""
-    return monitor.endswith(("loss", "error"))
+    """Whether smaller figures are better: of what is called a loss, an error or err they are."""
+    return monitor.endswith(("loss", "error", "err"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from .solver import Solver
 
 CONFIG, MODEL, INPUT, RESULTS = "run.toml", "model.safetensors", "input.safetensors", "results.json"
 CHECKPOINTS = "checkpoints"
+CURVES, REPLACED = "training.png", ".replaced"
+_FILES = (CONFIG, MODEL, INPUT, RESULTS, CURVES, "history.csv", "steps.csv", CHECKPOINTS)
 _ROWS = 1_000
 SECONDS = 10.0  # between two checkpoints, where no number of steps is asked for
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -209,8 +212,53 @@ def open_run(folder: Path) -> tuple[RunConfig, FullyConnectedNet, Inputs]:
             raise FileNotFoundError(
                 f"{folder}: no finished run, {name} is missing; python -m tinygrad_fc train --out {folder} makes one"
             )
-    config = RunConfig.of(RunConfig.read(folder / CONFIG), str(folder / CONFIG))
+    given = RunConfig.read(folder / CONFIG)
+    if "dataset" not in given:
+        raise ValueError(f"{folder / CONFIG}: it is not what a run writes: dataset is missing")
+    config = RunConfig.of(given, str(folder / CONFIG))
     inputs = Inputs.load(folder / INPUT)
     model = make_model(config, inputs)
     model.load(folder / MODEL)
     return config, model, inputs
+
+
+def check_resumed(config: RunConfig, folder: Path) -> None:
+    """Raise ValueError where a run is to go on with an option that would make it another run."""
+    saved = RunConfig.of(RunConfig.read(folder / CONFIG), str(folder / CONFIG))
+    for name, value in vars(config).items():
+        if value != getattr(saved, name) and name not in ("data", "epochs", "patience", "checkpoint_every"):
+            raise ValueError(
+                f"--resume goes on with the run in {folder} as it is: its {name} is {getattr(saved, name)!r}, and "
+                f"{value!r} is asked for; leave that out, or start another run with --config {folder / CONFIG} --out"
+            )
+
+
+def set_aside(folder: Path) -> None:
+    """Move what an earlier run left in a folder, its own files and nothing else, until the new one is finished."""
+    aside = folder / REPLACED
+    if aside.exists() and (folder / MODEL).exists():  # that one was finished, and is what is replaced now
+        shutil.rmtree(aside)
+    for name in _FILES:
+        if aside.exists() and (aside / name).exists():
+            _remove(folder / name)  # of a run that was not finished
+        elif (folder / name).exists():
+            aside.mkdir(exist_ok=True)
+            (folder / name).rename(aside / name)
+
+
+def put_back(folder: Path) -> None:
+    """Undo `set_aside`."""
+    aside = folder / REPLACED
+    for name in _FILES if aside.exists() else ():
+        _remove(folder / name)
+        if (aside / name).exists():
+            (aside / name).rename(folder / name)
+    if aside.exists():
+        aside.rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ class Solver:
     patience : int, optional
         Stop after this many epochs without a better validation figure.
     monitor : str, optional
-        The column of ``history.epochs`` that says what is better, smaller where its name ends in "loss" or "error";
+        The column of ``history.epochs`` that says what is better, smaller where its name ends in "loss" or "err(or)";
         ``"val_acc"`` by default, and ``"val_loss"`` where `y` holds targets.
     metrics : mapping of str to callable, optional
         Further figures: ``function(scores, y)`` returns a number.
@@ -232,7 +232,8 @@ class Solver:
     def train(self) -> None:
         """Train for `num_epochs` epochs, then put the best parameters into the model.
 
-        After Ctrl-C, which ends it after the step, and after `resume` it trains to where that training was to end.
+        After Ctrl-C, which ends it after the step, and after `resume` it trains to where that training was to end;
+        after an error for another `num_epochs`.
 
         Raises
         ------
@@ -260,7 +261,7 @@ class Solver:
             array[...] = value
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Return the scores of samples, shape (N, classes), in evaluation mode."""
+        """Return the scores of samples, shape (N, classes), in evaluation mode; ValueError if there is none."""
         return scores_of(self._trained, np.asarray(X))
 
     def evaluate(self, X: np.ndarray, y: np.ndarray) -> dict[str, float | None]:
@@ -337,19 +338,15 @@ class Solver:
             The data of the run.
         **arguments
             What cannot be saved has to be given again: `augment`, `metrics`, `criterion`, a rule of your own, and
-            `callbacks` that kept a state. Others replace what was saved: ``num_epochs=20`` trains to 20 epochs in all.
-
-        Returns
-        -------
-        Solver
-            Call its ``train()``.
+            `callbacks` that kept a state. `optim_config`, clips and `seed` are part of the state and stay. Others
+            replace what was saved: ``num_epochs=20`` trains to 20 epochs in all.
 
         Raises
         ------
         CheckpointError
             If no checkpoint can be read; a warning names each that was passed over.
         ValueError
-            If model, data or arguments are not those of the run; the model is as it was.
+            If model, data or arguments are not the run's; the model is as it was.
         """
         return state.resume(cls, folder, model, data, arguments)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # What a checkpoint cannot hold, since it is code: given again to `Solver.resume`.
 CODE = ("augment", "callbacks", "criterion", "metrics")
+# What is part of the saved state, so that another value would have no effect.
+KEPT = ("clip_norm", "clip_value", "optim_config", "seed")
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
@@ -95,6 +98,7 @@ def state_dict(solver: Solver) -> dict[str, Any]:
     module = module_of(solver)
     return {
         "arguments": copy.deepcopy(solver._options),
+        "model": _description(solver),
         "data": {"train": solver._train.fingerprint(), "val": solver._val.fingerprint()},
         "optimizer": solver.optimizer.state_dict(),
         "schedule": solver.schedule.state_dict() if hasattr(solver.schedule, "state_dict") else None,
@@ -143,6 +147,22 @@ def _check(solver: Solver, tree: Mapping[str, Any]) -> None:
             raise ValueError(f"the {part} of the best weights are not those of the model")
 
 
+def _description(solver: Solver) -> str:
+    """Return what tells whether a model computes what another one did: its tree with its options, and its loss."""
+    model, module = solver._trained, module_of(solver)
+    text = type(model).__name__ if module is None else repr(module)
+    criterion = getattr(model, "criterion", None)
+    loss = repr(criterion) if isinstance(criterion, Module) else type(criterion).__name__
+    return f"{text}\nreg: {getattr(model, 'reg', None)}\ncriterion: {loss}"
+
+
+def _difference(one: str, other: Any) -> tuple[str, str]:
+    """Return the first lines of two descriptions that differ."""
+    lines = zip_longest(one.splitlines(), str(other).splitlines(), fillvalue="")
+    first = next((pair for pair in lines if pair[0] != pair[1]), ("", ""))
+    return first[0].strip(), first[1].strip()
+
+
 def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
     """Put a solver into the state that `state_dict` returned."""
     try:
@@ -150,10 +170,14 @@ def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
             found, saved = feed.fingerprint(), tree["data"][part]
             if found != saved:
                 raise ValueError(f"data: the {part} part is {_short(found)}, that of the saved run was {_short(saved)}")
+        if tree["model"] != _description(solver):
+            one, other = _difference(_description(solver), tree["model"])
+            raise ValueError(f"model: it has {one!r} where that of the saved run had {other!r}; make it as it was")
         kept = tree["callbacks"] if any(tree["callbacks"]) else []  # those without a state may come and go
         if kept and len(kept) != len(solver.callbacks):
             raise ValueError(
-                f"callbacks: given {len(solver.callbacks)}, the saved run had {len(kept)} that kept a state; give these"
+                f"callbacks: given {len(solver.callbacks)}, the saved run had {len(kept)}, and some kept a state; give "
+                f"all of them in the same order"
             )
         generator = make_generator(tree["generator"])
         order_generator = None if tree["order"] is None else make_generator(tree["order"])
@@ -199,6 +223,12 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
     for name in CODE:
         if given.get(name) and name not in saved["code"] and name != "callbacks":
             raise ValueError(f"resume: {name} is given, but the saved run had none")
+    for name in KEPT:
+        if name in given and plain(given[name]) != saved.get(name):
+            raise ValueError(
+                f"resume: {name} goes on as it was saved ({saved.get(name)!r}), and {given[name]!r} is given; leave it "
+                f"out, and change solver.optimizer afterwards where it has to be another"
+            )
     for name in ("batch_size", "replacement"):
         if given.get(name, saved.get(name)) != saved.get(name) and tree.get("position"):
             raise ValueError(
