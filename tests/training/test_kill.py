@@ -34,8 +34,8 @@ def test_200_kills_lose_no_checkpoint_and_change_no_bit(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert report.get("failure") is None
     assert (report["kills"], report["wrong"], report["left"]) == (200, [], [])
-    # The kills fell all over the runs: at their beginnings, in their middles, near their ends. How many runs it took says
-    # only how fast the machine was.
+    # The kills fell all over the runs: at their beginnings, in their middles, near their ends. How many runs it took
+    # says only how fast the machine was.
     assert len({step // 40 for step in report["resumed"]}) >= 8
 
 
