@@ -13,6 +13,7 @@ from ..fused import affine, affine_relu, batch_norm, batch_norm_inference, dropo
 from ..fused.arguments import finite, fraction, widened
 from ..fused.batch_norm import check_batch, check_spread
 from ..fused.dropout import check_keep_ratio
+from ..kernels import kernels
 from . import init
 from .activations import ACTIVATIONS, check_activation, form
 from .inputs import flag, real_array, real_tensor
@@ -308,8 +309,13 @@ class Dropout(Module):
 
     def draw(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return a mask, bool, of which a share of `keep_ratio` is True. All randomness comes through here."""
-        mask: np.ndarray = self._generator.random(shape) < self.keep_ratio
+        mask = np.empty(shape, np.bool_)
+        kernels(mask).keep(self.draw_key(), math.ceil(self.keep_ratio * 2**53), mask)
         return mask
+
+    def draw_key(self) -> np.ndarray:
+        """Return the key of the next mask, a single uint64."""
+        return np.frombuffer(self._generator.bytes(8), "<u8").astype(np.uint64)
 
     def forward(self, x: Any) -> Any:
         """Return `x` with units dropped, or, in evaluation mode, `x`."""
