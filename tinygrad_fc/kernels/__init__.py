@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -98,6 +99,21 @@ def product_kernels(a: np.ndarray, b: np.ndarray, *more: np.ndarray) -> ModuleTy
         if array.dtype != dtype or not array.flags.c_contiguous:
             return numpy_
     return compiled() or numpy_
+
+
+def machine_for(size: int) -> Any:
+    """Return the team that runs lists of instructions (`instructions.Instructions`), or None where NumPy works instead.
+
+    Parameters
+    ----------
+    size : int
+        Elements of the smallest array: below a size, which `use_kernels` sets, NumPy does it.
+    """
+    if size < _size() or compiled() is None:
+        return None
+    from .team import team  # it needs Numba
+
+    return team()
 
 
 @functools.cache

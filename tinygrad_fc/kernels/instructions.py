@@ -134,10 +134,13 @@ class Instructions:
         self._sealed = rows
         self._together = self.team.size > 1 and bool(rows[:, _SHARED].any())
 
-    def rebind(self, row: int, place: int, array: np.ndarray) -> None:
-        """Put another array in the place of an operand of an instruction that is sealed; the caller keeps it alive."""
-        assert self._sealed is not None
-        self._sealed[row, 1 + place] = address(array)
+    def rebind(self, row: int, code: Code, dw: np.ndarray, reals: list[float]) -> None:
+        """Give an update another rule, gradient and numbers, before a run; the caller keeps the gradient alive."""
+        if self._sealed is None:
+            self.seal()
+        rows: Any = self._sealed
+        rows[row, 0], rows[row, 2] = code, address(dw)
+        self.reals[row, : len(reals)] = reals
 
     def run(self) -> None:
         """Run all instructions in order."""

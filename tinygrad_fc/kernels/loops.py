@@ -110,9 +110,10 @@ def adamax(w, dw, m, u, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped
 
 
 @compile_exactly
-def lion(w, dw, m, ratio, beta2, rest2, rate):  # type: ignore[no-untyped-def]  # as above
+def lion(w, dw, m, beta1, beta2, rate):  # type: ignore[no-untyped-def]  # as above
     kind = w.dtype.type
-    ratio, beta2, rest2, rate, zero = kind(ratio), kind(beta2), kind(rest2), kind(rate), kind(0)
+    ratio, rest2 = kind(beta1 / (1.0 - beta1)), kind(1.0 - beta2)
+    beta2, rate, zero = kind(beta2), kind(rate), kind(0)
     for i in range(w.size):
         mean = ratio * m[i] + dw[i]
         if mean > zero:

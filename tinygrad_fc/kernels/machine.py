@@ -185,7 +185,7 @@ def _rule(code, w, dw, row, low, count, reals, one):  # type: ignore[no-untyped-
     elif code == 5:
         loops.adagrad(w, dw, first, reals[0], reals[1])
     elif code == 8:
-        loops.lion(w, dw, first, reals[0], reals[1], reals[2], reals[3])
+        loops.lion(w, dw, first, reals[0], reals[1], reals[2])
     else:
         second = carray(pointer(row[4] + width * low, one), (count,))
         if code == 4:

@@ -201,4 +201,4 @@ def lion(
     w: np.ndarray, dw: np.ndarray, m: np.ndarray, beta1: float, beta2: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``w -= rate * sign(beta1 * m + (1 - beta1) * dw)``, then ``m = beta2 * m + (1 - beta2) * dw``."""
-    loops.lion(_flat(w), _flat(dw), _flat(m), beta1 / (1.0 - beta1), beta2, 1.0 - beta2, rate)
+    loops.lion(_flat(w), _flat(dw), _flat(m), beta1, beta2, rate)
