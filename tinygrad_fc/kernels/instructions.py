@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,25 @@ class Instructions:
         rows: Any = self._sealed
         rows[row, 0], rows[row, 2] = code, address(dw)
         self.reals[row, : len(reals)] = reals
+
+    def places_of(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return for each array where in the sealed list it is an operand, to `point` there at another."""
+        rows = self._sealed
+        assert rows is not None
+        flat, codes = rows.reshape(-1), set(range(0, rows.size, WIDTH))
+        found = []
+        for array in arrays:
+            places = np.flatnonzero(flat == address(array)) if array.size else np.zeros(0, np.intp)
+            found.append(places[[place not in codes for place in places.tolist()]])
+        return found
+
+    def point(self, places: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> None:
+        """Put arrays in the place of those that `places_of` was given; of the same shapes, and kept alive by the caller."""
+        assert self._sealed is not None
+        flat = self._sealed.reshape(-1)
+        for where, array in zip(places, arrays, strict=True):
+            if len(where):
+                flat[where] = address(array)
 
     def run(self) -> None:
         """Run all instructions in order."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.node import tick
+from ..engine.node import observer, tick
 from .arena import lay_out
 from .norm import CLIPS, check_clips, scale_of
 from .parameters import check_groups, check_mapping, check_parameters, check_state, groups_of, kinds_of, named_tensors
@@ -157,6 +157,13 @@ class Optimizer:
         if self._factor != 1.0:
             configs = [{**config, "learning_rate": config["learning_rate"] * self._factor} for config in configs]
         self._walk.step(arrays, configs, scale, bound)
+        if (note := getattr(observer(), "updated", None)) is not None:
+            note(self, gradients is not None)
+
+    def gradient_homes(self) -> dict[Any, np.ndarray]:
+        """Return for the node of each parameter the array that its gradient is best written into; see `Walk`."""
+        self._walk.renew_homes()
+        return {self._tensors[index].node: home for index, home in self._walk.homes.items()}
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter (set it to None)."""

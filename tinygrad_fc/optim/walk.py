@@ -29,29 +29,31 @@ class Walk:
     Attributes
     ----------
     homes : dict of int to ndarray
-        For each parameter's index the array that its gradient is best written into: then nothing is gathered. They are
-        made when they are asked for, and have no meaning between two steps.
+        For each parameter's index the array that its gradient is best written into: then nothing is gathered. There
+        are none before `renew_homes`.
     """
 
     def __init__(self, rule: Rule, arena: Arena) -> None:
         self._rule, self._shapes = rule, [view.shape for view in arena.views]
         self.pieces: list[Piece] = [piece for piece in arena.pieces if piece[4]]  # without those of no elements
-        self._homes: dict[int, np.ndarray] | None = None
+        self.homes: dict[int, np.ndarray] = {}
         # Elements of the smallest block: each block is one call of a loop, compiled or not by its size.
         self._least = min((w.size for *_, blocks in self.pieces for _, w, *_ in blocks), default=0)
         self._compiled: dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]] | None = None
 
-    @property
-    def homes(self) -> dict[int, np.ndarray]:
-        """Where gradients may be written so that a step need not copy them."""
-        if self._homes is None:
-            self._homes = {}
-            for members, _, buffer, parts, blocks in self.pieces:
-                if buffer is None:
-                    self._homes[members[0]] = np.empty(self._shapes[members[0]], blocks[0][1].dtype)
-                else:
-                    self._homes.update(zip(members, parts, strict=True))
-        return self._homes
+    def renew_homes(self) -> None:
+        """Make new homes; the arrays of before stay with whoever holds them."""
+        self.homes = {}
+        for place, (members, where, buffer, parts, blocks) in enumerate(self.pieces):
+            if buffer is None:
+                self.homes[members[0]] = np.empty(self._shapes[members[0]], blocks[0][1].dtype)
+                continue
+            flat, start, made = np.empty_like(buffer), 0, []
+            for part in parts:
+                made.append(flat[start : start + part.size].reshape(part.shape))
+                start += part.size
+            self.pieces[place] = (members, where, flat, made, blocks)
+            self.homes.update(zip(members, made, strict=True))
 
     def step(
         self, arrays: Sequence[np.ndarray], configs: Sequence[Mapping[str, Any]], scale: float, bound: float | None
