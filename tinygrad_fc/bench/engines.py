@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,12 +70,13 @@ def build_numpy(problem: Problem) -> Run:
     return Run(step=tuned.step, loss=lambda: tuned.loss, weights=lambda: [w.copy() for w in tuned.update.weights])
 
 
-def _build_ours(problem: Problem, fused: bool) -> Run:
-    from ..kernels import compiled, use_kernels
+def _build_ours(problem: Problem, fused: bool, compiled: bool = False) -> Run:
+    from ..kernels import compiled as numba, use_kernels
     from ..models import FullyConnectedNet
     from ..optim import Optimizer
+    from ..replay import compile
 
-    if compiled() is not None:
+    if numba() is not None:
         use_kernels("numba")  # our best form, where it is installed: compiled loops for arrays of every size
     network = problem.network
     model = FullyConnectedNet(
@@ -92,12 +94,17 @@ def _build_ours(problem: Problem, fused: bool) -> Run:
     inputs, labels = problem.inputs, problem.labels
     last = [0.0]
 
-    def step() -> None:
+    def train(x: Array, y: Any) -> Any:
         optimizer.zero_grad()
-        loss = model.loss_tensor(inputs, labels)
+        loss = model.loss_tensor(x, y)
         loss.backward()
         optimizer.step()
-        last[0] = loss.item()
+        return loss
+
+    run = compile(train) if compiled else train
+
+    def step() -> None:
+        last[0] = run(inputs, labels).item()
 
     def weights() -> list[Array]:
         return [model.params[name].copy() for name in names]
@@ -106,7 +113,12 @@ def _build_ours(problem: Problem, fused: bool) -> Run:
 
 
 def build_ours(problem: Problem) -> Run:
-    """This package, with its fused ops."""
+    """This package, with its fused ops, the step compiled."""
+    return _build_ours(problem, fused=True, compiled=True)
+
+
+def build_eager(problem: Problem) -> Run:
+    """This package, with its fused ops, the step as it is written."""
     return _build_ours(problem, fused=True)
 
 
@@ -119,7 +131,8 @@ PACKAGE = __name__.partition(".")[0]
 ENGINES = (
     Engine("products", build_products, "numpy", "the matrix products alone, into given arrays"),
     Engine("numpy", build_numpy, "numpy", "hand-tuned: given arrays, in place, update in blocks over flat arrays"),
-    Engine("ours", build_ours, PACKAGE, "loss_tensor, backward, Optimizer.step; fused ops, compiled by Numba"),
+    Engine("ours", build_ours, PACKAGE, "loss_tensor, backward, Optimizer.step under tg.compile"),
+    Engine("ours-eager", build_eager, PACKAGE, "the same as it is written; fused ops, compiled by Numba"),
     Engine("ours-unfused", build_unfused, PACKAGE, "the same with primitives only"),
     Engine("torch", peers.build_torch, "torch", "eager, functional layers, fused optimizer", traced=False),
     Engine("jax", peers.build_jax, "jax", "the whole step under jit, buffers donated", traced=False),

@@ -135,32 +135,28 @@ class Instructions:
         self._sealed = rows
         self._together = self.team.size > 1 and bool(rows[:, _SHARED].any())
 
-    def rebind(self, row: int, code: Code, dw: np.ndarray, reals: list[float]) -> None:
-        """Give an update another rule, gradient and numbers, before a run; the caller keeps the gradient alive."""
+    def retune(self, row: int, code: Code, reals: Sequence[float], dw: np.ndarray | None = None) -> None:
+        """Give an update another rule and other numbers before a run, and another gradient, which the caller keeps."""
         if self._sealed is None:
             self.seal()
         rows: Any = self._sealed
-        rows[row, 0], rows[row, 2] = code, address(dw)
+        rows[row, 0] = code
+        if dw is not None:
+            rows[row, 2] = address(dw)
         self.reals[row, : len(reals)] = reals
 
-    def places_of(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return for each array where in the sealed list it is an operand, to `point` there at another."""
-        rows = self._sealed
-        assert rows is not None
-        flat, codes = rows.reshape(-1), set(range(0, rows.size, WIDTH))
-        found = []
-        for array in arrays:
-            places = np.flatnonzero(flat == address(array)) if array.size else np.zeros(0, np.intp)
-            found.append(places[[place not in codes for place in places.tolist()]])
-        return found
-
-    def point(self, places: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> None:
-        """Put arrays in the place of those that `places_of` was given; of the same shapes, and kept alive by the caller."""
+    def places_of(self, array: np.ndarray) -> list[int]:
+        """Return where in the sealed list an array is an operand, to `point` there at another."""
         assert self._sealed is not None
-        flat = self._sealed.reshape(-1)
-        for where, array in zip(places, arrays, strict=True):
-            if len(where):
-                flat[where] = address(array)
+        found = np.flatnonzero(self._sealed.reshape(-1) == address(array)) if array.size else []
+        return [int(place) for place in found]
+
+    def point(self, places: Sequence[int], array: np.ndarray) -> None:
+        """Put an array in the places of another, of the same shape; the caller keeps it alive."""
+        assert self._sealed is not None
+        flat, at = self._sealed.reshape(-1), address(array)
+        for place in places:
+            flat[place] = at
 
     def run(self) -> None:
         """Run all instructions in order."""

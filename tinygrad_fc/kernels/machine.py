@@ -8,7 +8,9 @@ thread. Which thread does what depends on the sizes and on the number of threads
 from __future__ import annotations
 
 import functools
+import zlib
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -296,20 +298,38 @@ def _run(rows, reals, team, me, size, one, gemm):  # type: ignore[no-untyped-def
             _meet(team, size)
 
 
-def _run_single(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
-    """Run all instructions, on float32, as one thread of a team."""
-    _run(
-        carray(pointer(rows, np.int64(0)), (count, WIDTH)), carray(pointer(reals, np.float64(0)), (count, REALS)),
-        team, me, size, np.float32(1), atomic_load(team + 8 * SGEMM),
-    )  # fmt: skip
+def _stamp() -> int:
+    """Return a number that changes with the source of the compiled loops.
+
+    Numba's cache on disk looks at the file of a function, and not at those of the functions that it calls.
+    """
+    folder = Path(__file__).parent
+    sources = [(folder / name).read_bytes() for name in ("loops.py", "machine.py", "native.py")]
+    return zlib.crc32(b"".join(sources))
 
 
-def _run_double(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
-    """Run all instructions, on float64, as one thread of a team."""
-    _run(
-        carray(pointer(rows, np.int64(0)), (count, WIDTH)), carray(pointer(reals, np.float64(0)), (count, REALS)),
-        team, me, size, np.float64(1), atomic_load(team + 8 * DGEMM),
-    )  # fmt: skip
+def _single(stamp: int) -> Any:
+    def run(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
+        """Run all instructions, on float32, as one thread of a team."""
+        if count > stamp - stamp:  # that it is named here makes it a part of the cache's key
+            _run(
+                carray(pointer(rows, np.int64(0)), (count, WIDTH)), carray(pointer(reals, np.float64(0)), (count, REALS)),
+                team, me, size, np.float32(1), atomic_load(team + 8 * SGEMM),
+            )  # fmt: skip
+
+    return run
+
+
+def _double(stamp: int) -> Any:
+    def run(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
+        """Run all instructions, on float64, as one thread of a team."""
+        if count > stamp - stamp:  # as above
+            _run(
+                carray(pointer(rows, np.int64(0)), (count, WIDTH)), carray(pointer(reals, np.float64(0)), (count, REALS)),
+                team, me, size, np.float64(1), atomic_load(team + 8 * DGEMM),
+            )  # fmt: skip
+
+    return run
 
 
 @functools.cache
@@ -319,7 +339,8 @@ def runner(dtype: np.dtype[Any]) -> int:
     Each is compiled by itself, and apart from `serve` and `launch`: most programs need one of the two.
     """
     signature = types.void(*(types.int64,) * 6)
-    run = numba.cfunc(signature, cache=True, nopython=True)(_run_single if dtype.itemsize == 4 else _run_double)
+    function = (_single if dtype.itemsize == 4 else _double)(_stamp())
+    run = numba.cfunc(signature, cache=True, nopython=True)(function)
     _kept.append(run)
     place: int = run.address
     return place

@@ -12,44 +12,23 @@ import numpy as np
 
 from . import loops, machine, numpy_
 from .instructions import Instructions
-from .loops import compile_
 from .machine import Ending
-from .native import call_gemm
 from .team import team
-
-_ONES = {np.dtype(kind): kind(1) for kind in (np.float32, np.float64)}
-
-
-@compile_
-def _product_alone(gemm, a, ta, b, tb, c, ending, extra, one):  # type: ignore[no-untyped-def]  # Numba infers the types
-    """Do a small product, c = a @ b, and its ending; where ta or tb is set, a or b is given transposed."""
-    m, n, k = c.shape[0], c.shape[1], a.shape[0] if ta else a.shape[1]
-    flag_a = np.int32(machine.TRANSPOSE if ta else machine.NO_TRANSPOSE)
-    flag_b = np.int32(machine.TRANSPOSE if tb else machine.NO_TRANSPOSE)
-    call_gemm(
-        gemm, flag_a, flag_b, m, n, k, one, a.ctypes.data, a.shape[1], b.ctypes.data, b.shape[1], one - one,
-        c.ctypes.data, n,
-    )  # fmt: skip
-    machine.end(ending, c.ctypes.data, extra.ctypes.data, n, n, 0, m, 0, n, one)
-
 
 def product(a: np.ndarray, b: np.ndarray, ending: Ending = Ending.NOTHING, extra: np.ndarray | None = None) -> Any:
     """Return ``a @ b`` with its ending; both are matrices of one dtype, contiguous or the transpose of what is."""
-    shared = team()
-    c = np.empty((a.shape[0], b.shape[1]), a.dtype)
-    if shared is None or not c.size or not a.size:
-        np.matmul(a, b, out=c)
+    (m, k), n = a.shape, b.shape[1]
+    shared = None
+    if m * n * k >= machine.SMALL_PRODUCT or m == 1 or n == 1 or k == 1:  # of vectors NumPy makes other products
+        shared = team() if m * n * k else None
+    if shared is None:
+        c = a.dot(b)  # the same call of BLAS as the machine's
         if ending == Ending.BIAS:
             loops.bias(c, extra)
         elif ending == Ending.BIAS_RELU:
             loops.bias_relu(c, extra)
         return c
-    if a.shape[0] * b.size < machine.SMALL_PRODUCT:
-        ta, tb = not a.flags.c_contiguous, not b.flags.c_contiguous
-        flat = c.reshape(-1) if extra is None else extra
-        one = _ONES[a.dtype]
-        _product_alone(shared.gemm(a.dtype), a.T if ta else a, ta, b.T if tb else b, tb, c, int(ending), flat, one)
-        return c
+    c = np.empty((m, n), a.dtype)
     instructions = Instructions(shared, a.dtype)
     instructions.product(a, b, c, ending, extra)
     instructions.run()

@@ -66,7 +66,6 @@ class Team:
 
     def __init__(self, size: int, blas: tuple[int, int, int, int]) -> None:
         self._lock = threading.Lock()
-        self._gemm = {np.dtype(np.float32): blas[0], np.dtype(np.float64): blas[1]}
         library: Any = ctypes.CDLL(None) if size > 1 else None
         places = machine.HELPERS + machine.LINE * size
         memory = np.zeros(places + _LINE // 8, np.int64)
@@ -94,10 +93,6 @@ class Team:
                 target=machine.serve, args=(self._at, helper), daemon=True, name=f"tinygrad_fc-{helper}"
             ).start()
         self._started = True
-
-    def gemm(self, dtype: np.dtype[Any]) -> int:
-        """Return the address of BLAS's matrix product in a dtype."""
-        return self._gemm[dtype]
 
     def run(self, rows: np.ndarray, reals: np.ndarray, dtype: np.dtype[Any], together: bool) -> None:
         """Run instructions.

@@ -1,7 +1,9 @@
 """The optimizer: parameters in one flat arena, updated in place by a rule."""
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,9 +11,12 @@ from ..engine.node import observer, tick
 from .arena import lay_out
 from .norm import CLIPS, check_clips, scale_of
 from .parameters import check_groups, check_mapping, check_parameters, check_state, groups_of, kinds_of, named_tensors
-from .rule import Option, PureRule, Rule
+from .rule import Loop, Option, PureRule, Rule
 from .rules import get_rule
-from .walk import Walk
+from .walk import Walk, machine_codes
+
+if TYPE_CHECKING:
+    from ..kernels.instructions import Instructions
 
 # Elements per call of a rule: a block of each array stays in the cache while the rule passes over it several times.
 # Of 8K to 256K, 64K and more are fastest at 5.2 million float32 parameters, and 64K needs the least scratch memory.
@@ -144,25 +149,38 @@ class Optimizer:
 
         limit, bound = self._clips
         scale = 1.0 if limit is None else scale_of(limit, self._names, arrays, norm)
-        try:
-            for tensor in tensors:
-                tensor.node.number = tick()  # what `touch_` does
-        except AttributeError:
-            self._refuse_frozen()
-            raise
-        configs = self._configs
-        if self.rule.counted:
-            for config in configs:
-                config["t"] += 1
-        if self._factor != 1.0:
-            configs = [{**config, "learning_rate": config["learning_rate"] * self._factor} for config in configs]
-        self._walk.step(arrays, configs, scale, bound)
+        self._walk.step(arrays, self._advance(), scale, bound)
         if (note := getattr(observer(), "updated", None)) is not None:
             note(self, gradients is not None)
 
+    def instruct(self, instructions: Instructions) -> Callable[[], None] | None:
+        """Append the update, from the homes of the gradients, to a list of instructions.
+
+        Returns
+        -------
+        callable or None
+            What is to be called before each run of the list: it counts the step and hands out the numbers. None where
+            an update is more than the rule's loop (it clips, or decays weights): `step` then has to be called.
+        """
+        if not self.is_plain():
+            return None
+        codes, rows = machine_codes(), self._walk.instruct(instructions)
+
+        def prepare() -> None:
+            configs = self._advance()
+            numbers = [self.rule.update.numbers(config) for config in configs]  # type: ignore[union-attr]  # is_plain
+            for row, place in rows:
+                name, *reals = numbers[place]
+                instructions.retune(row, codes[name], reals)
+
+        return prepare
+
+    def renew_gradient_homes(self) -> None:
+        """Make new arrays for gradients to be written into; those of before stay with whoever holds them."""
+        self._walk.renew_homes()
+
     def gradient_homes(self) -> dict[Any, np.ndarray]:
         """Return for the node of each parameter the array that its gradient is best written into; see `Walk`."""
-        self._walk.renew_homes()
         return {self._tensors[index].node: home for index, home in self._walk.homes.items()}
 
     def zero_grad(self) -> None:
@@ -320,6 +338,26 @@ class Optimizer:
             for pattern in patterns:
                 config.update(groups[pattern])
         return [self.rule.configure(config) for config in merged]
+
+    def is_plain(self) -> bool:
+        """Whether an update is the rule's loop and nothing else."""
+        decays = any(config.get("weight_decay") for config in self._configs)
+        return self._clips == (None, None) and not decays and isinstance(self.rule.update, Loop)
+
+    def _advance(self) -> list[dict[str, Any]]:
+        """Count a step and make graphs of before it stale; return the hyperparameters of each place for it."""
+        try:
+            for tensor in self._tensors:
+                tensor.node.number = tick()  # what `touch_` does
+        except AttributeError:
+            self._refuse_frozen()
+            raise
+        if self.rule.counted:
+            for config in self._configs:
+                config["t"] += 1
+        if self._factor == 1.0:
+            return self._configs
+        return [{**config, "learning_rate": config["learning_rate"] * self._factor} for config in self._configs]
 
     def _lay_out(self) -> None:
         """Move the parameters into a new arena, with the rule's arrays at zero."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..kernels import machine_for
-from .arena import Arena, Piece
+from .arena import Arena, Block, Piece
 from .norm import clip
 from .rule import Loop, Rule
 
@@ -90,8 +91,7 @@ class Walk:
         self, team: Team, arrays: Sequence[np.ndarray], configs: Sequence[Mapping[str, Any]]
     ) -> None:
         """Update all parameters by one list of instructions for each dtype."""
-        from ..kernels.machine import Code
-
+        codes = machine_codes()
         if self._compiled is None:
             self._compiled = self._compile(team)
         numbers = [self._rule.update.numbers(config) for config in configs]  # type: ignore[union-attr]  # it is a Loop
@@ -101,21 +101,41 @@ class Walk:
                 members, place, buffer, parts, _ = self.pieces[index]
                 name, *reals = numbers[place]
                 kept.append(_gathered(members, buffer, parts, arrays))
-                instructions.rebind(row, Code[name.upper()], kept[-1], reals)
+                instructions.retune(row, codes[name], reals, kept[-1])
             instructions.run()
 
     def _compile(self, team: Team) -> dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]]:
         from ..kernels.instructions import Instructions
-        from ..kernels.machine import Code
 
         lists: dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]] = {}
-        for index, (_, _, _, _, blocks) in enumerate(self.pieces):
-            _, w, state, _, _ = blocks[0]
-            instructions, rows = lists.setdefault(w.dtype, (Instructions(team, w.dtype), []))
-            whole = [_joined([block[1] for block in blocks])]
-            whole += [_joined([block[2][n] for block in blocks]) for n in range(len(state))]
-            rows.append((instructions.update(Code.SGD, whole[0], whole[0], tuple(whole[1:])), index))
+        for index, (*_, blocks) in enumerate(self.pieces):
+            dtype = blocks[0][1].dtype
+            instructions, rows = lists.setdefault(dtype, (Instructions(team, dtype), []))
+            rows.append((self._instruct(instructions, blocks, None), index))
         return lists
+
+    def instruct(self, instructions: Instructions) -> list[tuple[int, int]]:
+        """Append the update to a list of instructions, from the homes; return the row and the place of each part."""
+        rows = []
+        for members, place, buffer, _, blocks in self.pieces:
+            dw = self.homes[members[0]].reshape(-1) if buffer is None else buffer
+            rows.append((self._instruct(instructions, blocks, dw), place))
+        return rows
+
+    def _instruct(self, instructions: Instructions, blocks: list[Block], dw: np.ndarray | None) -> int:
+        from ..kernels.machine import Code
+
+        w, *state = (_joined([arrays[n] for arrays in [(block[1], *block[2]) for block in blocks]]) for n in
+                     range(1 + len(blocks[0][2])))  # fmt: skip
+        return instructions.update(Code.SGD, w, w if dw is None else dw, tuple(state))
+
+
+@functools.cache
+def machine_codes() -> dict[str, Any]:
+    """Return the machine's codes of the rules' loops by name."""
+    from ..kernels.machine import Code
+
+    return {code.name.lower(): int(code) for code in Code}
 
 
 def _joined(blocks: list[np.ndarray]) -> np.ndarray:

@@ -25,38 +25,49 @@ PATIENCE = 8
 class Program:
     """One recording of a step, ready to be run on other arrays of the same shapes."""
 
-    def __init__(self, lowered: Lowered, trace: Trace, leaves: Sequence[Tensor], result: Any) -> None:
-        self._lowered, self._updates = lowered, trace.updates
+    def __init__(self, lowered: Lowered, trace: Trace, leaves: Sequence[Tensor], result: Any, clears: bool) -> None:
+        self._lowered = lowered
         self._leaves = [(leaf, leaf._array) for leaf in leaves]
         self._result = _shape_of(result, lowered)
-        instructions = lowered.instructions
-        self._rows, self._places = instructions, instructions.places_of(lowered.given)
-        self._gradients = [(leaf, lowered.gradients.get(leaf.node)) for leaf in leaves]  # type: ignore[arg-type]
-        self._clears = not any(leaf.grad is not None for leaf, d in self._gradients if d is not None)
-        bases = {id(d.base): d.base for _, d in self._gradients if d is not None and d.base is not None}
-        self._watched = [d for _, d in self._gradients if d is not None] + list(bases.values())
+        self._gradients = [(leaf, lowered.gradients[leaf.node]) for leaf in leaves if leaf.node in lowered.gradients]
+        self._prepare: list[Callable[[], None]] = []
+        self._updates: list[Any] = []  # those that an instruction cannot do
+        self._plain: list[Any] = []
+        for optimizer in trace.updates:
+            # Instructions run before what is left to Python, so the first optimizer that needs it ends them.
+            prepare = None if self._updates or not lowered.covers(optimizer) else optimizer.instruct(lowered.instructions)
+            if prepare is None:
+                self._updates.append(optimizer)
+            else:
+                self._prepare.append(prepare)
+                self._plain.append(optimizer)
+        lowered.instructions.seal()
+        self._places = [lowered.instructions.places_of(array) for array in lowered.given]
+        self._arrays: list[np.ndarray] = list(lowered.given)
+        self._clears_last = all(leaf.grad is None for leaf, _ in self._gradients)
+        # Whether the step is known to clear gradients before it goes backward, since some were left when it was recorded.
+        self._clears_first = clears
+        bases = {id(d.base): d.base for _, d in self._gradients if d.base is not None}
+        self._watched = [d for _, d in self._gradients] + list(bases.values())
         self._counts: list[int] | None = None
-        # Whether the step is known to clear gradients itself, since it was recorded with some left over.
-        self.clears_first = False
 
     def fits(self, arrays: Sequence[np.ndarray]) -> bool:
         """Whether the parameters are where they were, nobody holds gradients, and the labels are classes."""
+        clears = self._clears_first
         for leaf, array in self._leaves:
-            if leaf._array is not array or type(leaf.node) is not Node:
+            node = leaf.node
+            if leaf._array is not array or type(node) is not Node or node.grad is not None and not clears:
                 return False
-            if not self.clears_first and leaf.node.grad is not None:
+        if self._counts is not None and self._references() != self._counts:
+            return False  # somebody holds an array that the run would overwrite
+        for optimizer in self._plain:
+            if not optimizer.is_plain():
                 return False
-        if self._counts is not None and self.held():
-            return False
         for place, labels, count in self._lowered.labels:
             labels[...] = arrays[place]
             if self._lowered.outside(labels, count):
                 return False
         return True
-
-    def held(self) -> bool:
-        """Whether somebody outside holds an array that the next run would overwrite."""
-        return self._references() != self._counts
 
     def _references(self) -> list[int]:
         return [sys.getrefcount(array) for array in self._watched]
@@ -65,21 +76,29 @@ class Program:
         """Run the step, and return what it returned when it was recorded, with new values."""
         for module, key in self._lowered.draws:
             key[:] = module.draw_key()
-        self._rows.point(self._places, arrays)
-        self._rows.run()
-        for leaf, d in self._gradients:
-            if d is not None:
-                leaf.node.grad = d  # type: ignore[union-attr]  # it is a leaf that needs a gradient
-        for optimizer in self._updates:
-            optimizer.step()
-        if self._clears:
-            for leaf, d in self._gradients:
-                if d is not None:
-                    leaf.node.grad = None  # type: ignore[union-attr]
-        leaf = d = None  # type: ignore[assignment]  # a name would count as somebody who holds it
+        instructions, held = self._lowered.instructions, self._arrays
+        for place, array in enumerate(arrays):
+            if array is not held[place]:
+                instructions.point(self._places[place], array)
+                held[place] = array
+        for prepare in self._prepare:
+            prepare()
+        instructions.run()
+        self._hand_over()
         if self._counts is None:
             self._counts = self._references()
         return _filled(self._result)
+
+    def _hand_over(self) -> None:
+        """Give the parameters their gradients, and do what is left to Python."""
+        for leaf, d in self._gradients:
+            leaf.node.grad = d  # type: ignore[union-attr]  # it is a leaf that needs a gradient
+        for optimizer in self._updates:
+            with every_size():
+                optimizer.step()
+        if self._clears_last:
+            for leaf, _ in self._gradients:
+                leaf.node.grad = None  # type: ignore[union-attr]  # as above
 
 
 class Compiled:
@@ -98,7 +117,8 @@ class Compiled:
         self._step = step
         self._programs: dict[Any, Program] = {}
         self._reads: Reads | None = None
-        self._state: tuple[int, Any] = (-1, None)
+        self._state = (-1, -1)  # the modules' number of changes, and which of the worlds it is
+        self._worlds: dict[Any, int] = {}
         self._in_vain = 0
         self._lock = threading.Lock()
         self.recordings = self.replays = 0
@@ -130,28 +150,31 @@ class Compiled:
     def _run(self, args: tuple[Any, ...]) -> Any:
         try:
             arrays = [_argument(value) for value in args]
-            key = (self._now(), tuple([(type(a) is Tensor, d.shape, d.dtype) for a, d in zip(args, arrays, strict=True)]))
+            key: list[Any] = [self._now()]
+            for array in arrays:
+                key += array.shape, array.dtype
         except Unfit as unfit:
             self._in_vain += self._reads is None  # its code is what it is
             return self._plain(args, {}, str(unfit))
-        program = self._programs.get(key)
+        program = self._programs.get(tuple(key))
+        if program is not None:
+            if program.fits(arrays):
+                self.replays += 1
+                self.reason, self._in_vain = None, 0
+                return program.run(arrays)
+            del self._programs[tuple(key)]
         with every_size():
-            if program is not None:
-                if program.fits(arrays):
-                    self.replays += 1
-                    self.reason, self._in_vain = None, 0
-                    return program.run(arrays)
-                del self._programs[key]
-            return self._record(key, args, arrays)
+            return self._record(tuple(key), args, arrays)
 
     def _now(self) -> Any:
         """Return what the world around the step is like; cheap while nothing changes."""
         if self._reads is None or not self._reads.unchanged():
             self._programs.clear()
             self._reads = Reads(self._step)
-            self._state = (-1, None)
+            self._state = (-1, -1)
         if self._state[0] != modules.changes():
-            self._state = (modules.changes(), self._reads.fingerprint())
+            found = self._reads.fingerprint()
+            self._state = (modules.changes(), self._worlds.setdefault(found, len(self._worlds)))
         return self._state[1]
 
     def _record(self, key: Any, args: tuple[Any, ...], arrays: list[np.ndarray]) -> Any:
@@ -168,15 +191,14 @@ class Compiled:
         try:
             if modules.changes() != before:
                 raise Unfit("it changes a module")
-            self._programs[key] = program = self._lower(trace, leaves, arrays, result)
-            program.clears_first = left_over
+            self._programs[key] = self._lower(trace, leaves, arrays, result, left_over)
             self.reason = None
         except Unfit as unfit:
             self.reason = str(unfit)
         self._in_vain += 1
         return _detached(result)
 
-    def _lower(self, trace: Trace, leaves: list[Any], arrays: list[np.ndarray], result: Any) -> Program:
+    def _lower(self, trace: Trace, leaves: list[Any], arrays: list[np.ndarray], result: Any, clears: bool) -> Program:
         if trace.fault:
             raise Unfit(trace.fault)
         if not trace.orders:
@@ -186,10 +208,11 @@ class Compiled:
             raise Unfit("the kernels are NumPy's: install Numba (tinygrad_fc[fast])")
         homes: dict[Node, np.ndarray] = {}
         for optimizer in trace.updates:
+            optimizer.renew_gradient_homes()
             homes.update(optimizer.gradient_homes())
         parameters = {leaf.node: leaf._array for leaf in leaves}
         lowered = Lowered(team, trace, trace.orders[0], arrays, parameters, homes)
-        return Program(lowered, trace, leaves, result)
+        return Program(lowered, trace, leaves, result, clears)
 
 
 def compile(step: Callable[..., Any]) -> Compiled:  # noqa: A001  # it is called tg.compile

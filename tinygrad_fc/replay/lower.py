@@ -82,9 +82,12 @@ class Lowered:
                 self._consumers[parent] = self._consumers.get(parent, 0) + 1
         for call in trace.calls:
             self._forward(call)
-        if order:
-            self._backward(order)
-        self.instructions.seal()
+        self._backward(order)
+
+    def covers(self, optimizer: Any) -> bool:
+        """Whether every parameter of an optimizer has its gradient in the home that the optimizer knows, in one dtype."""
+        homes = optimizer.gradient_homes()
+        return all(home.dtype == self.dtype and self.gradients.get(node) is home for node, home in homes.items())
 
     def outside(self, labels: np.ndarray, count: int) -> bool:
         """Whether one of the labels is no class."""
