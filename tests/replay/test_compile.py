@@ -18,6 +18,8 @@ def model_of(kind, dtype=np.float32, seed=0):
         )
     if kind == "large":
         return tg.models.FullyConnectedNet([100, 100], 1500, 10, seed=seed, dtype=dtype, weight_scale=None)
+    if kind == "penalty":
+        return tg.models.FullyConnectedNet([40, 90], 50, 10, seed=seed, dtype=dtype, weight_scale=None, reg=0.1)
     if kind == "sequence":
         return nn.Sequential(
             nn.Linear(50, 30, seed=seed, dtype=dtype), nn.ReLU(), nn.Dropout(0.5, seed=seed), nn.Linear(30, 10, "relu", seed=1, dtype=dtype)
@@ -64,7 +66,7 @@ def policy(request):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
-@pytest.mark.parametrize("kind", ["plain", "norm", "large", "sequence"])
+@pytest.mark.parametrize("kind", ["plain", "norm", "large", "sequence", "penalty"])
 def test_a_replay_gives_the_bits_of_the_step(kind, rule, dtype):
     tg.use_kernels("numba")
     try:

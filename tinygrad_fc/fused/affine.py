@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine.op import fused_op
 from ..kernels import kernels, product_kernels
-from ..kernels.numpy_ import ones
+from ..kernels.numpy_ import is_small, ones
 from ..ops.linalg import dense, product
 from ..ops.samples import Samples
 from .activation import floating, relu, relu_rule
@@ -34,16 +34,26 @@ def _affine(x: Any, w: Any, b: Any) -> Any:
     if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1] or x.shape[1] != len(w):
         check_affine(x, w, b)
         x = rows(x)
-    if x.dtype is w.dtype is b.dtype:
-        return product_kernels(x, w, b).affine(x, w, b)
-    return product(x, w) + b
+    if not x.dtype is w.dtype is b.dtype:
+        return product(x, w) + b
+    if is_small(x, w):
+        out = x.dot(w)
+        kernels(out).bias(out, b)
+        return out
+    return product_kernels(x, w, b).affine(x, w, b)
 
 
 def _affine_relu(x: Any, w: Any, b: Any) -> Any:
-    if x.dtype is w.dtype is b.dtype and x.ndim == w.ndim == 2 and b.ndim == 1 and len(b) == w.shape[1]:
-        if x.shape[1] == len(w) and x.dtype.kind == "f":
-            return product_kernels(x, w, b).affine_relu(x, w, b)
-    return np.maximum(floating(_affine(x, w, b)), 0)
+    if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1] or x.shape[1] != len(w):
+        check_affine(x, w, b)
+        x = rows(x)
+    if not x.dtype is w.dtype is b.dtype or x.dtype.kind != "f":
+        return np.maximum(floating(product(x, w) + b), 0)
+    if is_small(x, w):
+        out = x.dot(w)
+        kernels(out).bias_relu(out, b)
+        return out
+    return product_kernels(x, w, b).affine_relu(x, w, b)
 
 
 # What the rules receive as g went through `dense` (or `relu_rule`, whose results are dense).

@@ -60,9 +60,11 @@ def _batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, 
         dtype = np.result_type(x, gamma, beta)
         out, normal, *statistics = _batch_norm(widened(x), gamma, beta, eps)
         return halved(out, dtype), halved(normal, dtype), *statistics
-    out, normal, rate, mean, variance = _kernels(x, gamma, beta).batch_norm(x, gamma, beta, eps)
-    check_spread("batch_norm", x, variance, eps, axis=0)
-    return out, normal, rate, mean, variance
+    if eps < np.finfo(x.dtype).tiny:
+        centred = x - numpy_.sum_rows(x) / len(x)
+        check_spread("batch_norm", x, numpy_.sum_rows(centred * centred) / len(x), eps, axis=0)
+    left: tuple[Any, ...] = _kernels(x, gamma, beta).batch_norm(x, gamma, beta, eps)
+    return left
 
 
 def _kernels(x: Any, *vectors: Any) -> Any:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .machine import REALS, SMALL_LOOP, SMALL_PRODUCT, TRANSPOSE, WIDTH, Code, Ending, NO_TRANSPOSE, address, inner
+from .loops import PART
+from .machine import NO_TRANSPOSE, REALS, SMALL_LOOP, TRANSPOSE, WIDTH, Code, Ending, address, inner
+from .numpy_ import SMALL_PRODUCT
 from .team import Team
 
 _SHARED = WIDTH - 1  # the place that says whether threads share an instruction
@@ -86,6 +88,16 @@ class Instructions:
     def add(self, a: np.ndarray, b: np.ndarray) -> None:
         """``a += b``."""
         self._elements(Code.ADD, a, b)
+
+    def scale(self, x: np.ndarray, factor: float, out: np.ndarray) -> None:
+        """``out = factor * x``."""
+        self._elements(Code.SCALE, x, out, reals=(factor,))
+
+    def half_squares(self, w: np.ndarray, factor: float, out: np.ndarray) -> None:
+        """``out = 0.5 * factor * sum(w ** 2)``."""
+        parts = np.empty(-(-w.size // PART))
+        self._add(Code.SQUARES, (w, parts), (w.size,), w.size >= SMALL_LOOP)
+        self._add(Code.HALF_SUM, (parts, out), (len(parts),), False, factor)
 
     def batch_norm(
         self, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, relu: bool, out: np.ndarray,

@@ -181,6 +181,46 @@ def relu_gradient_in_place(g, out):  # type: ignore[no-untyped-def]  # as above
 
 
 @compile_exactly
+def scale(x, factor, out):  # type: ignore[no-untyped-def]  # as above
+    factor = x.dtype.type(factor)
+    for i in range(x.size):
+        out[i] = factor * x[i]
+
+
+# A sum of squares goes by parts of so many elements, whose sums are added in float64: nothing is lost in long arrays.
+PART = 4096
+
+
+@compile_
+def squares(x, first, last, parts):  # type: ignore[no-untyped-def]  # as above
+    """Write the sum of squares of the parts `first` to `last`; 16 sums run side by side, as vectors do."""
+    kind = x.dtype.type
+    lanes = np.empty(16, x.dtype)
+    for part in range(first, last):
+        low, high = part * PART, min((part + 1) * PART, x.size)
+        for lane in range(16):
+            lanes[lane] = kind(0)
+        whole = low + (high - low) // 16 * 16
+        for i in range(low, whole, 16):
+            for lane in range(16):
+                lanes[lane] += x[i + lane] * x[i + lane]
+        for i in range(whole, high):
+            lanes[i - whole] += x[i] * x[i]
+        total = 0.0
+        for lane in range(16):
+            total += lanes[lane]
+        parts[part] = total
+
+
+@compile_exactly
+def half_sum(parts, factor, out):  # type: ignore[no-untyped-def]  # as above
+    total = 0.0
+    for part in parts:
+        total += part
+    out[0] = out.dtype.type(0.5 * factor * total)
+
+
+@compile_exactly
 def sum_rows(g, out, low, high):  # type: ignore[no-untyped-def]  # as above
     """Sum some columns of g over its rows: four at a time, so that the result is read a quarter as often."""
     rows = g.shape[0]

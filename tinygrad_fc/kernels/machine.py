@@ -20,6 +20,7 @@ from numba import carray, types
 from . import loops
 from .loops import compile_
 from .native import atomic_add, atomic_load, atomic_store, atomic_swap, call, call_gemm, call_runner, pointer, width_of
+from .numpy_ import SMALL_PRODUCT
 
 WIDTH, REALS = 16, 6  # of a row
 NO_TRANSPOSE, TRANSPOSE = 111, 112  # CblasNoTrans, CblasTrans
@@ -40,6 +41,9 @@ class Code(IntEnum):
     RUNNING = 9  # average, batch | size
     KEEP = 10  # key, mask | size, limit
     DROP = 11  # x, mask, out | size
+    SCALE = 12  # x, out | size
+    SQUARES = 13  # x, parts | size
+    HALF_SUM = 14  # parts, out | count
     SGD = 20  # w, dw | size; so are all that follow, with the arrays that the rule keeps behind dw
     SGD_MOMENTUM = 21
     SGD_NESTEROV = 22
@@ -63,6 +67,7 @@ class Ending(IntEnum):
 # Numba takes module-level integers as constants, and no enumeration's members inside a compiled loop without a cost.
 _PRODUCT, _SUM_ROWS, _SOFTMAX_LOSS, _MEAN = 0, 1, 2, 3
 _RELU, _RELU_GRADIENT, _ADD, _BATCH_NORM, _BATCH_NORM_GRADIENT, _RUNNING, _KEEP, _DROP = 4, 5, 6, 7, 8, 9, 10, 11
+_SCALE, _SQUARES, _HALF_SUM = 12, 13, 14
 _RULES = 20
 
 # Places in a team's memory, 64-bit integers. Those that are written often have a cache line of their own, and so has
@@ -75,8 +80,7 @@ HELPERS, LINE, SLEEP = 48, 16, 8
 _SPINS = 4000  # of waiting for the others before the processor is offered to somebody else: some microseconds
 _PATIENCE = 100_000  # of waiting for the next job before falling asleep: a fifth of a millisecond
 
-# Numbers of multiplications (or elements that are passed over) from which a second thread pays.
-SMALL_PRODUCT, SMALL_LOOP = 262_145, 16_384
+SMALL_LOOP = 16_384  # elements that are passed over, from which a second thread pays
 _VECTOR = 16  # float32 elements of a cache line, and of the widest vectors
 
 
@@ -272,6 +276,8 @@ def _on_elements(code, row, reals, me, size, one):  # type: ignore[no-untyped-de
         loops.add(first, second)
     elif code == _RUNNING:
         loops.running(first, second, reals[0])
+    elif code == _SCALE:
+        loops.scale(first, reals[0], second)
     elif code == _RELU_GRADIENT:
         loops.relu_gradient(first, second, carray(pointer(row[3] + width * low, one), (count,)))
     else:
@@ -290,6 +296,14 @@ def _run(rows, reals, team, me, size, one, gemm):  # type: ignore[no-untyped-def
                 _on_rows(row, reals[i], me, sharers, one)
             elif code == _MEAN:
                 loops.mean(carray(pointer(row[1], one), (row[3],)), carray(pointer(row[2], one), (1,)))
+            elif code == _SQUARES:
+                parts = (row[3] + loops.PART - 1) // loops.PART
+                low, high = _share(parts, me, sharers, 1)
+                x = carray(pointer(row[1], one), (row[3],))
+                loops.squares(x, low, high, carray(pointer(row[2], np.float64(0)), (parts,)))
+            elif code == _HALF_SUM:
+                parts64 = carray(pointer(row[1], np.float64(0)), (row[3],))
+                loops.half_sum(parts64, reals[i, 0], carray(pointer(row[2], one), (1,)))
             elif code == _SUM_ROWS or code == _BATCH_NORM or code == _BATCH_NORM_GRADIENT:
                 _on_columns(code, row, reals[i], me, sharers, one)
             else:

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from . import loops, machine, numpy_
+from . import loops
 from .instructions import Instructions
 from .machine import Ending
+from .numpy_ import is_small
 from .team import team
 
 def product(a: np.ndarray, b: np.ndarray, ending: Ending = Ending.NOTHING, extra: np.ndarray | None = None) -> Any:
     """Return ``a @ b`` with its ending; both are matrices of one dtype, contiguous or the transpose of what is."""
     (m, k), n = a.shape, b.shape[1]
-    shared = None
-    if m * n * k >= machine.SMALL_PRODUCT or m == 1 or n == 1 or k == 1:  # of vectors NumPy makes other products
-        shared = team() if m * n * k else None
-    if shared is None:
+    shared = team() if m * n * k else None
+    if shared is None or is_small(a, b):
         c = a.dot(b)  # the same call of BLAS as the machine's
         if ending == Ending.BIAS:
             loops.bias(c, extra)
@@ -33,6 +32,9 @@ def product(a: np.ndarray, b: np.ndarray, ending: Ending = Ending.NOTHING, extra
     instructions.product(a, b, c, ending, extra)
     instructions.run()
     return c
+
+
+bias, bias_relu = loops.bias, loops.bias_relu
 
 
 def affine(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> Any:
@@ -64,6 +66,15 @@ def relu_gradient(g: np.ndarray, out: np.ndarray) -> np.ndarray:
     d = np.empty_like(g)  # NumPy's own memory: an array that compiled code makes counts as a view of something
     loops.relu_gradient(_flat(g), _flat(out), _flat(d))
     return d
+
+
+def half_squares(w: np.ndarray, factor: float) -> np.ndarray:
+    """Return ``0.5 * factor * sum(w ** 2)``."""
+    flat, out = w.reshape(-1), np.empty((), w.dtype)
+    parts = np.empty(-(-flat.size // loops.PART))
+    loops.squares(flat, 0, len(parts), parts)
+    loops.half_sum(parts, factor, out.reshape(1))
+    return out
 
 
 def outside(y: np.ndarray, count: int) -> bool:

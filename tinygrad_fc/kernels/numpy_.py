@@ -23,6 +23,9 @@ def ones(count: int, dtype: np.dtype) -> np.ndarray:
 
 
 _LARGE_RESULT = 32_768  # elements; see `product`
+_LONG = 2_048  # elements; see `half_squares`
+# Multiplications from which compiled kernels share a product among threads: what OpenBLAS begins to share, too.
+SMALL_PRODUCT = 262_145
 
 
 def product(a: np.ndarray, b: np.ndarray) -> Any:
@@ -34,18 +37,35 @@ def product(a: np.ndarray, b: np.ndarray) -> Any:
     return a.dot(b) if len(a) * b.shape[1] < _LARGE_RESULT else a @ b
 
 
+def is_small(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether ``a.dot(b)`` is the product of two matrices for everybody: small, and with no matrix that is a vector."""
+    m, n = a.shape[0], b.shape[1]
+    return m > 1 and n > 1 and a.size * n < SMALL_PRODUCT and a.shape[1] > 1
+
+
+def bias(out: np.ndarray, b: np.ndarray) -> None:
+    """``out += b``, for each row."""
+    np.add(out, b, out)
+
+
+def bias_relu(out: np.ndarray, b: np.ndarray) -> None:
+    """``out = max(out + b, 0)``, for each row."""
+    np.add(out, b, out)
+    np.maximum(out, 0.0, out=out)
+
+
 def affine(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> Any:
     """Return ``x @ w + b``."""
     out = product(x, w)
-    out += b
+    bias(out, b)
     return out
 
 
 def affine_relu(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> Any:
     """Return ``max(x @ w + b, 0)``."""
     out = product(x, w)
-    out += b
-    return np.maximum(out, 0.0, out=out)
+    bias_relu(out, b)
+    return out
 
 
 def sum_rows(g: np.ndarray) -> Any:
@@ -119,6 +139,14 @@ def drop(x: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
     out = x * mask
     out *= scale
     return out
+
+
+def half_squares(w: np.ndarray, factor: float) -> Any:
+    """Return ``0.5 * factor * sum(w ** 2)``."""
+    flat = w.reshape(-1)
+    # A sum in pairs rounds least, and as the course's does; for a large weight its product with itself is quicker.
+    square = flat @ flat if flat.size >= _LONG else np.add.reduce(flat * flat)
+    return 0.5 * factor * square
 
 
 def outside(y: np.ndarray, count: int) -> bool:

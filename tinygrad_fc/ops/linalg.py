@@ -17,6 +17,7 @@ from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
 from ..kernels import product_kernels
+from ..kernels.numpy_ import is_small
 from .derived import derived, numeric
 from .samples import calls, several
 
@@ -41,7 +42,7 @@ def dense(g: Any) -> Any:
 def product(a: Any, b: Any) -> Any:
     """Return the product of two matrices: of arrays by the quickest kernel; tensors record ``@``."""
     if type(a) is np.ndarray and type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.shape[1] == len(b):
-        return product_kernels(a, b).product(a, b)
+        return a.dot(b) if is_small(a, b) else product_kernels(a, b).product(a, b)
     return a @ b
 
 

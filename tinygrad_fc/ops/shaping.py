@@ -94,7 +94,7 @@ def _stack_rule(g: Any, axis: int, index: int) -> Any:
     return g[along(axis % g.ndim, index)]
 
 
-_reshaped    = op(_reshape,                             a=_back,
+reshaped     = op(_reshape,                             a=_back,
                   samples=several(calls((2, 3), np.array([3, 2])), calls((2, 3), -1), calls((), np.array([1, 1])),
                                   calls((0, 3), -1)))
 squeeze      = op(_squeeze,      numpy=np.squeeze,      a=_back,
@@ -140,10 +140,10 @@ def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None
         np.reshape(array, shape, order, copy=copy)  # type: ignore[call-overload]  # it is the one that refuses
         order = "F" if order == "A" and array.flags.fnc else "C" if order == "A" else order
     if order == "C":
-        out = _reshaped(a, shape)
+        out = reshaped(a, shape)
     else:
         lengths = (shape,) if np.ndim(shape) == 0 else tuple(shape)
-        out = _transposed(_reshaped(_transposed(a), lengths[::-1]))
+        out = _transposed(reshaped(_transposed(a), lengths[::-1]))
     return functions.copy(out) if copy else out
 
 
@@ -153,7 +153,7 @@ def ravel(a: Any, order: str = "C") -> Any:
     if order == "K":
         array = as_tensor(a).data
         strides = np.empty_like(array, order="K").strides
-        return _reshaped(_transposed(a, tuple(sorted(range(array.ndim), key=lambda n: -strides[n]))), -1)
+        return reshaped(_transposed(a, tuple(sorted(range(array.ndim), key=lambda n: -strides[n]))), -1)
     return reshape(a, -1, order)
 
 
@@ -164,7 +164,7 @@ def at_least(ndim: int, array: Any) -> Tensor:
     if len(shape) >= ndim:
         return array
     front = (1,) * (ndim if not shape else ndim == 2 or ndim == 3 and len(shape) == 1)
-    return _reshaped(array, (*front, *shape, *(1,) * (ndim - len(front) - len(shape))))
+    return reshaped(array, (*front, *shape, *(1,) * (ndim - len(front) - len(shape))))
 
 
 def _each_at_least(ndim: int, arrays: tuple[Any, ...]) -> Any:
@@ -306,9 +306,9 @@ def tile(A: Any, reps: Any) -> Any:
     shape = np.shape(A)
     counts, shape = [1] * (len(shape) - len(counts)) + counts, (1,) * (len(counts) - len(shape)) + shape
     pairs = list(zip(counts, shape, strict=True))
-    apart = _reshaped(A, tuple([length for _, n in pairs for length in (1, n)]))
+    apart = reshaped(A, tuple([length for _, n in pairs for length in (1, n)]))
     spread = broadcast_to(apart, tuple([length for pair in pairs for length in pair]))
-    return _reshaped(spread, tuple([count * n for count, n in pairs]))
+    return reshaped(spread, tuple([count * n for count, n in pairs]))
 
 
 @derived(np.repeat, samples=several(
@@ -326,8 +326,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
         return functions.getitem(a, along(axis, np.repeat(np.arange(n), counts)))
     times = np.repeat(0, counts).size  # NumPy says what is wrong with the count
     before, after = shape[: axis + 1], shape[axis + 1 :]
-    spread = broadcast_to(_reshaped(a, (*before, 1, *after)), (*before, times, *after))
-    return _reshaped(spread, (*shape[:axis], n * times, *after))
+    spread = broadcast_to(reshaped(a, (*before, 1, *after)), (*before, times, *after))
+    return reshaped(spread, (*shape[:axis], n * times, *after))
 
 
 # ---- joining
@@ -358,7 +358,7 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0, *, dtype: Any = Non
     if dtype is not None or casting != "same_kind":
         arrays = converted("concatenate", arrays, dtype, casting)
     if axis is None:
-        return _concatenated(*[_reshaped(array, -1) for array in arrays])
+        return _concatenated(*[reshaped(array, -1) for array in arrays])
     return _concatenated(*arrays, axis=axis)
 
 

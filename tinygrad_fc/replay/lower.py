@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine.node import Node
-from ..fused import affine, affine_relu, batch_norm, cross_entropy, dropout, relu, softmax_loss
+from ..fused import affine, affine_relu, batch_norm, cross_entropy, dropout, l2_penalty, relu, softmax_loss
+from ..ops.elementwise import add
+from ..ops.shaping import reshaped
 from .trace import Call, Trace, Unfit
 
 if TYPE_CHECKING:
@@ -185,18 +187,43 @@ class Lowered:
                 self.instructions.running(running, own, momentum)
         return gamma, normal, rate
 
+    def _penalty(self, call: Call) -> tuple[Any, ...]:
+        w, reg = self.value(call.data[0]), float(call.data[1])
+        self.instructions.half_squares(w, reg, self._new(call.out))
+        return w, reg
+
+    def _add(self, call: Call) -> tuple[Any, ...]:
+        if any(not isinstance(array, np.ndarray) or array.shape != call.out.shape for array in call.data):
+            raise Unfit("a sum of arrays of several shapes has no instruction")
+        x, y = map(self.value, call.data)
+        out = self._new(call.out)
+        self.instructions.scale(x, 1.0, out)
+        self.instructions.add(out, y)
+        return ()
+
+    def _reshape(self, call: Call) -> tuple[Any, ...]:
+        x = self.value(call.data[0])
+        self._values[address(call.out)] = x
+        return (x.shape,)
+
     # ---- backward
 
     def _backward(self, order: list[Node]) -> None:
         root = order[0]
-        if root.shape != () or root.op not in (softmax_loss.op, cross_entropy.op):
-            raise Unfit("it goes backward from what is not the loss of labels")
+        if root.shape != ():
+            raise Unfit("it goes backward from what is no single number")
+        self._waiting[root] = ONE
         for node in order:
             if node.op is None:
                 continue
-            if node is not root and node not in self._waiting:
+            if node not in self._waiting:
                 raise Unfit(f"no gradient arrives at {node.label()}")
-            _BACKWARD[node.op](self, node, self._waiting.pop(node, None))
+            g = self._waiting.pop(node)
+            if g is ONE and node.op not in _FROM_ONE:
+                raise Unfit(f"{node.label()} is the loss")
+            if g is not ONE and node.op in _FROM_ONE and node.shape == ():
+                raise Unfit(f"{node.label()} is not the loss, nor added to it")
+            _BACKWARD[node.op](self, node, g)
         for node in order:
             if node.op is None:
                 if node not in self._waiting:
@@ -259,9 +286,28 @@ class Lowered:
             out = self._saved[node][0]
             self._arrive(parent, lambda d: self.instructions.relu_gradient(g, out, d))
 
+    def _add_back(self, node: Node, g: Any) -> None:
+        for place in range(2):
+            parent = self._wanted(node, place)
+            if parent is not None and g is not ONE:
+                self._arrive(parent, lambda d: self.instructions.scale(g, 1.0, d))
+            elif parent is not None:
+                if parent in self._waiting:
+                    raise Unfit(f"{parent.label()} is added twice to the loss")
+                self._waiting[parent] = ONE
+
+    def _penalty_back(self, node: Node, g: Any) -> None:
+        parent = self._wanted(node, 0)
+        if parent is not None:
+            w, reg = self._saved[node]
+            self._arrive(parent, lambda d: self.instructions.scale(w, reg, d))
+
+    def _reshape_back(self, node: Node, g: Any) -> None:
+        parent = self._wanted(node, 0)
+        if parent is not None:
+            self._arrive(parent, lambda d: self.instructions.scale(g, 1.0, d))
+
     def _loss_back(self, node: Node, g: Any) -> None:
-        if g is not None:
-            raise Unfit("a loss is used in what follows it")
         parent = self._wanted(node, 0)
         if parent is not None:
             if parent in self._waiting or parent.op is None:
@@ -301,6 +347,9 @@ _FORWARD: dict[Any, Callable[[Lowered, Call], tuple[Any, ...]]] = {
     cross_entropy.op: Lowered._softmax_loss,
     dropout.op: Lowered._dropout,
     batch_norm.op: Lowered._batch_norm,
+    l2_penalty.op: Lowered._penalty,
+    add.op: Lowered._add,
+    reshaped.op: Lowered._reshape,
 }
 _BACKWARD: dict[Any, Callable[[Lowered, Node, Any], None]] = {
     affine.op: Lowered._layer_back,
@@ -310,4 +359,10 @@ _BACKWARD: dict[Any, Callable[[Lowered, Node, Any], None]] = {
     cross_entropy.op: Lowered._loss_back,
     dropout.op: Lowered._dropout_back,
     batch_norm.op: Lowered._batch_norm_back,
+    l2_penalty.op: Lowered._penalty_back,
+    add.op: Lowered._add_back,
+    reshaped.op: Lowered._reshape_back,
 }
+# The gradient of the loss by itself, which no array holds; these take it.
+ONE: Any = np.ones(())
+_FROM_ONE = frozenset((softmax_loss.op, cross_entropy.op, l2_penalty.op, add.op))
