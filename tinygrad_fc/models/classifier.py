@@ -19,7 +19,7 @@ from ..nn.layers import BatchNorm1d, Dropout
 from ..nn.losses import LOSSES
 from ..nn.module import Module
 from ..nn.state import Moving
-from .trained import Params, loss_and_gradients
+from .trained import Params, ReplayedLoss, loss_and_gradients
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -143,6 +143,15 @@ class Classifier(Module):
                 with no_grad():
                     return self(X).data
             return loss_and_gradients(lambda: self.loss_tensor(X, y), self._params.tensors)
+
+    def replayed_loss(self, optimizer: Any) -> ReplayedLoss:
+        """Return `loss` with labels, replayed where that is safe."""
+        return ReplayedLoss(self, [self], optimizer)
+
+    def make_loss(self, X: Any, y: Any) -> Tensor:
+        """Return `loss_tensor` in training mode."""
+        with self._mode(training=True):
+            return self.loss_tensor(X, y)
 
     @contextlib.contextmanager
     def _mode(self, training: bool) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
 from ..nn.inputs import real_array
 from ..nn.losses import SoftmaxLoss
-from ..nn.module import Module, note_change
-from ..nn.parameter import Parameter
+from ..nn.module import Module
+from ..nn.parameter import Parameter, note_change
 from ..nn.state import Moving
+from ..replay import Compiled
+from ..replay.safety import Reads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -111,6 +113,44 @@ def loss_and_gradients(
     return loss.item(), {name: d.data for name, d in zip(tensors, found, strict=True)}
 
 
+class ReplayedLoss:
+    """The loss of a batch and its gradients, as a model's ``loss`` returns them, replayed where that is safe.
+
+    Parameters
+    ----------
+    model : Trained or Classifier
+        Has ``make_loss(X, y)``, ``params``, and the `dtype` that X is cast to.
+    parts : sequence of Module or callable
+        What ``make_loss`` runs.
+    optimizer : Optimizer
+        Whose arrays the gradients are written into: they are the caller's until the next call, and who holds them
+        longer makes it take others.
+    """
+
+    def __init__(self, model: Any, parts: Sequence[Any], optimizer: Any) -> None:
+        self.model, self._parts, self._optimizer = model, parts, optimizer
+        self._compiled: Compiled | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_compiled": None}  # a copy records by itself
+
+    def __call__(self, X: Any, y: Any) -> tuple[float, dict[str, np.ndarray]]:
+        """Return the loss and the gradients by name, without those of parameters that are frozen."""
+        tensors = self.model.params.tensors
+        names = [name for name, tensor in tensors.items() if tensor.requires_grad]
+        if not names or type(y) is not np.ndarray:
+            return loss_and_gradients(lambda: self.model.make_loss(X, y), tensors)
+        if self._compiled is None:
+            self._compiled = Compiled(self._step, lambda: Reads(*self._parts), self._optimizer)
+        loss, found = self._compiled(real_array("X", X, self.model.dtype), y)
+        return loss.item(), {name: d._array for name, d in zip(names, found, strict=True)}
+
+    def _step(self, X: Any, y: Any) -> Any:
+        loss = self.model.make_loss(X, y)
+        tensors = self.model.params.tensors.values()
+        return loss, gradients(loss, [tensor for tensor in tensors if tensor.requires_grad])
+
+
 class Trained:
     """A module and a criterion as a solver takes them: ``params``, and ``loss`` of a batch.
 
@@ -125,6 +165,8 @@ class Trained:
     ----------
     params : Params
         The parameters by path, live.
+    dtype : numpy.dtype
+        That batches are cast to.
 
     Raises
     ------
@@ -148,7 +190,7 @@ class Trained:
             raise TypeError(f"criterion: given {criterion!r}, expected a loss such as tinygrad_fc.nn.MSELoss().")
         self.module = module
         self.params = Params(dict(module.named_parameters()))
-        self._dtype = next((tensor.dtype for tensor in self.params.tensors.values()), np.dtype(np.float32))
+        self.dtype = next((tensor.dtype for tensor in self.params.tensors.values()), np.dtype(np.float32))
 
     def loss(self, X: Any, y: Any = None) -> Any:
         """Return the scores of a batch in evaluation mode, or, with `y`, its loss and gradients in training mode.
@@ -167,14 +209,23 @@ class Trained:
         loss, gradients : float, dict of str to ndarray
             With `y`. When it raises, running statistics and generators are as they were before.
         """
-        x = constant(real_array("X", X, self._dtype), "X")
-        with in_mode(self.module, training=y is not None):
-            if y is None:
-                with no_grad():
-                    return self.module(x).data
+        if y is None:
+            x = constant(real_array("X", X, self.dtype), "X")
+            with in_mode(self.module, training=False), no_grad():
+                return self.module(x).data
+        return loss_and_gradients(lambda: self.make_loss(X, y), self.params.tensors)
+
+    def replayed_loss(self, optimizer: Any) -> ReplayedLoss:
+        """Return `loss` with labels, replayed where that is safe."""
+        return ReplayedLoss(self, [self.module, self.criterion], optimizer)
+
+    def make_loss(self, X: Any, y: Any) -> Tensor:
+        """Return the loss of a batch in training mode."""
+        x = constant(real_array("X", X, self.dtype), "X")
+        with in_mode(self.module, training=True):
             before = Moving([self.module])
             try:
-                return loss_and_gradients(lambda: self.criterion(self.module(x), y), self.params.tensors)
+                return self.criterion(self.module(x), y)
             except BaseException:
                 before.put_back()
                 raise

@@ -12,7 +12,7 @@ from ..engine.node import Node, tick
 from ..engine.tensor import Tensor
 from . import generators
 from .inputs import flag
-from .parameter import Parameter
+from .parameter import Parameter, note_change
 from .show import module_text, options
 from .state import load, load_module, named_buffers, save_module
 from .walk import all_inside, contents, place, walk, walk_state
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .summary import Summary
-
-
-_changes = 0
-
-
-def changes() -> int:
-    """Return a number that is another one whenever an attribute of any module was assigned, or its mode was set."""
-    return _changes
-
-
-def note_change() -> None:
-    """Say that an attribute of a module is another."""
-    global _changes
-    _changes += 1
 
 
 class Module:

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+_changes = 0
+
+
+def changes() -> int:
+    """Return a number that is another one whenever an attribute or the mode of a module was set, or a
+    parameter frozen."""
+    return _changes
+
+
+def note_change() -> None:
+    """Say that a module or a parameter is not as it was."""
+    global _changes
+    _changes += 1
+
+
 class Parameter(Tensor):
     """A leaf tensor that a module owns and an optimizer writes.
 
@@ -65,6 +80,7 @@ class Parameter(Tensor):
         if flag("Parameter: requires_grad", value) is not self.requires_grad:
             name, self._leaf.grad = self.name, None
             self.node = self._leaf if value else Constant(name, self.shape, self.dtype)
+            note_change()
             self.name = name
 
     def touch_(self) -> None:

@@ -6,14 +6,14 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..engine.node import MODE, Node, recording
 from ..engine.tensor import Tensor, constant
 from ..kernels import LARGE, every_size, machine_for
-from ..nn import module as modules
+from ..nn.parameter import changes
 from .lower import Lowered
 from .safety import Reads
 from .trace import Trace, Unfit
@@ -44,6 +44,8 @@ class Program:
         lowered.instructions.seal()
         self._places = [lowered.instructions.places_of(array) for array in lowered.given]
         self._arrays: list[np.ndarray] = list(lowered.given)
+        # `tg.gradients` leaves ``grad`` alone.
+        self._fills = bool(trace.updates) or any(leaf.grad is not trace.before[leaf.node] for leaf, _ in self._gradients)
         self._clears_last = all(leaf.grad is None for leaf, _ in self._gradients)
         # Whether the step is known to clear gradients before it goes backward, since some were left when it was recorded.
         self._clears_first = clears
@@ -53,7 +55,7 @@ class Program:
 
     def fits(self, arrays: Sequence[np.ndarray]) -> bool:
         """Whether the parameters are where they were, nobody holds gradients, and the labels are classes."""
-        clears = self._clears_first
+        clears = self._clears_first or not self._fills
         for leaf, array in self._leaves:
             node = leaf.node
             if leaf._array is not array or type(node) is not Node or node.grad is not None and not clears:
@@ -91,6 +93,8 @@ class Program:
 
     def _hand_over(self) -> None:
         """Give the parameters their gradients, and do what is left to Python."""
+        if not self._fills:
+            return
         for leaf, d in self._gradients:
             leaf.node.grad = d  # type: ignore[union-attr]  # it is a leaf that needs a gradient
         for optimizer in self._updates:
@@ -104,6 +108,12 @@ class Program:
 class Compiled:
     """A step that is replayed where that is safe, as `compile` returns it.
 
+    Parameters
+    ----------
+    step, reads, optimizer
+        What runs; what makes its `Reads`, where its code is not to be looked at; and whose gradients it returns, where it
+        does not step an optimizer itself.
+
     Attributes
     ----------
     recordings, replays : int
@@ -112,9 +122,9 @@ class Compiled:
         Why the last call was not replayed; None if it was, or if it made the recording for those that follow.
     """
 
-    def __init__(self, step: Callable[..., Any]) -> None:
+    def __init__(self, step: Callable[..., Any], reads: Callable[[], Reads] | None = None, optimizer: Any = None) -> None:
         functools.update_wrapper(self, step)
-        self._step = step
+        self._step, self._read, self._optimizer = step, reads or functools.partial(Reads, step), optimizer
         self._programs: dict[Any, Program] = {}
         self._reads: Reads | None = None
         self._state = (-1, -1)  # the modules' number of changes, and which of the worlds it is
@@ -170,11 +180,11 @@ class Compiled:
         """Return what the world around the step is like; cheap while nothing changes."""
         if self._reads is None or not self._reads.unchanged():
             self._programs.clear()
-            self._reads = Reads(self._step)
+            self._reads = self._read()
             self._state = (-1, -1)
-        if self._state[0] != modules.changes():
+        if self._state[0] != changes():
             found = self._reads.fingerprint()
-            self._state = (modules.changes(), self._worlds.setdefault(found, len(self._worlds)))
+            self._state = (changes(), self._worlds.setdefault(found, len(self._worlds)))
         return self._state[1]
 
     def _record(self, key: Any, args: tuple[Any, ...], arrays: list[np.ndarray]) -> Any:
@@ -182,14 +192,14 @@ class Compiled:
         reads = self._reads
         assert reads is not None
         self.recordings += 1
-        trace, before = Trace(), modules.changes()
+        trace, before = Trace(), changes()
         leaves = [leaf for module in reads.modules for leaf in module.parameters() if leaf.requires_grad]
         leaves = list(dict.fromkeys(leaves))
         left_over = any(leaf.grad is not None for leaf in leaves)
         with recording(trace):
             result = self._step(*args)
         try:
-            if modules.changes() != before:
+            if changes() != before:
                 raise Unfit("it changes a module")
             self._programs[key] = self._lower(trace, leaves, arrays, result, left_over)
             self.reason = None
@@ -203,11 +213,16 @@ class Compiled:
             raise Unfit(trace.fault)
         if not trace.orders:
             raise Unfit("it does not go backward")
+        for node, before in trace.before.items():
+            if before is not None and node.grad is not before:
+                raise Unfit(f"backward adds to the grad of {node.label()}, which it had before: call zero_grad first")
         team = machine_for(LARGE)
         if team is None:
             raise Unfit("the kernels are NumPy's: install Numba (tinygrad_fc[fast])")
         homes: dict[Node, np.ndarray] = {}
-        for optimizer in trace.updates:
+        for optimizer in [*trace.updates, self._optimizer]:
+            if optimizer is None:
+                continue
             optimizer.renew_gradient_homes()
             homes.update(optimizer.gradient_homes())
         parameters = {leaf.node: leaf._array for leaf in leaves}
@@ -287,7 +302,8 @@ def _argument(value: Any) -> np.ndarray:
 def _shape_of(result: Any, lowered: Lowered) -> Any:
     """Return the structure of a result with arrays of the program in the place of its tensors."""
     if isinstance(result, Tensor):
-        return lowered.value(result._array)
+        gradient = lowered.gradient_of(result._array)
+        return lowered.value(result._array) if gradient is None else _Shared(gradient)
     if result is None:
         return None
     if type(result) in (tuple, list):
@@ -297,7 +313,15 @@ def _shape_of(result: Any, lowered: Lowered) -> Any:
     raise Unfit(f"it returns {type(result).__name__}, expected tensors")
 
 
+class _Shared(NamedTuple):
+    """A gradient in a result: it is handed out as it is, since what others hold is noticed."""
+
+    array: np.ndarray
+
+
 def _filled(shape: Any) -> Any:
+    if type(shape) is _Shared:
+        return constant(shape.array)
     if isinstance(shape, np.ndarray):
         return constant(shape.copy())
     if isinstance(shape, (tuple, list)):

@@ -75,6 +75,7 @@ class Lowered:
         self.given = list(inputs)
         self._values: dict[int, np.ndarray] = {address(array): array for array in parameters.values()}
         self._masks = {address(mask): (module, mask) for module, mask in trace.masks}
+        self._arrived = {address(d): node for d, node in trace.arrivals if isinstance(d, np.ndarray)}
         self._saved: dict[Node, tuple[Any, ...]] = {}
         self._waiting: dict[Node, np.ndarray] = {}  # gradients that have arrived
         self._done_relu: set[Node] = set()  # whose gradient has been through the relu
@@ -112,6 +113,11 @@ class Lowered:
         if found.dtype != self.dtype or found.size != array.size or not found.flags.c_contiguous:
             raise Unfit(f"an array of {found.dtype} {found.shape} is used beside parameters of {self.dtype}")
         return found.reshape(array.shape)
+
+    def gradient_of(self, array: np.ndarray) -> np.ndarray | None:
+        """Return the array of the program that stands for a gradient of the trace, or None."""
+        node = self._arrived.get(address(array))
+        return None if node is None else self.gradients.get(node)
 
     def _new(self, like: np.ndarray) -> np.ndarray:
         made = np.empty(like.shape, self.dtype)

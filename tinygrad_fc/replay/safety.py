@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import dis
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,8 @@ class Reads:
 
     Parameters
     ----------
-    step : callable
+    *functions : callable or Module
+        The step, or what it is known to call.
 
     Attributes
     ----------
@@ -50,12 +51,16 @@ class Reads:
         If the code of the step shows something that a replay would not do, or could not see change.
     """
 
-    def __init__(self, step: Callable[..., Any]) -> None:
+    def __init__(self, *functions: Any) -> None:
         self.modules: list[Module] = []
         self.optimizers: list[Optimizer] = []
         self._checks: list[tuple[Any, str, Any]] = []  # a namespace or cell, a name, the value that is expected there
         self._seen: set[int] = set()
-        self._function(step)
+        for function in functions:
+            if isinstance(function, Module):
+                self._module(function)
+            elif len(functions) == 1 or not _trusted(function):
+                self._function(function)
 
     def unchanged(self) -> bool:
         """Whether every name around the step still has its value."""
@@ -78,6 +83,8 @@ class Reads:
                     yield module
 
     def _function(self, function: Any) -> None:
+        if _trusted(function) and getattr(function, "__self__", None) is None:
+            return
         if isinstance(function, types.MethodType):
             self._judge(function.__qualname__, function.__self__)
             function = function.__func__
@@ -144,7 +151,9 @@ class Reads:
             if not _trusted(type(module)):
                 for key, value in vars(module).items():
                     _check_attribute(f"{type(module).__name__}.{key}", value)
-                self._function(type(module).forward)
+                for method in ("forward", "loss_tensor"):
+                    if hasattr(module, method):
+                        self._function(getattr(type(module), method))
 
 
 _MISSING = object()

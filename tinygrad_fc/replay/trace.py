@@ -37,6 +37,10 @@ class Trace(Observer):
         The nodes of each backward, newest first.
     flows : dict of Node to dict of int to Node
         For each node the parents that its rules gave gradients to, under the places of their arguments.
+    arrivals : list of (ndarray, Node)
+        The gradients that arrived at leaves.
+    before : dict of Node to ndarray or None
+        The ``grad`` of the leaves when backward began.
     masks : list of (module, ndarray)
         What `Dropout` drew.
     averages : list of (ndarray, ndarray, float)
@@ -49,6 +53,8 @@ class Trace(Observer):
         self.calls: list[Call] = []
         self.orders: list[list[Node]] = []
         self.flows: dict[Node, dict[int, Node]] = {}
+        self.arrivals: list[tuple[Any, Node]] = []
+        self.before: dict[Node, Any] = {}
         self.masks: list[tuple[Any, np.ndarray]] = []
         self.averages: list[tuple[np.ndarray, np.ndarray, float]] = []
         self.updates: list[Any] = []
@@ -80,8 +86,8 @@ class Trace(Observer):
         if self.orders:
             self.refuse("it goes backward more than once")
         for node in order:
-            if node.op is None and node.grad is not None:
-                self.refuse(f"backward adds to the grad of {node.label()}, which it had before: call zero_grad first")
+            if node.op is None:
+                self.before[node] = node.grad
             if node.info is not None and "retain" in node.info:
                 self.refuse(f"{node.label()} retains its grad")
         self.orders.append(list(order))
@@ -90,6 +96,8 @@ class Trace(Observer):
     def pulled(self, node: Node, place: int, d: Any, parent: Node) -> None:
         """Take note that a gradient flows from a node to its parent."""
         self.flows.setdefault(node, {})[place] = parent
+        if parent.op is None:
+            self.arrivals.append((d, parent))
 
     def read(self, tensor: Any) -> None:
         """Take note that Python looks at values: what it does with them would not be done again."""

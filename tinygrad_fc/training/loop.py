@@ -66,7 +66,8 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
     number = solver.step + 1
     before = [array.copy() for array in buffers]
     try:
-        result = solver._trained.loss(X, y)
+        solver.last_gradients = {}  # a replay writes the new ones into the same arrays, unless somebody else holds them
+        result = solver._loss(X, y)
         fits = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)
         if not fits or (type(result[0]) is not float and np.ndim(result[0])):
             raise TypeError(

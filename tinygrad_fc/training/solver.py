@@ -12,7 +12,7 @@ from ..optim import Optimizer, Option, Rule, get_rule
 from ..optim.rule import PureRule
 from . import loop, state
 from .callbacks import Callback
-from .checks import as_trained, classes_of, count, feeds, metrics_of, optional_count, read_ahead, schedule_of, weighted
+from .checks import as_trained, classes_of, count, feeds, loss_of, metrics_of, optional_count, read_ahead, schedule_of, weighted
 from .evaluation import Metrics, accuracy, better, measure, scores_of
 from .feed import ArrayFeed, Augment, Batch, augmented, prefetched
 from .history import History
@@ -227,6 +227,7 @@ class Solver:
             self.optimizer = Optimizer(own, rule, groups=groups, clip_norm=clip_norm, clip_value=clip_value, **config)
         if criterion is not None:
             trained.criterion = criterion
+        self._loss = loss_of(trained, self.optimizer)
         self._options = state.options(given, rule)
 
     def train(self) -> None:
