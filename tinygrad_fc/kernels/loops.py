@@ -15,11 +15,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-# "contract" lets the compiler fuse a product and a sum into one rounding; nothing else is reordered.
-compile_: Any = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-# Where a last bit decides between two signs, or NumPy does the same elsewhere, each product and each sum is rounded.
-# (That has to be said: a function takes over the options of whoever calls it first, unless it has its own.)
-compile_exactly: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+# Every product and every sum is rounded by itself, as NumPy rounds them: so the bits are the same wherever the compiler
+# puts a loop. (It has to be said: a function takes over the options of whoever calls it first, unless it has its own.)
+compile_: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 
 # ---- update rules
 #
@@ -118,7 +116,7 @@ def adamax(w, dw, m, u, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped
         w[i] -= rate * (first / (bound + epsilon))
 
 
-@compile_exactly
+@compile_
 def lion(w, dw, m, beta1, beta2, rate):  # type: ignore[no-untyped-def]  # as above
     kind, tiny = w.dtype.type, np.finfo(w.dtype).tiny
     ratio, rest2 = kind(beta1 / (1.0 - beta1)), kind(1.0 - beta2)
@@ -137,14 +135,14 @@ def lion(w, dw, m, beta1, beta2, rate):  # type: ignore[no-untyped-def]  # as ab
 # ---- layers: of the arrays of shape (rows, columns) some rows
 
 
-@compile_exactly
+@compile_
 def bias(out, b):  # type: ignore[no-untyped-def]  # as above
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] += b[j]
 
 
-@compile_exactly
+@compile_
 def bias_relu(out, b):  # type: ignore[no-untyped-def]  # as above
     zero = out.dtype.type(0)
     for i in range(out.shape[0]):
@@ -153,34 +151,34 @@ def bias_relu(out, b):  # type: ignore[no-untyped-def]  # as above
             out[i, j] = zero if z <= zero else z
 
 
-@compile_exactly
+@compile_
 def relu(x, out):  # type: ignore[no-untyped-def]  # as above
     zero = x.dtype.type(0)
     for i in range(x.size):
         out[i] = zero if x[i] <= zero else x[i]
 
 
-@compile_exactly
+@compile_
 def relu_gradient(g, out, d):  # type: ignore[no-untyped-def]  # as above
     zero = g.dtype.type(0)
     for i in range(g.size):
         d[i] = g[i] if out[i] != zero else zero
 
 
-@compile_exactly
+@compile_
 def add(a, b):  # type: ignore[no-untyped-def]  # as above
     for i in range(a.size):
         a[i] += b[i]
 
 
-@compile_exactly
+@compile_
 def relu_gradient_in_place(g, out):  # type: ignore[no-untyped-def]  # as above
     zero = g.dtype.type(0)
     for i in range(g.size):
         g[i] = g[i] if out[i] != zero else zero
 
 
-@compile_exactly
+@compile_
 def scale(x, factor, out):  # type: ignore[no-untyped-def]  # as above
     factor = x.dtype.type(factor)
     for i in range(x.size):
@@ -212,7 +210,7 @@ def squares(x, first, last, parts):  # type: ignore[no-untyped-def]  # as above
         parts[part] = total
 
 
-@compile_exactly
+@compile_
 def half_sum(parts, factor, out):  # type: ignore[no-untyped-def]  # as above
     total = 0.0
     for part in parts:
@@ -220,7 +218,7 @@ def half_sum(parts, factor, out):  # type: ignore[no-untyped-def]  # as above
     out[0] = out.dtype.type(0.5 * factor * total)
 
 
-@compile_exactly
+@compile_
 def sum_rows(g, out, low, high):  # type: ignore[no-untyped-def]  # as above
     """Sum some columns of g over its rows: four at a time, so that the result is read a quarter as often."""
     rows = g.shape[0]
@@ -235,7 +233,7 @@ def sum_rows(g, out, low, high):  # type: ignore[no-untyped-def]  # as above
             out[j] += g[i, j]
 
 
-@compile_exactly
+@compile_
 def outside(y, count):  # type: ignore[no-untyped-def]  # as above
     for label in y:
         if label < 0 or label >= count:
@@ -372,7 +370,7 @@ def batch_norm_gradient(g, gamma, normal, rate, d, along, total, low, high):  # 
             d[i, j] = (g[i, j] - total[j] / count - normal[i, j] * (along[j] / count)) * (gamma[j] * rate[j])
 
 
-@compile_exactly
+@compile_
 def running(average, batch, momentum):  # type: ignore[no-untyped-def]  # as above
     kind = average.dtype.type
     momentum, rest = kind(momentum), kind(1.0 - momentum)
@@ -383,7 +381,7 @@ def running(average, batch, momentum):  # type: ignore[no-untyped-def]  # as abo
 # ---- dropout
 
 
-@compile_exactly
+@compile_
 def keep(key, first, limit, mask):  # type: ignore[no-untyped-def]  # as above
     """Draw a mask: element i stays where the generator's number `first + i` is below the limit.
 
@@ -397,7 +395,7 @@ def keep(key, first, limit, mask):  # type: ignore[no-untyped-def]  # as above
         mask[i] = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) < limit
 
 
-@compile_exactly
+@compile_
 def drop(x, mask, scale, out):  # type: ignore[no-untyped-def]  # as above
     kind = x.dtype.type
     scale = kind(scale)
