@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .dispatch import functions
+from .dispatch import UFUNCS, functions
 from .node import Node, Observer, observer
 from .operation import Op
 from .tensor import Tensor, constant
@@ -193,7 +193,7 @@ def _through_rules(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[
     if self.pull_via is not None:
         g = self.pull_via(g, saved)
     return [
-        rule(g, saved if pick is None else saved[pick]) if want else None
+        UFUNCS.get(rule, rule)(g, saved if pick is None else saved[pick]) if want else None
         for rule, pick, want in zip(*self.pulls_of(node), wanted, strict=True)
     ]
 
