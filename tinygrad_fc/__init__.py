@@ -39,7 +39,7 @@ _ROOMS = (
 )  # fmt: skip
 _LATE = {"Graph": "graph", "draw": "viz.draw", "gradcheck": "check.gradcheck", "observe": "profile.observe"}
 _LATE |= {"debug": "profile.debug"}
-_LATE |= {"explain": "viz.explain"}
+_LATE |= {"explain": "viz.explain", "compile": "replay"}
 _LATE |= {"check_gradient": "check.plain", "check_layer": "check.plain"}
 _TRANSFORMS = ("checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _LATE |= dict.fromkeys(_TRANSFORMS, "transforms")

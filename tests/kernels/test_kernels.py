@@ -87,13 +87,70 @@ def test_policies(compiled):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_layers_compiled_equal_numpy(compiled, dtype, rng):
     x, b = rng.standard_normal((7, 5)).astype(dtype), rng.standard_normal(5).astype(dtype)
-    x[0, 0], g = np.nan, rng.standard_normal((7, 5)).astype(dtype)
-    for name in ("bias", "bias_relu"):
-        ours, theirs = x.copy(), x.copy()
-        getattr(numpy_, name)(ours, b)
-        getattr(compiled, name)(theirs, b)
-        np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(numpy_.relu_gradient(g, theirs), compiled.relu_gradient(g, theirs))
+    x[0], g = np.nan, rng.standard_normal((7, 5)).astype(dtype)
+    one = np.eye(5, dtype=dtype)  # a product with it rounds nothing
+    for name in ("affine", "affine_relu"):
+        np.testing.assert_array_equal(getattr(numpy_, name)(x, one, b), getattr(compiled, name)(x, one, b))
+    out = numpy_.relu(x)
+    np.testing.assert_array_equal(out, compiled.relu(x))
+    np.testing.assert_array_equal(numpy_.relu_gradient(g, out), compiled.relu_gradient(g, out))
+    mask = g > 0
+    np.testing.assert_array_equal(numpy_.drop(x, mask, 1.25), compiled.drop(x, mask, 1.25))
+    g = g[:, ::-1].copy()
+    np.testing.assert_allclose(numpy_.sum_rows(g), compiled.sum_rows(g), rtol=10 * np.finfo(dtype).eps)
+
+
+PRODUCTS = [(3, 4, 5), (1, 1, 1), (100, 3072, 30), (40, 700, 300), (500, 64, 33), (2, 0, 3), (0, 4, 2)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize(("m", "k", "n"), PRODUCTS)
+def test_products_compiled_equal_numpy_to_rounding(compiled, dtype, turned, m, k, n, rng):
+    """Alone or shared by rows, columns or inner sums; the bound is that of a sum of k products."""
+    a = rng.standard_normal((k, m) if turned[0] else (m, k)).astype(dtype)
+    b = rng.standard_normal((n, k) if turned[1] else (k, n)).astype(dtype)
+    a, b = a.T if turned[0] else a, b.T if turned[1] else b
+    bound = (k + 1) * np.finfo(dtype).eps
+    exact, sizes = a.astype(np.longdouble) @ b.astype(np.longdouble), np.abs(a) @ np.abs(b)
+    got = compiled.product(a, b)
+    assert got.dtype == dtype
+    assert (np.abs(got - exact) <= bound * sizes).all()
+    assert np.array_equal(got, compiled.product(a, b))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_batch_norm_compiled_equals_numpy_to_rounding(compiled, dtype, rng):
+    x, g = rng.standard_normal((2, 50, 37)).astype(dtype)
+    gamma, beta = rng.standard_normal((2, 37)).astype(dtype)
+    bound = 100 * np.finfo(dtype).eps
+    ours, theirs = numpy_.batch_norm(x, gamma, beta, 1e-5), compiled.batch_norm(x, gamma, beta, 1e-5)
+    for a, b in zip(ours, theirs, strict=True):
+        assert b.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
+    _, normal, rate, *_ = ours
+    gradients = [module.batch_norm_gradient(g, gamma, normal, rate) for module in (numpy_, compiled)]
+    for a, b in zip(*gradients, strict=True):
+        np.testing.assert_allclose(a, b, rtol=bound, atol=bound)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000])
+def test_masks_are_the_same_to_the_bit(compiled, size):
+    masks = np.empty((2, size), np.bool_)
+    for module, mask in zip((numpy_, compiled), masks, strict=True):
+        module.keep(np.array([2**64 - 5], np.uint64), int(0.75 * 2**53), mask)
+    assert np.array_equal(*masks)
+
+
+def test_masks_are_those_of_splitmix64(compiled):
+    """Its first numbers from the state 1234567, as its authors' program gives them."""
+    numbers = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    for module in (numpy_, compiled):
+        for place, number in enumerate(numbers):
+            mask = np.empty((2, 4), np.bool_)
+            for row, limit in zip(mask, (number >> 11, (number >> 11) + 1), strict=True):
+                module.keep(np.array([1234567], np.uint64), limit, row)
+            assert mask[:, place].tolist() == [False, True]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -123,8 +180,10 @@ def forget():
 
 
 def test_without_numba_numpy_does_it_all(monkeypatch, forget):
-    monkeypatch.setitem(sys.modules, "tinygrad_fc.kernels.numba_", None)
-    monkeypatch.delitem(sys.modules, "tinygrad_fc.kernels.numba_")
+    for name in ("numba_", "loops", "machine", "native", "team", "instructions"):
+        monkeypatch.setitem(sys.modules, f"tinygrad_fc.kernels.{name}", None)
+        monkeypatch.delitem(sys.modules, f"tinygrad_fc.kernels.{name}")
+        monkeypatch.delattr(kernels, name, raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
     assert kernels.kernels(np.zeros(kernels.LARGE)) is numpy_
 

@@ -78,8 +78,8 @@ def test_default_blocks_cut_large_parameters_and_gather_small_ones(monkeypatch):
     bases = {id(p.data.base) for p in parameters.values()}
     assert len(bases) == 1
     # Large ones alone, in blocks; the small ones in runs, each gathered in a buffer of at most one block.
-    assert [members for members, *_ in optimizer._pieces] == [[1], [2], [4], [0, 3, 5, 6], [7]]
-    assert [len(blocks) for *_, blocks in optimizer._pieces] == [2, 2, 1, 1, 1]
+    assert [members for members, *_ in optimizer._walk.pieces] == [[1], [2], [4], [0, 3, 5, 6], [7]]
+    assert [len(blocks) for *_, blocks in optimizer._walk.pieces] == [2, 2, 1, 1, 1]
 
 
 def test_dtypes_have_arenas_of_their_own():

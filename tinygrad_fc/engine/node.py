@@ -146,6 +146,9 @@ class Observer:
     def failed(self, node: Node, error: Exception) -> None:
         """Take note of what is raised while backward runs the rules of `node`."""
 
+    def read(self, tensor: Any) -> None:
+        """Take note that Python looks at the values of a tensor."""
+
 
 class _Off(enum.Enum):
     """The mode in which nothing is recorded."""

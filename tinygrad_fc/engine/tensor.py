@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dispatch import array_function, array_ufunc, functions, refuse_foreign
-from .node import Constant, Node, Shape, leaf, tick
+from .node import Constant, Node, Shape, leaf, observer, tick
 from .operators import Operators
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Tensor(Operators):
         Assigning (``p.data = v``, ``p.data -= step``) makes graphs that used the old values stale, and backward through
         them raises. Writing into the array by index is not seen: do it before the tensor is used, not after.
         """
+        if (watcher := observer()) is not None:
+            watcher.read(self)
         return self._array
 
     @data.setter
@@ -176,11 +178,11 @@ class Tensor(Operators):
 
     def item(self) -> Any:
         """Return the one element as a Python number."""
-        return self._array.item()
+        return self.data.item()
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
-        return self._array.tolist()
+        return self.data.tolist()
 
     # ---- NumPy's protocols, and what would lose a gradient
 
@@ -193,18 +195,18 @@ class Tensor(Operators):
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if type(self.node) is Node:
             raise functions.refusals().plain_array(self)
-        return np.array(self._array, dtype=dtype, copy=copy)
+        return np.array(self.data, dtype=dtype, copy=copy)
 
     def _scalar(self, kind: str) -> Any:
         if type(self.node) is Node:
             raise functions.refusals().plain_number(self, kind)
-        return self._array.item()
+        return self.data.item()
 
     def __float__(self) -> float: return float(self._scalar("float"))
     def __int__(self) -> int: return int(self._scalar("int"))
     def __complex__(self) -> complex: return complex(self._scalar("complex"))
-    def __index__(self) -> int: return self._array.__index__()
-    def __bool__(self) -> bool: return bool(self._array)
+    def __index__(self) -> int: return self.data.__index__()
+    def __bool__(self) -> bool: return bool(self.data)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise functions.refusals().written_in_place()

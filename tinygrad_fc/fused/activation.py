@@ -44,7 +44,8 @@ def with_options(*options: dict[str, Any], gap: float = 0.0) -> Samples:
 
 
 def _relu(x: Any) -> Any:
-    return np.maximum(floating(x), 0)
+    x = floating(x)
+    return kernels(x).relu(x) if type(x) is np.ndarray else np.maximum(x, 0)
 
 
 def _relu_compose(x: Any) -> Any:
@@ -54,7 +55,7 @@ def _relu_compose(x: Any) -> Any:
 
 def relu_rule(g: Any, out: Any) -> Any:
     """Return ``g * (out != 0)``: the gradient before relu, given the one after it and relu's result. NaN passes."""
-    if type(g) is np.ndarray and g.ndim == 2 and g.dtype is out.dtype and g.flags.c_contiguous:
+    if type(g) is np.ndarray and g.dtype is out.dtype and g.flags.c_contiguous:
         return kernels(out).relu_gradient(g, out)
     return g * (out != 0)
 

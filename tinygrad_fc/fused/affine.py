@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
-from ..kernels import kernels
+from ..kernels import kernels, product_kernels
 from ..kernels.numpy_ import ones
 from ..ops.linalg import dense, product
 from ..ops.samples import Samples
@@ -30,25 +30,20 @@ def check_affine(x: Any, w: Any, b: Any) -> None:
         raise ValueError("shapes do not fit")
 
 
-def _product(x: Any, w: Any, b: Any) -> Any:
-    # On two matrices and a vector, the product refuses what is wrong; all else is looked at here.
-    if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1]:
+def _affine(x: Any, w: Any, b: Any) -> Any:
+    if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1] or x.shape[1] != len(w):
         check_affine(x, w, b)
         x = rows(x)
-    out = product(x, w)
-    return out if out.dtype is b.dtype else out.astype(np.result_type(out, b))
-
-
-def _affine(x: Any, w: Any, b: Any) -> Any:
-    out = _product(x, w, b)
-    kernels(out).bias(out, b)
-    return out
+    if x.dtype is w.dtype is b.dtype:
+        return product_kernels(x, w, b).affine(x, w, b)
+    return product(x, w) + b
 
 
 def _affine_relu(x: Any, w: Any, b: Any) -> Any:
-    out = floating(_product(x, w, b))
-    kernels(out).bias_relu(out, b)
-    return out
+    if x.dtype is w.dtype is b.dtype and x.ndim == w.ndim == 2 and b.ndim == 1 and len(b) == w.shape[1]:
+        if x.shape[1] == len(w) and x.dtype.kind == "f":
+            return product_kernels(x, w, b).affine_relu(x, w, b)
+    return np.maximum(floating(_affine(x, w, b)), 0)
 
 
 # What the rules receive as g went through `dense` (or `relu_rule`, whose results are dense).
@@ -64,7 +59,9 @@ def _w_rule(g: Any, x: Any) -> Any:
 
 
 def _b_rule(g: Any) -> Any:
-    return product(ones(g.shape[0], g.dtype), g)  # the sum over the batch, in half the time of `np.add.reduce`
+    if type(g) is np.ndarray:
+        return kernels(g).sum_rows(g)
+    return product(ones(g.shape[0], g.dtype), g)
 
 
 def _samples(generator: np.random.Generator) -> list[Any]:

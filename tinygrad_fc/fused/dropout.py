@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
+from ..kernels import kernels, numpy_
 
 
 def check_keep_ratio(name: str, keep_ratio: Any) -> float:
@@ -24,19 +25,19 @@ def _dropout(x: Any, mask: Any, keep_ratio: float = 1.0) -> Any:
         raise TypeError(f"dropout: mask has dtype {np.asarray(mask).dtype}, expected bool: True where a unit stays.")
     if np.shape(mask) != x.shape:
         raise ValueError("shapes do not fit")
-    return _scaled(x * mask, keep_ratio)
+    return _drop(x, mask, keep_ratio)
 
 
-def _scaled(out: Any, keep_ratio: float) -> Any:
-    if out.dtype.kind != "f":
-        return out * (1.0 / keep_ratio)
-    out *= 1.0 / keep_ratio  # in the product's own memory; of a tensor that is recorded, a new one
-    return out
+def _drop(x: Any, mask: Any, keep_ratio: float) -> Any:
+    if type(x) is not np.ndarray or x.dtype.kind != "f":
+        return x * mask * (1.0 / keep_ratio)
+    loops = kernels(x) if type(mask) is np.ndarray and mask.flags.c_contiguous else numpy_
+    return loops.drop(x, mask, 1.0 / keep_ratio)
 
 
 dropout = fused_op(
     _dropout, name="dropout",
-    x=lambda g, mask, keep_ratio: _scaled(g * mask, keep_ratio),
+    x=_drop,
     compose=lambda x, mask, keep_ratio=1.0: x * mask * (1.0 / keep_ratio),
     samples=lambda generator: [
         (generator.normal(size=(4, 3)), generator.random((4, 3)) < 0.7, 0.7),

@@ -7,11 +7,15 @@ is repeated or resumed gives the same bits.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import math
 import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +24,26 @@ from . import numpy_
 # From here on one compiled pass over the arrays is several times as fast as NumPy's handful. Importing Numba takes half
 # a second, once; whoever installs it means to train, and toys with smaller arrays never spend it.
 LARGE = 2_048
-_COMPILED = frozenset((np.dtype(np.float32), np.dtype(np.float64)))  # of this machine's byte order
+_REAL = frozenset(map(np.dtype, (np.float32, np.float64)))  # of this machine's byte order
+_COMPILED = _REAL | {np.dtype(np.bool_)}  # which masks are
 
 _least: float = LARGE  # the smallest size that is compiled
+# In a block that `every_size` opened, arrays of all sizes are.
+_every: ContextVar[bool] = ContextVar("tinygrad_fc.every_size", default=False)
+
+
+def _size() -> float:
+    return 0 if _every.get() and _least < math.inf else _least
+
+
+@contextlib.contextmanager
+def every_size() -> Iterator[None]:
+    """Compile kernels for arrays of every size in a block, unless `use_kernels` chose NumPy or there is no Numba."""
+    token = _every.set(True)
+    try:
+        yield
+    finally:
+        _every.reset(token)
 
 
 def use_kernels(policy: str) -> None:
@@ -57,9 +78,42 @@ def use_kernels(policy: str) -> None:
 
 def kernels(array: np.ndarray) -> ModuleType:
     """Return the module of kernels to use on arrays like `array`: contiguous float32 or float64 may be compiled."""
-    if array.size < _least or array.dtype not in _COMPILED or not array.flags.c_contiguous:
+    if array.size < _size() or array.dtype not in _COMPILED or not array.flags.c_contiguous:
         return numpy_
     return compiled() or numpy_
+
+
+def product_kernels(a: np.ndarray, b: np.ndarray, *more: np.ndarray) -> ModuleType:
+    """Return the module of kernels to use on the product of two matrices, and on what goes with it.
+
+    Those that are compiled take arrays of one dtype; of the two matrices each may be the transpose of what is
+    contiguous.
+    """
+    dtype = a.dtype
+    if len(a) * b.shape[1] < _size() or dtype not in _REAL or b.dtype != dtype:
+        return numpy_
+    for matrix in (a, b):
+        if not (matrix.flags.c_contiguous or matrix.flags.f_contiguous):
+            return numpy_
+    for array in more:
+        if array.dtype != dtype or not array.flags.c_contiguous:
+            return numpy_
+    return compiled() or numpy_
+
+
+def machine_for(size: int) -> Any:
+    """Return the team that runs lists of instructions (`instructions.Instructions`), or None where NumPy works instead.
+
+    Parameters
+    ----------
+    size : int
+        Elements of the smallest array: below a size, which `use_kernels` sets, NumPy does it.
+    """
+    if size < _size() or compiled() is None:
+        return None
+    from .team import team  # it needs Numba
+
+    return team()
 
 
 @functools.cache

@@ -1,211 +1,132 @@
-"""The inner loops compiled with Numba, one pass over the arrays each; compiled at the first call and cached on disk.
+"""The inner loops compiled with Numba: compiled at the first call and cached on disk; see `loops` and `machine`.
 
-The loops run on one thread: at 5 million float32 parameters they already wait for the memory, and a second thread would
-have to be woken beside those of the matrix products. Scalars are cast to the arrays' dtype, so float32 stays float32.
-Exponentials are NumPy's, whose vectorised ones are several times as fast as a compiled loop's.
+Products call the BLAS that NumPy brings; large ones are shared among the threads of the `team`. How they are shared
+depends on the sizes and on the number of threads, and so do the last bits of a product.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numba
 import numpy as np
 
-from .numpy_ import ones as ones
+from . import loops, machine, numpy_
+from .instructions import Instructions
+from .loops import compile_
+from .machine import Ending
+from .native import call_gemm
+from .team import team
 
-# "contract" lets the compiler fuse a product and a sum into one rounding; nothing else is reordered.
-_compile: Any = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-# Where a last bit decides between two signs, every product and every sum is rounded, as NumPy's are.
-_compile_exactly: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
-
-
-@_compile
-def _sgd(w, dw, rate):  # type: ignore[no-untyped-def]  # Numba infers the types
-    rate = w.dtype.type(rate)
-    for i in range(w.size):
-        w[i] -= rate * dw[i]
+_ONES = {np.dtype(kind): kind(1) for kind in (np.float32, np.float64)}
 
 
-@_compile
-def _sgd_momentum(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]  # as above
-    momentum, rate = w.dtype.type(momentum), w.dtype.type(rate)
-    for i in range(w.size):
-        step = momentum * velocity[i] - rate * dw[i]
-        velocity[i] = step
-        w[i] += step
+@compile_
+def _product_alone(gemm, a, ta, b, tb, c, ending, extra, one):  # type: ignore[no-untyped-def]  # Numba infers the types
+    """Do a small product, c = a @ b, and its ending; where ta or tb is set, a or b is given transposed."""
+    m, n, k = c.shape[0], c.shape[1], a.shape[0] if ta else a.shape[1]
+    flag_a = np.int32(machine.TRANSPOSE if ta else machine.NO_TRANSPOSE)
+    flag_b = np.int32(machine.TRANSPOSE if tb else machine.NO_TRANSPOSE)
+    call_gemm(
+        gemm, flag_a, flag_b, m, n, k, one, a.ctypes.data, a.shape[1], b.ctypes.data, b.shape[1], one - one,
+        c.ctypes.data, n,
+    )  # fmt: skip
+    machine.end(ending, c.ctypes.data, extra.ctypes.data, n, n, 0, m, 0, n, one)
 
 
-@_compile
-def _sgd_nesterov(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]  # as above
-    momentum, rate = w.dtype.type(momentum), w.dtype.type(rate)
-    for i in range(w.size):
-        step = rate * dw[i]
-        speed = momentum * velocity[i] - step
-        velocity[i] = speed
-        w[i] += momentum * speed - step
+def product(a: np.ndarray, b: np.ndarray, ending: Ending = Ending.NOTHING, extra: np.ndarray | None = None) -> Any:
+    """Return ``a @ b`` with its ending; both are matrices of one dtype, contiguous or the transpose of what is."""
+    shared = team()
+    c = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    if shared is None or not c.size or not a.size:
+        np.matmul(a, b, out=c)
+        if ending == Ending.BIAS:
+            loops.bias(c, extra)
+        elif ending == Ending.BIAS_RELU:
+            loops.bias_relu(c, extra)
+        return c
+    if a.shape[0] * b.size < machine.SMALL_PRODUCT:
+        ta, tb = not a.flags.c_contiguous, not b.flags.c_contiguous
+        flat = c.reshape(-1) if extra is None else extra
+        one = _ONES[a.dtype]
+        _product_alone(shared.gemm(a.dtype), a.T if ta else a, ta, b.T if tb else b, tb, c, int(ending), flat, one)
+        return c
+    instructions = Instructions(shared, a.dtype)
+    instructions.product(a, b, c, ending, extra)
+    instructions.run()
+    return c
 
 
-@_compile
-def _rmsprop(w, dw, cache, decay, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    kind = w.dtype.type
-    decay, rest, rate, epsilon = kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
-    for i in range(w.size):
-        mean = decay * cache[i] + rest * (dw[i] * dw[i])
-        cache[i] = mean
-        w[i] -= rate * (dw[i] / (math.sqrt(mean) + epsilon))
+def affine(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> Any:
+    """Return ``x @ w + b``."""
+    return product(x, w, Ending.BIAS, b)
 
 
-@_compile
-def _adam(w, dw, m, v, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    kind = w.dtype.type
-    rest1, rest2 = kind(1.0 - beta1), kind(1.0 - beta2)
-    beta1, beta2, rate, epsilon = kind(beta1), kind(beta2), kind(rate), kind(epsilon)
-    for i in range(w.size):
-        first = beta1 * m[i] + rest1 * dw[i]
-        second = beta2 * v[i] + rest2 * (dw[i] * dw[i])
-        m[i] = first
-        v[i] = second
-        w[i] -= rate * (first / (math.sqrt(second) + epsilon))
+def affine_relu(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> Any:
+    """Return ``max(x @ w + b, 0)``; NaN stays."""
+    return product(x, w, Ending.BIAS_RELU, b)
 
 
-@_compile
-def _adagrad(w, dw, cache, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    rate, epsilon = w.dtype.type(rate), w.dtype.type(epsilon)
-    for i in range(w.size):
-        total = cache[i] + dw[i] * dw[i]
-        cache[i] = total
-        w[i] -= rate * (dw[i] / (math.sqrt(total) + epsilon))
+def sum_rows(g: np.ndarray) -> Any:
+    """Return ``g.sum(axis=0)``."""
+    out = np.empty(g.shape[1], g.dtype)
+    loops.sum_rows(g, out, 0, g.shape[1])
+    return out
 
 
-@_compile
-def _adadelta(w, dw, cache, delta, decay, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    kind = w.dtype.type
-    decay, rest, rate, epsilon = kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
-    for i in range(w.size):
-        mean = decay * cache[i] + rest * (dw[i] * dw[i])
-        cache[i] = mean
-        step = math.sqrt(delta[i] + epsilon) / math.sqrt(mean + epsilon) * dw[i]
-        w[i] -= rate * step
-        delta[i] = decay * delta[i] + rest * (step * step)
-
-
-@_compile
-def _adamax(w, dw, m, u, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    kind = w.dtype.type
-    rest1 = kind(1.0 - beta1)
-    beta1, beta2, rate, epsilon = kind(beta1), kind(beta2), kind(rate), kind(epsilon)
-    for i in range(w.size):
-        first = beta1 * m[i] + rest1 * dw[i]
-        m[i] = first
-        bound, size = beta2 * u[i], abs(dw[i])
-        if size > bound or size != size:  # NaN stays
-            bound = size
-        u[i] = bound
-        w[i] -= rate * (first / (bound + epsilon))
-
-
-@_compile_exactly
-def _lion(w, dw, m, ratio, beta2, rest2, rate):  # type: ignore[no-untyped-def]  # as above
-    kind = w.dtype.type
-    ratio, beta2, rest2, rate, zero = kind(ratio), kind(beta2), kind(rest2), kind(rate), kind(0)
-    for i in range(w.size):
-        mean = ratio * m[i] + dw[i]
-        if mean > zero:
-            w[i] -= rate
-        elif mean < zero:
-            w[i] += rate
-        elif mean != mean:  # NaN stays
-            w[i] = mean
-        m[i] = beta2 * m[i] + rest2 * dw[i]
-
-
-@_compile
-def bias(out, b):  # type: ignore[no-untyped-def]  # as above
-    """``out += b``, for each row."""
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[i, j] += b[j]
-
-
-@_compile
-def bias_relu(out, b):  # type: ignore[no-untyped-def]  # as above
-    """``out = max(out + b, 0)``, for each row; NaN stays."""
-    zero = out.dtype.type(0)
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            z = out[i, j] + b[j]
-            out[i, j] = zero if z <= zero else z
-
-
-@_compile
-def _relu_gradient(g, out, d):  # type: ignore[no-untyped-def]  # as above
-    zero = g.dtype.type(0)
-    for i in range(g.shape[0]):
-        for j in range(g.shape[1]):
-            d[i, j] = g[i, j] if out[i, j] != zero else zero
+def relu(x: np.ndarray) -> np.ndarray:
+    """Return ``max(x, 0)``; NaN stays."""
+    out = np.empty_like(x)
+    loops.relu(_flat(x), _flat(out))
+    return out
 
 
 def relu_gradient(g: np.ndarray, out: np.ndarray) -> np.ndarray:
     """``g * (out != 0)``; `out` is relu's result, so never negative, and NaN passes."""
     d = np.empty_like(g)  # NumPy's own memory: an array that compiled code makes counts as a view of something
-    _relu_gradient(g, out, d)
+    loops.relu_gradient(_flat(g), _flat(out), _flat(d))
     return d
-
-
-@_compile
-def _outside(y, count):  # type: ignore[no-untyped-def]  # as above
-    for label in y:
-        if label < 0 or label >= count:
-            return True
-    return False
 
 
 def outside(y: np.ndarray, count: int) -> bool:
     """Whether any of the labels y, integers and at least one, is not in 0 to count - 1."""
-    return bool(_outside(y.astype(np.intp, copy=False), count))
+    return bool(loops.outside(y.astype(np.intp, copy=False), count))
 
 
-@_compile
-def _shift(x, y, shifted):  # type: ignore[no-untyped-def]  # as above
-    right = x.dtype.type(0)
-    for i in range(x.shape[0]):
-        top = x[i, 0]
-        for j in range(1, x.shape[1]):
-            if x[i, j] > top or x[i, j] != x[i, j]:
-                top = x[i, j]
-        for j in range(x.shape[1]):
-            shifted[i, j] = x[i, j] - top
-        right += shifted[i, y[i]]
-    return right
-
-
-@_compile
-def _normalise(slope, y, right):  # type: ignore[no-untyped-def]  # as above
-    count = slope.dtype.type(slope.shape[0])
-    one = slope.dtype.type(1)
-    logs = slope.dtype.type(0)
-    for i in range(slope.shape[0]):
-        total = slope.dtype.type(0)
-        for j in range(slope.shape[1]):
-            total += slope[i, j]
-        logs += math.log(total)
-        scale = one / (total * count)
-        for j in range(slope.shape[1]):
-            slope[i, j] *= scale
-        slope[i, y[i]] -= one / count
-    return (logs - right) / count
-
-
-@np.errstate(under="ignore")
 def softmax_loss(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean cross-entropy of the softmax of each row of x against labels y, and its slope in x."""
-    slope = np.empty_like(x)
-    right = _shift(x, y, slope)
-    np.exp(slope, slope)
-    loss = _normalise(slope, y, right)
-    return np.array(loss, x.dtype), slope
+    slope, losses, loss = np.empty_like(x), np.empty(len(x), x.dtype), np.empty((), x.dtype)
+    loops.softmax_loss(x, y, len(x), slope, losses)
+    loops.mean(losses, loss.reshape(1))
+    return loss, slope
+
+
+def batch_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> tuple[np.ndarray, ...]:
+    """Return x normalized over its rows, and what is left: the normalized x, the rate, the mean and the variance."""
+    out, normal = np.empty_like(x), np.empty_like(x)
+    rate, mean, variance = (np.empty(x.shape[1], x.dtype) for _ in range(3))
+    loops.batch_norm(x, gamma, beta, eps, False, out, normal, rate, mean, variance, 0, x.shape[1])
+    return out, normal, rate, mean, variance
+
+
+def batch_norm_gradient(
+    g: np.ndarray, gamma: np.ndarray, normal: np.ndarray, rate: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the gradients of `batch_norm` in x, gamma and beta."""
+    d, along, total = np.empty_like(g), np.empty_like(gamma), np.empty_like(gamma)
+    loops.batch_norm_gradient(g, gamma, normal, rate, d, along, total, 0, g.shape[1])
+    return d, along, total
+
+
+def keep(key: np.ndarray, limit: int, mask: np.ndarray) -> None:
+    """Draw a mask: see `numpy_.keep`."""
+    loops.keep(key[0], 0, np.uint64(limit), _flat(mask))
+
+
+def drop(x: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
+    """Return ``x * mask * scale``."""
+    out = np.empty_like(x)
+    loops.drop(_flat(x), _flat(mask), scale, _flat(out))
+    return out
 
 
 def _flat(array: np.ndarray) -> np.ndarray:
@@ -214,21 +135,21 @@ def _flat(array: np.ndarray) -> np.ndarray:
 
 def sgd(w: np.ndarray, dw: np.ndarray, rate: float, scratch: np.ndarray) -> None:
     """``w -= rate * dw``."""
-    _sgd(_flat(w), _flat(dw), rate)
+    loops.sgd(_flat(w), _flat(dw), rate)
 
 
 def sgd_momentum(
     w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``velocity = momentum * velocity - rate * dw; w += velocity``."""
-    _sgd_momentum(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
+    loops.sgd_momentum(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
 
 
 def rmsprop(
     w: np.ndarray, dw: np.ndarray, cache: np.ndarray, decay: float, rate: float, epsilon: float, scratch: np.ndarray
 ) -> None:
     """``cache = decay * cache + (1 - decay) * dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    _rmsprop(_flat(w), _flat(dw), _flat(cache), decay, rate, epsilon)
+    loops.rmsprop(_flat(w), _flat(dw), _flat(cache), decay, rate, epsilon)
 
 
 def adam(
@@ -239,19 +160,19 @@ def adam(
 
     ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2``.
     """
-    _adam(_flat(w), _flat(dw), _flat(m), _flat(v), beta1, beta2, rate, epsilon)
+    loops.adam(_flat(w), _flat(dw), _flat(m), _flat(v), beta1, beta2, rate, epsilon)
 
 
 def sgd_nesterov(
     w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``velocity = momentum * velocity - rate * dw; w += momentum * velocity - rate * dw``."""
-    _sgd_nesterov(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
+    loops.sgd_nesterov(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
 
 
 def adagrad(w: np.ndarray, dw: np.ndarray, cache: np.ndarray, rate: float, epsilon: float, scratch: np.ndarray) -> None:
     """``cache += dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    _adagrad(_flat(w), _flat(dw), _flat(cache), rate, epsilon)
+    loops.adagrad(_flat(w), _flat(dw), _flat(cache), rate, epsilon)
 
 
 def adadelta(
@@ -262,7 +183,7 @@ def adadelta(
 
     ``cache = decay * cache + (1 - decay) * dw**2`` before, ``delta = decay * delta + (1 - decay) * step**2`` after.
     """
-    _adadelta(_flat(w), _flat(dw), _flat(cache), _flat(delta), decay, rate, epsilon)
+    loops.adadelta(_flat(w), _flat(dw), _flat(cache), _flat(delta), decay, rate, epsilon)
 
 
 def adamax(
@@ -273,11 +194,11 @@ def adamax(
 
     ``m = beta1 * m + (1 - beta1) * dw; u = max(beta2 * u, abs(dw))``.
     """
-    _adamax(_flat(w), _flat(dw), _flat(m), _flat(u), beta1, beta2, rate, epsilon)
+    loops.adamax(_flat(w), _flat(dw), _flat(m), _flat(u), beta1, beta2, rate, epsilon)
 
 
 def lion(
     w: np.ndarray, dw: np.ndarray, m: np.ndarray, beta1: float, beta2: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``w -= rate * sign(beta1 * m + (1 - beta1) * dw)``, then ``m = beta2 * m + (1 - beta2) * dw``."""
-    _lion(_flat(w), _flat(dw), _flat(m), beta1 / (1.0 - beta1), beta2, 1.0 - beta2, rate)
+    loops.lion(_flat(w), _flat(dw), _flat(m), beta1, beta2, rate)

@@ -13,7 +13,7 @@ from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
 from ..nn.inputs import real_array
 from ..nn.losses import SoftmaxLoss
-from ..nn.module import Module
+from ..nn.module import Module, note_change
 from ..nn.parameter import Parameter
 from ..nn.state import Moving
 
@@ -92,6 +92,8 @@ def in_mode(module: Module, training: bool) -> Iterator[None]:
     finally:
         for part in changed:
             object.__setattr__(part, "training", not training)  # a bool: nothing to be named or refused
+        if changed:
+            note_change()
 
 
 def loss_and_gradients(

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.node import observer
 from ..engine.tensor import Tensor, constant
 from ..fused import affine, affine_relu, batch_norm, batch_norm_inference, dropout, layer_norm
 from ..fused.arguments import finite, fraction, widened
 from ..fused.batch_norm import check_batch, check_spread
 from ..fused.dropout import check_keep_ratio
+from ..kernels import kernels
 from . import init
 from .activations import ACTIVATIONS, check_activation, form
 from .inputs import flag, real_array, real_tensor
@@ -246,7 +248,10 @@ class BatchNorm1d(_Norm):
             mean, variance = np.mean(values, axis=0), np.var(values, axis=0)
             check_spread("batch_norm", values, variance, self.eps, axis=0)
             out = form(batch_norm, False)(*arguments, self.eps)
+        note = getattr(observer(), "averaged", None)
         for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
+            if note is not None:
+                note(running, batch, self.momentum)
             running *= self.momentum
             running += (1.0 - self.momentum) * batch
         return out
@@ -308,8 +313,15 @@ class Dropout(Module):
 
     def draw(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return a mask, bool, of which a share of `keep_ratio` is True. All randomness comes through here."""
-        mask: np.ndarray = self._generator.random(shape) < self.keep_ratio
+        mask = np.empty(shape, np.bool_)
+        kernels(mask).keep(self.draw_key(), math.ceil(self.keep_ratio * 2**53), mask)
+        if (note := getattr(observer(), "masked", None)) is not None:
+            note(self, mask)
         return mask
+
+    def draw_key(self) -> np.ndarray:
+        """Return the key of the next mask, a single uint64."""
+        return np.frombuffer(self._generator.bytes(8), "<u8").astype(np.uint64)
 
     def forward(self, x: Any) -> Any:
         """Return `x` with units dropped, or, in evaluation mode, `x`."""

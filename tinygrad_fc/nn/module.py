@@ -25,6 +25,20 @@ if TYPE_CHECKING:
     from .summary import Summary
 
 
+_changes = 0
+
+
+def changes() -> int:
+    """Return a number that is another one whenever an attribute of any module was assigned, or its mode was set."""
+    return _changes
+
+
+def note_change() -> None:
+    """Say that an attribute of a module is another."""
+    global _changes
+    _changes += 1
+
+
 class Module:
     """Base of layers and networks. Assign parameters and modules to attributes, and write ``forward``.
 
@@ -96,6 +110,7 @@ class Module:
         base = f"{self._label}." if self._label else ""
         names = [named for path, item in found for named in _inside(base + path, item)]
         object.__setattr__(self, key, value)
+        note_change()
         for path, item in names:
             _name(path, item)
 
@@ -176,6 +191,7 @@ class Module:
         mode = flag("train: mode", mode)
         for _, module in self.named_modules():
             object.__setattr__(module, "training", mode)  # a bool: nothing to be named or refused
+        note_change()
         return self
 
     def eval(self) -> Self:

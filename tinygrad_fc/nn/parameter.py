@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.node import Constant, Node, leaf, tick
+from ..engine.node import Constant, Node, leaf, observer, tick
 from ..engine.tensor import Tensor
 from .inputs import flag
 
@@ -74,6 +74,8 @@ class Parameter(Tensor):
     @property
     def data(self) -> np.ndarray:
         """The values, an ndarray, without a copy."""
+        if (watcher := observer()) is not None:
+            watcher.read(self)
         return self._array
 
     @data.setter

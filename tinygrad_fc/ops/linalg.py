@@ -16,6 +16,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
+from ..kernels import product_kernels
 from .derived import derived, numeric
 from .samples import calls, several
 
@@ -30,9 +31,6 @@ def transposed(a: Any) -> Any:
     return np.swapaxes(a, -1, -2)
 
 
-_LARGE_RESULT = 32_768  # elements
-
-
 def dense(g: Any) -> Any:
     """Return `g` with real strides. A broadcast array (stride 0) takes the matrix product's slow path."""
     if type(g) is np.ndarray:
@@ -41,13 +39,9 @@ def dense(g: Any) -> Any:
 
 
 def product(a: Any, b: Any) -> Any:
-    """Return the product of two matrices. On arrays ``dot`` does as ``@`` and starts sooner; tensors record ``@``.
-
-    Into a large result ``dot`` is the slower one, since it fills it with zeros before: by a fifth to a half for a
-    megabyte and an inner length of 10, by a twentieth where the product itself takes long.
-    """
-    if type(a) is np.ndarray and type(b) is np.ndarray and len(a) * b.shape[-1] < _LARGE_RESULT:
-        return a.dot(b)
+    """Return the product of two matrices: of arrays by the quickest kernel; tensors record ``@``."""
+    if type(a) is np.ndarray and type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.shape[1] == len(b):
+        return product_kernels(a, b).product(a, b)
     return a @ b
 
 

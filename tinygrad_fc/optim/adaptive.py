@@ -9,43 +9,36 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import kernels
-from .rule import Config, Option, Rule, State
+from .rule import Config, Loop, Numbers, Option, Rule
 
-# --- the rules, in place: hyperparameters to scalars; the loops over the arrays are in kernels/ -----------------------
-
-
-def _update_rmsprop(
-    w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray
-) -> None:
-    kernels(w).rmsprop(w, dw, *state, config["decay_rate"], config["learning_rate"], config["epsilon"], scratch)
+# --- the rules, in place: from hyperparameters to a loop of kernels/ and its numbers ---------------------------------
 
 
-def _update_adam(w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray) -> None:
+def _rmsprop(config: Mapping[str, Any]) -> Numbers:
+    return "rmsprop", config["decay_rate"], config["learning_rate"], config["epsilon"]
+
+
+def _adam(config: Mapping[str, Any]) -> Numbers:
     beta1, beta2, t = config["beta1"], config["beta2"], config["t"]
     # lr * m_hat / (sqrt(v_hat) + eps) with both corrections moved into scalars: multiplied above and below by
     # sqrt(1 - beta2^t), it reads (lr * sqrt(1 - beta2^t) / (1 - beta1^t)) * m / (sqrt(v) + eps * sqrt(1 - beta2^t)).
     root = math.sqrt(1.0 - beta2**t)
     rate = config["learning_rate"] * root / (1.0 - beta1**t)
-    kernels(w).adam(w, dw, *state, beta1, beta2, rate, config["epsilon"] * root, scratch)
+    return "adam", beta1, beta2, rate, config["epsilon"] * root
 
 
-def _update_adagrad(
-    w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray
-) -> None:
-    kernels(w).adagrad(w, dw, *state, config["learning_rate"], config["epsilon"], scratch)
+def _adagrad(config: Mapping[str, Any]) -> Numbers:
+    return "adagrad", config["learning_rate"], config["epsilon"]
 
 
-def _update_adadelta(
-    w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray
-) -> None:
-    kernels(w).adadelta(w, dw, *state, config["decay_rate"], config["learning_rate"], config["epsilon"], scratch)
+def _adadelta(config: Mapping[str, Any]) -> Numbers:
+    return "adadelta", config["decay_rate"], config["learning_rate"], config["epsilon"]
 
 
-def _update_adamax(w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray) -> None:
+def _adamax(config: Mapping[str, Any]) -> Numbers:
     beta1 = config["beta1"]
     rate = config["learning_rate"] / (1.0 - beta1 ** config["t"])
-    kernels(w).adamax(w, dw, *state, beta1, config["beta2"], rate, config["epsilon"], scratch)
+    return "adamax", beta1, config["beta2"], rate, config["epsilon"]
 
 
 # --- the rules, pure -------------------------------------------------------------------------------------------------
@@ -259,26 +252,26 @@ _RMSPROP = Rule(
     "rmsprop",
     {"learning_rate": Option(1e-2), "decay_rate": _DECAY_RATE, "epsilon": _EPSILON},
     ("cache",),
-    _update_rmsprop,
+    Loop(_rmsprop),
     function=rmsprop,
 )
-_ADAM = Rule("adam", _ADAM_OPTIONS, ("m", "v"), _update_adam, counted=True, function=adam)
-_ADAMW = Rule("adamw", _ADAM_OPTIONS, ("m", "v"), _update_adam, counted=True, decoupled=True, function=adamw)
+_ADAM = Rule("adam", _ADAM_OPTIONS, ("m", "v"), Loop(_adam), counted=True, function=adam)
+_ADAMW = Rule("adamw", _ADAM_OPTIONS, ("m", "v"), Loop(_adam), counted=True, decoupled=True, function=adamw)
 _ADAGRAD = Rule(
-    "adagrad", {"learning_rate": Option(1e-2), "epsilon": _EPSILON}, ("cache",), _update_adagrad, function=adagrad
+    "adagrad", {"learning_rate": Option(1e-2), "epsilon": _EPSILON}, ("cache",), Loop(_adagrad), function=adagrad
 )
 _ADADELTA = Rule(
     "adadelta",
     {"learning_rate": Option(1.0), "decay_rate": Option(0.95, high=1.0), "epsilon": Option(1e-6, open_low=True)},
     ("cache", "delta"),
-    _update_adadelta,
+    Loop(_adadelta),
     function=adadelta,
 )
 _ADAMAX = Rule(
     "adamax",
     {"learning_rate": Option(2e-3), **_BETAS, "epsilon": _EPSILON},
     ("m", "u"),
-    _update_adamax,
+    Loop(_adamax),
     counted=True,
     function=adamax,
 )

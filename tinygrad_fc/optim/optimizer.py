@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.node import tick
+from ..engine.node import observer, tick
 from .arena import lay_out
-from .norm import CLIPS, check_clips, clip, scale_of
+from .norm import CLIPS, check_clips, scale_of
 from .parameters import check_groups, check_mapping, check_parameters, check_state, groups_of, kinds_of, named_tensors
 from .rule import Option, PureRule, Rule
 from .rules import get_rule
+from .walk import Walk
 
 # Elements per call of a rule: a block of each array stays in the cache while the rule passes over it several times.
 # Of 8K to 256K, 64K and more are fastest at 5.2 million float32 parameters, and 64K needs the least scratch memory.
@@ -149,28 +150,20 @@ class Optimizer:
         except AttributeError:
             self._refuse_frozen()
             raise
-        configs, update = self._configs, self.rule.update
+        configs = self._configs
         if self.rule.counted:
             for config in configs:
                 config["t"] += 1
         if self._factor != 1.0:
             configs = [{**config, "learning_rate": config["learning_rate"] * self._factor} for config in configs]
-        clipped = scale != 1.0 or bound is not None
-        for members, place, buffer, parts, blocks in self._pieces:
-            config = configs[place]
-            if buffer is None:
-                gradient = arrays[members[0]].reshape(-1)
-            else:
-                gradient = buffer
-                for index, part in zip(members, parts, strict=True):  # in a third of the time of np.concatenate
-                    part[...] = arrays[index]
-            if clipped or config.get("weight_decay"):
-                for block, w, state, scratch, room in blocks:
-                    dw = clip(gradient[block], scale, bound, room) if clipped else gradient[block]
-                    self.rule.step(w, dw, state, config, scratch, room)
-            else:
-                for block, w, state, scratch, _ in blocks:
-                    update(w, gradient[block], state, config, scratch)
+        self._walk.step(arrays, configs, scale, bound)
+        if (note := getattr(observer(), "updated", None)) is not None:
+            note(self, gradients is not None)
+
+    def gradient_homes(self) -> dict[Any, np.ndarray]:
+        """Return for the node of each parameter the array that its gradient is best written into; see `Walk`."""
+        self._walk.renew_homes()
+        return {self._tensors[index].node: home for index, home in self._walk.homes.items()}
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter (set it to None)."""
@@ -332,7 +325,7 @@ class Optimizer:
         """Move the parameters into a new arena, with the rule's arrays at zero."""
         arrays = [tensor.data for tensor in self._tensors]
         arena = lay_out(arrays, self._places, len(self.rule.state), BLOCK, SMALL)
-        self._pieces, self._views, self._states = arena
+        self._walk, self._views, self._states = Walk(self.rule, arena), arena.views, arena.states
         for index in range(len(self._tensors)):
             self._adopt(index)
 

@@ -7,9 +7,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..kernels import kernels
+
 Config: TypeAlias = MutableMapping[str, Any]
 PureRule: TypeAlias = Callable[[Any, Any, Config | None], tuple[np.ndarray, Config]]
 State: TypeAlias = tuple[np.ndarray, ...]
+Numbers: TypeAlias = tuple[Any, ...]  # the name of a loop of kernels/, and the numbers that it takes
 Update: TypeAlias = Callable[[np.ndarray, np.ndarray, State, Mapping[str, Any], np.ndarray], None]
 
 
@@ -66,6 +69,28 @@ class Switch(NamedTuple):
         if isinstance(value, bool | np.bool_):
             return bool(value)
         raise TypeError(f"{owner}: {key} must be True or False, got {value!r} ({type(value).__name__})")
+
+
+class Loop:
+    """The update of a rule that is a loop of kernels/: it can be called as one, and be compiled into a whole step.
+
+    Parameters
+    ----------
+    numbers : callable
+        From a config to the loop's name and its numbers, in the order of its arguments.
+    """
+
+    __slots__ = ("numbers",)
+
+    def __init__(self, numbers: Callable[[Mapping[str, Any]], Numbers]) -> None:
+        self.numbers = numbers
+
+    def __call__(
+        self, w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray
+    ) -> None:
+        """Change w and the arrays of `state` in place, as `Rule` says."""
+        name, *numbers = self.numbers(config)
+        getattr(kernels(w), name)(w, dw, *state, *numbers, scratch)
 
 
 class Rule:

@@ -10,27 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import kernels
 from .adaptive import ADAPTIVE
-from .rule import Config, Option, PureRule, Rule, State, Switch, closest
+from .rule import Config, Loop, Numbers, Option, PureRule, Rule, Switch, closest
 
-# --- the rules, in place: hyperparameters to scalars; the loops over the arrays are in kernels/ -----------------------
-
-
-def _update_sgd(w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray) -> None:
-    kernels(w).sgd(w, dw, config["learning_rate"], scratch)
+# --- the rules, in place: from hyperparameters to a loop of kernels/ and its numbers ---------------------------------
 
 
-def _update_sgd_momentum(
-    w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray
-) -> None:
-    loops = kernels(w)
-    loop = loops.sgd_nesterov if config.get("nesterov") else loops.sgd_momentum
-    loop(w, dw, *state, config["momentum"], config["learning_rate"], scratch)
+def _sgd(config: Mapping[str, Any]) -> Numbers:
+    return "sgd", config["learning_rate"]
 
 
-def _update_lion(w: np.ndarray, dw: np.ndarray, state: State, config: Mapping[str, Any], scratch: np.ndarray) -> None:
-    kernels(w).lion(w, dw, *state, config["beta1"], config["beta2"], config["learning_rate"], scratch)
+def _sgd_momentum(config: Mapping[str, Any]) -> Numbers:
+    return "sgd_nesterov" if config.get("nesterov") else "sgd_momentum", config["momentum"], config["learning_rate"]
+
+
+def _lion(config: Mapping[str, Any]) -> Numbers:
+    return "lion", config["beta1"], config["beta2"], config["learning_rate"]
 
 
 # --- the rules, pure -------------------------------------------------------------------------------------------------
@@ -138,12 +133,12 @@ def lion(w: Any, dw: Any, config: Config | None = None) -> tuple[np.ndarray, Con
 RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("sgd", {"learning_rate": Option(1e-2)}, (), _update_sgd, function=sgd),
+        Rule("sgd", {"learning_rate": Option(1e-2)}, (), Loop(_sgd), function=sgd),
         Rule(
             "sgd_momentum",
             {"learning_rate": Option(1e-2), "momentum": Option(0.9, high=1.0)},
             ("velocity",),
-            _update_sgd_momentum,
+            Loop(_sgd_momentum),
             extras={"nesterov": Switch()},
             function=sgd_momentum,
         ),
@@ -152,7 +147,7 @@ RULES: dict[str, Rule] = {
             "lion",
             {"learning_rate": Option(1e-4), "beta1": Option(0.9, high=1.0), "beta2": Option(0.99, high=1.0)},
             ("m",),
-            _update_lion,
+            Loop(_lion),
             decoupled=True,
             function=lion,
         ),

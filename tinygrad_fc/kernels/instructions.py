@@ -1,0 +1,171 @@
+"""Instructions: a list for the machine, written with arrays instead of addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .machine import REALS, SMALL_LOOP, SMALL_PRODUCT, TRANSPOSE, WIDTH, Code, Ending, NO_TRANSPOSE, address, inner
+from .team import Team
+
+_SHARED = WIDTH - 1  # the place that says whether threads share an instruction
+
+
+class Instructions:
+    """A list of instructions on arrays of one dtype, which can be run again and again.
+
+    All arrays are contiguous (the operands of a product may be transposed), of `dtype`, and stay where they are: the
+    list keeps them alive, and reads and writes them where they lie.
+
+    Parameters
+    ----------
+    team : Team
+        Who runs them.
+    dtype : numpy.dtype
+        float32 or float64.
+
+    Attributes
+    ----------
+    reals : ndarray of float64, shape (n, 6)
+        The numbers of each instruction, once `seal` has been called; they may be written between two runs.
+    """
+
+    reals: np.ndarray
+
+    def __init__(self, team: Team, dtype: np.dtype[Any]) -> None:
+        self.team, self.dtype = team, dtype
+        self._rows: list[list[int]] = []
+        self._numbers: list[tuple[float, ...]] = []
+        self._arrays: list[np.ndarray] = []
+        self._products: list[tuple[int, int]] = []  # those that need scratch memory, and how much
+        self._sealed: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _add(self, code: Code, arrays: tuple[np.ndarray, ...], more: tuple[int, ...], shared: bool, *reals: float) -> int:
+        self._arrays += arrays
+        row = [int(code), *map(address, arrays), *more]
+        self._rows.append([*row, *[0] * (_SHARED - len(row)), int(shared)])
+        self._numbers.append((*reals, *[0.0] * (REALS - len(reals))))
+        return len(self._rows) - 1
+
+    def product(
+        self, a: np.ndarray, b: np.ndarray, c: np.ndarray, ending: Ending = Ending.NOTHING, extra: np.ndarray | None = None
+    ) -> None:
+        """``c = a @ b``, and then the ending with `extra` (a bias; the result of a relu)."""
+        (m, k), n = a.shape, b.shape[1]
+        ta, tb = not a.flags.c_contiguous, not b.flags.c_contiguous
+        shared = m * n * k >= SMALL_PRODUCT and self.team.size > 1
+        if shared and inner(m, n, k):
+            self._products.append((len(self._rows), (self.team.size - 1) * m * n))
+        flags = (TRANSPOSE if ta else NO_TRANSPOSE, TRANSPOSE if tb else NO_TRANSPOSE, int(ending))
+        sizes = (0, m, n, k, m if ta else k, k if tb else n, n)
+        self._add(Code.PRODUCT, (a, b, c, c if extra is None else extra), (*sizes, *flags), shared)
+
+    def sum_rows(self, g: np.ndarray, out: np.ndarray) -> None:
+        """``out = g.sum(axis=0)``."""
+        self._add(Code.SUM_ROWS, (g, out), g.shape, g.size >= SMALL_LOOP)
+
+    def softmax_loss(self, x: np.ndarray, y: np.ndarray, slope: np.ndarray, loss: np.ndarray) -> None:
+        """Write the mean cross-entropy of the softmax of x against labels y (int64), and its slope in x."""
+        losses = np.empty(len(x), self.dtype)
+        self._add(Code.SOFTMAX_LOSS, (x, y, slope, losses), x.shape, x.size >= SMALL_LOOP // 16)
+        self._add(Code.MEAN, (losses, loss), (len(x),), False)
+
+    def relu(self, x: np.ndarray, out: np.ndarray) -> None:
+        """``out = max(x, 0)``."""
+        self._elements(Code.RELU, x, out)
+
+    def relu_gradient(self, g: np.ndarray, out: np.ndarray, d: np.ndarray) -> None:
+        """``d = g`` where `out`, the result of a relu, is not 0, and 0 elsewhere."""
+        self._elements(Code.RELU_GRADIENT, g, out, d)
+
+    def add(self, a: np.ndarray, b: np.ndarray) -> None:
+        """``a += b``."""
+        self._elements(Code.ADD, a, b)
+
+    def batch_norm(
+        self, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, relu: bool, out: np.ndarray,
+        left: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    ) -> None:  # fmt: skip
+        """Normalize each column; `left` takes the normalized x, the rate, the mean and the variance."""
+        shared = x.size >= SMALL_LOOP // 2
+        self._add(Code.BATCH_NORM, (x, gamma, beta, out, *left), (*x.shape, int(relu)), shared, eps)
+
+    def batch_norm_gradient(
+        self, g: np.ndarray, gamma: np.ndarray, normal: np.ndarray, rate: np.ndarray, d: np.ndarray, dgamma: np.ndarray,
+        dbeta: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Write the gradients of `batch_norm`, in x, gamma and beta."""
+        shared = g.size >= SMALL_LOOP // 2
+        self._add(Code.BATCH_NORM_GRADIENT, (g, gamma, normal, rate, d, dgamma, dbeta), g.shape, shared)
+
+    def running(self, average: np.ndarray, batch: np.ndarray, momentum: float) -> None:
+        """``average = momentum * average + (1 - momentum) * batch``."""
+        self._elements(Code.RUNNING, average, batch, reals=(momentum,))
+
+    def keep(self, key: np.ndarray, mask: np.ndarray, limit: int) -> None:
+        """Draw a mask of bools from the key, a single uint64."""
+        self._add(Code.KEEP, (key, mask), (mask.size, limit), mask.size >= SMALL_LOOP // 2)
+
+    def drop(self, x: np.ndarray, mask: np.ndarray, scale: float, out: np.ndarray) -> None:
+        """``out = x * mask * scale``."""
+        self._elements(Code.DROP, x, mask, out, reals=(scale,))
+
+    def update(self, code: Code, w: np.ndarray, dw: np.ndarray, state: tuple[np.ndarray, ...], *reals: float) -> int:
+        """Apply an update rule; return the row of its numbers in `reals`."""
+        padding = (0,) * (2 - len(state))
+        return self._add(code, (w, dw, *state), (*padding, w.size), w.size >= SMALL_LOOP, *reals)
+
+    def _elements(self, code: Code, *arrays: np.ndarray, reals: tuple[float, ...] = ()) -> None:
+        self._add(code, arrays, (arrays[0].size,), arrays[0].size >= SMALL_LOOP, *reals)
+
+    def seal(self) -> None:
+        """Make the list ready to run."""
+        rows = np.array(self._rows, np.int64).reshape(-1, WIDTH)
+        if self._products:
+            scratch = np.empty(max(size for _, size in self._products), self.dtype)
+            self._arrays.append(scratch)
+            for place, _ in self._products:
+                rows[place, 5] = address(scratch)
+        self.reals = np.array(self._numbers, np.float64).reshape(-1, REALS)
+        self._sealed = rows
+        self._together = self.team.size > 1 and bool(rows[:, _SHARED].any())
+
+    def rebind(self, row: int, code: Code, dw: np.ndarray, reals: list[float]) -> None:
+        """Give an update another rule, gradient and numbers, before a run; the caller keeps the gradient alive."""
+        if self._sealed is None:
+            self.seal()
+        rows: Any = self._sealed
+        rows[row, 0], rows[row, 2] = code, address(dw)
+        self.reals[row, : len(reals)] = reals
+
+    def places_of(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return for each array where in the sealed list it is an operand, to `point` there at another."""
+        rows = self._sealed
+        assert rows is not None
+        flat, codes = rows.reshape(-1), set(range(0, rows.size, WIDTH))
+        found = []
+        for array in arrays:
+            places = np.flatnonzero(flat == address(array)) if array.size else np.zeros(0, np.intp)
+            found.append(places[[place not in codes for place in places.tolist()]])
+        return found
+
+    def point(self, places: Sequence[np.ndarray], arrays: Sequence[np.ndarray]) -> None:
+        """Put arrays in the place of those that `places_of` was given; of the same shapes, and kept alive by the caller."""
+        assert self._sealed is not None
+        flat = self._sealed.reshape(-1)
+        for where, array in zip(places, arrays, strict=True):
+            if len(where):
+                flat[where] = address(array)
+
+    def run(self) -> None:
+        """Run all instructions in order."""
+        if self._sealed is None:
+            self.seal()
+        rows = self._sealed
+        if rows is not None and len(rows):
+            self.team.run(rows, self.reals, self.dtype, self._together)

@@ -1,0 +1,356 @@
+"""The compiled loops: each passes once over a part of its arrays, so that several threads can share an array.
+
+Scalars are cast to the arrays' dtype, so float32 stays float32. Sums over a batch go row by row and never depend on how
+many threads there are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+# "contract" lets the compiler fuse a product and a sum into one rounding; nothing else is reordered.
+compile_: Any = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+# Where a last bit decides between two signs, or NumPy does the same elsewhere, each product and each sum is rounded.
+# (That has to be said: a function takes over the options of whoever calls it first, unless it has its own.)
+compile_exactly: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+
+# ---- update rules
+
+
+@compile_
+def sgd(w, dw, rate):  # type: ignore[no-untyped-def]  # Numba infers the types
+    rate = w.dtype.type(rate)
+    for i in range(w.size):
+        w[i] -= rate * dw[i]
+
+
+@compile_
+def sgd_momentum(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]  # as above
+    momentum, rate = w.dtype.type(momentum), w.dtype.type(rate)
+    for i in range(w.size):
+        step = momentum * velocity[i] - rate * dw[i]
+        velocity[i] = step
+        w[i] += step
+
+
+@compile_
+def sgd_nesterov(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]  # as above
+    momentum, rate = w.dtype.type(momentum), w.dtype.type(rate)
+    for i in range(w.size):
+        step = rate * dw[i]
+        speed = momentum * velocity[i] - step
+        velocity[i] = speed
+        w[i] += momentum * speed - step
+
+
+@compile_
+def rmsprop(w, dw, cache, decay, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    decay, rest, rate, epsilon = kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
+    for i in range(w.size):
+        mean = decay * cache[i] + rest * (dw[i] * dw[i])
+        cache[i] = mean
+        w[i] -= rate * (dw[i] / (math.sqrt(mean) + epsilon))
+
+
+@compile_
+def adam(w, dw, m, v, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    rest1, rest2 = kind(1.0 - beta1), kind(1.0 - beta2)
+    beta1, beta2, rate, epsilon = kind(beta1), kind(beta2), kind(rate), kind(epsilon)
+    for i in range(w.size):
+        first = beta1 * m[i] + rest1 * dw[i]
+        second = beta2 * v[i] + rest2 * (dw[i] * dw[i])
+        m[i] = first
+        v[i] = second
+        w[i] -= rate * (first / (math.sqrt(second) + epsilon))
+
+
+@compile_
+def adagrad(w, dw, cache, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    rate, epsilon = w.dtype.type(rate), w.dtype.type(epsilon)
+    for i in range(w.size):
+        total = cache[i] + dw[i] * dw[i]
+        cache[i] = total
+        w[i] -= rate * (dw[i] / (math.sqrt(total) + epsilon))
+
+
+@compile_
+def adadelta(w, dw, cache, delta, decay, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    decay, rest, rate, epsilon = kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
+    for i in range(w.size):
+        mean = decay * cache[i] + rest * (dw[i] * dw[i])
+        cache[i] = mean
+        step = math.sqrt(delta[i] + epsilon) / math.sqrt(mean + epsilon) * dw[i]
+        w[i] -= rate * step
+        delta[i] = decay * delta[i] + rest * (step * step)
+
+
+@compile_
+def adamax(w, dw, m, u, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    rest1 = kind(1.0 - beta1)
+    beta1, beta2, rate, epsilon = kind(beta1), kind(beta2), kind(rate), kind(epsilon)
+    for i in range(w.size):
+        first = beta1 * m[i] + rest1 * dw[i]
+        m[i] = first
+        bound, size = beta2 * u[i], abs(dw[i])
+        if size > bound or size != size:  # NaN stays
+            bound = size
+        u[i] = bound
+        w[i] -= rate * (first / (bound + epsilon))
+
+
+@compile_exactly
+def lion(w, dw, m, beta1, beta2, rate):  # type: ignore[no-untyped-def]  # as above
+    kind = w.dtype.type
+    ratio, rest2 = kind(beta1 / (1.0 - beta1)), kind(1.0 - beta2)
+    beta2, rate, zero = kind(beta2), kind(rate), kind(0)
+    for i in range(w.size):
+        mean = ratio * m[i] + dw[i]
+        if mean > zero:
+            w[i] -= rate
+        elif mean < zero:
+            w[i] += rate
+        elif mean != mean:  # NaN stays
+            w[i] = mean
+        m[i] = beta2 * m[i] + rest2 * dw[i]
+
+
+# ---- layers: of the arrays of shape (rows, columns) some rows
+
+
+@compile_exactly
+def bias(out, b):  # type: ignore[no-untyped-def]  # as above
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] += b[j]
+
+
+@compile_exactly
+def bias_relu(out, b):  # type: ignore[no-untyped-def]  # as above
+    zero = out.dtype.type(0)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            z = out[i, j] + b[j]
+            out[i, j] = zero if z <= zero else z
+
+
+@compile_exactly
+def relu(x, out):  # type: ignore[no-untyped-def]  # as above
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        out[i] = zero if x[i] <= zero else x[i]
+
+
+@compile_exactly
+def relu_gradient(g, out, d):  # type: ignore[no-untyped-def]  # as above
+    zero = g.dtype.type(0)
+    for i in range(g.size):
+        d[i] = g[i] if out[i] != zero else zero
+
+
+@compile_exactly
+def add(a, b):  # type: ignore[no-untyped-def]  # as above
+    for i in range(a.size):
+        a[i] += b[i]
+
+
+@compile_exactly
+def relu_gradient_in_place(g, out):  # type: ignore[no-untyped-def]  # as above
+    zero = g.dtype.type(0)
+    for i in range(g.size):
+        g[i] = g[i] if out[i] != zero else zero
+
+
+@compile_exactly
+def sum_rows(g, out, low, high):  # type: ignore[no-untyped-def]  # as above
+    """Sum some columns of g over its rows: four at a time, so that the result is read a quarter as often."""
+    rows = g.shape[0]
+    for j in range(low, high):
+        out[j] = g.dtype.type(0)
+    whole = rows - rows % 4
+    for i in range(0, whole, 4):
+        for j in range(low, high):
+            out[j] += (g[i, j] + g[i + 1, j]) + (g[i + 2, j] + g[i + 3, j])
+    for i in range(whole, rows):
+        for j in range(low, high):
+            out[j] += g[i, j]
+
+
+@compile_exactly
+def outside(y, count):  # type: ignore[no-untyped-def]  # as above
+    for label in y:
+        if label < 0 or label >= count:
+            return True
+    return False
+
+
+# ---- softmax loss
+
+
+@intrinsic
+def _two_to(typing, n):  # type: ignore[no-untyped-def]
+    """Return 2**n in float32, of a 32-bit integer from -126 to 127."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        i32 = ir.IntType(32)
+        bits = builder.shl(builder.add(args[0], ir.Constant(i32, 127)), ir.Constant(i32, 23))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+@compile_
+def _exp32(x):  # type: ignore[no-untyped-def]  # as above
+    """Replace numbers that are at most 0 by their exp: 2**n times a series of what is left, |r| <= log(2) / 2.
+
+    The first term of the series that is missing is 5e-9 of the sum. Below the smallest normal number it is 0. A loop of
+    `math.exp` would take five times as long.
+    """
+    f = np.float32
+    for i in range(x.size):
+        v = x[i]
+        n = math.floor(v * f(1.4426950408889634) + f(0.5))
+        r = (v - n * f(0.693359375)) + n * f(2.1219444005469057e-4)  # log(2) in two parts: the first has few digits
+        p = f(1.0 / 5040.0)
+        p = p * r + f(1.0 / 720.0)
+        p = p * r + f(1.0 / 120.0)
+        p = p * r + f(1.0 / 24.0)
+        p = p * r + f(1.0 / 6.0)
+        p = p * r + f(0.5)
+        p = p * r + f(1.0)
+        p = p * r + f(1.0)
+        low = v < f(-87.0)
+        x[i] = f(0.0) if low else p * _two_to(np.int32(f(0.0) if low else n))
+
+
+@compile_
+def _exp64(x):  # type: ignore[no-untyped-def]  # as above
+    for i in range(x.size):
+        x[i] = math.exp(x[i])
+
+
+def _exp(x: Any) -> None:
+    """Replace numbers that are at most 0 by their exp."""
+
+
+@numba.extending.overload(_exp)
+def _choose_exp(x):  # type: ignore[no-untyped-def]  # as above
+    return (lambda x: _exp32(x)) if x.dtype == types.float32 else (lambda x: _exp64(x))
+
+
+@compile_
+def softmax_loss(x, y, count, slope, losses):  # type: ignore[no-untyped-def]  # as above
+    """Write each row's cross-entropy, and its slope in x divided by `count`."""
+    kind = x.dtype.type
+    share = kind(1) / kind(count)
+    for i in range(x.shape[0]):
+        top = x[i, 0]
+        for j in range(1, x.shape[1]):
+            if x[i, j] > top or x[i, j] != x[i, j]:
+                top = x[i, j]
+        for j in range(x.shape[1]):
+            slope[i, j] = x[i, j] - top
+        losses[i] = slope[i, y[i]]
+    _exp(slope.reshape(slope.size))  # all rows at once: one is often shorter than a vector of the processor
+    for i in range(x.shape[0]):
+        total = kind(0)
+        for j in range(x.shape[1]):
+            total += slope[i, j]
+        losses[i] = math.log(total) - losses[i]
+        scale = share / total
+        for j in range(x.shape[1]):
+            slope[i, j] *= scale
+        slope[i, y[i]] -= share
+
+
+@compile_
+def mean(losses, out):  # type: ignore[no-untyped-def]  # as above
+    total = losses.dtype.type(0)
+    for loss in losses:
+        total += loss
+    out[0] = total / losses.dtype.type(losses.size)
+
+
+# ---- normalization: the columns `low` to `high` of arrays of shape (rows, columns)
+
+
+@compile_
+def batch_norm(x, gamma, beta, eps, relu, out, normal, rate, average, variance, low, high):  # type: ignore[no-untyped-def]
+    kind = x.dtype.type
+    zero, one, count, eps = kind(0), kind(1), kind(x.shape[0]), kind(eps)
+    sum_rows(x, average, low, high)
+    for j in range(low, high):
+        average[j] /= count
+        variance[j] = zero
+    for i in range(x.shape[0]):
+        for j in range(low, high):
+            centred = x[i, j] - average[j]
+            normal[i, j] = centred
+            variance[j] += centred * centred
+    for j in range(low, high):
+        variance[j] /= count
+        rate[j] = one / math.sqrt(variance[j] + eps)
+    for i in range(x.shape[0]):
+        for j in range(low, high):
+            scaled = normal[i, j] * rate[j]
+            normal[i, j] = scaled
+            z = scaled * gamma[j] + beta[j]
+            out[i, j] = zero if relu and z <= zero else z
+
+
+@compile_
+def batch_norm_gradient(g, gamma, normal, rate, d, along, total, low, high):  # type: ignore[no-untyped-def]  # as above
+    kind = g.dtype.type
+    count = kind(g.shape[0])
+    sum_rows(g, total, low, high)
+    for j in range(low, high):
+        along[j] = kind(0)
+    for i in range(g.shape[0]):
+        for j in range(low, high):
+            along[j] += g[i, j] * normal[i, j]
+    for i in range(g.shape[0]):
+        for j in range(low, high):
+            d[i, j] = (g[i, j] - total[j] / count - normal[i, j] * (along[j] / count)) * (gamma[j] * rate[j])
+
+
+@compile_exactly
+def running(average, batch, momentum):  # type: ignore[no-untyped-def]  # as above
+    kind = average.dtype.type
+    momentum, rest = kind(momentum), kind(1.0 - momentum)
+    for j in range(average.size):
+        average[j] = average[j] * momentum + rest * batch[j]
+
+
+# ---- dropout
+
+
+@compile_exactly
+def keep(key, first, limit, mask):  # type: ignore[no-untyped-def]  # as above
+    """Draw a mask: element i stays where the generator's number `first + i` is below the limit.
+
+    The generator is SplitMix64 (Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014,
+    figure 17): its n-th number is a mix of the key plus n times a constant, so any part can be drawn by itself.
+    """
+    for i in range(mask.size):
+        z = key + np.uint64(first + i + 1) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mask[i] = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) < limit
+
+
+@compile_exactly
+def drop(x, mask, scale, out):  # type: ignore[no-untyped-def]  # as above
+    kind = x.dtype.type
+    scale = kind(scale)
+    for i in range(x.size):
+        out[i] = x[i] * kind(mask[i]) * scale

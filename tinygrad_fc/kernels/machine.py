@@ -1,0 +1,377 @@
+"""A small machine: it runs a list of instructions on arrays, shared among threads, without Python between them.
+
+An instruction is a row of 16 integers (addresses, lengths, flags) and a row of 6 reals. Every thread of a team runs the
+same rows; each does its own part of one, and all wait for each other before the next. What is small is left to the first
+thread. Which thread does what depends on the sizes and on the number of threads alone, so the bits do too.
+"""
+
+from __future__ import annotations
+
+import functools
+from enum import IntEnum
+from typing import Any
+
+import numba
+import numpy as np
+from numba import carray, types
+
+from . import loops
+from .loops import compile_
+from .native import atomic_add, atomic_load, atomic_store, atomic_swap, call, call_gemm, call_runner, pointer, width_of
+
+WIDTH, REALS = 16, 6  # of a row
+NO_TRANSPOSE, TRANSPOSE = 111, 112  # CblasNoTrans, CblasTrans
+
+
+class Code(IntEnum):
+    """What an instruction does. The operands stand behind it: first addresses, then lengths, then flags."""
+
+    PRODUCT = 0  # a, b, c, extra, scratch | m, n, k, lda, ldb, ldc | ta, tb, ending
+    SUM_ROWS = 1  # g, out | rows, columns
+    SOFTMAX_LOSS = 2  # x, y, slope, losses | rows, columns
+    MEAN = 3  # losses, out | count
+    RELU = 4  # x, out | size
+    RELU_GRADIENT = 5  # g, out, d | size
+    ADD = 6  # a, b | size
+    BATCH_NORM = 7  # x, gamma, beta, out, normal, rate, mean, variance | rows, columns | relu
+    BATCH_NORM_GRADIENT = 8  # g, gamma, normal, rate, d, along, total | rows, columns
+    RUNNING = 9  # average, batch | size
+    KEEP = 10  # key, mask | size, limit
+    DROP = 11  # x, mask, out | size
+    SGD = 20  # w, dw | size; so are all that follow, with the arrays that the rule keeps behind dw
+    SGD_MOMENTUM = 21
+    SGD_NESTEROV = 22
+    RMSPROP = 23
+    ADAM = 24
+    ADAGRAD = 25
+    ADADELTA = 26
+    ADAMAX = 27
+    LION = 28
+
+
+class Ending(IntEnum):
+    """What is done to a product while it is still in the cache; `extra` is the array that it reads."""
+
+    NOTHING = 0
+    BIAS = 1
+    BIAS_RELU = 2
+    RELU_GRADIENT = 3
+
+
+# Numba takes module-level integers as constants, and no enumeration's members inside a compiled loop without a cost.
+_PRODUCT, _SUM_ROWS, _SOFTMAX_LOSS, _MEAN = 0, 1, 2, 3
+_RELU, _RELU_GRADIENT, _ADD, _BATCH_NORM, _BATCH_NORM_GRADIENT, _RUNNING, _KEEP, _DROP = 4, 5, 6, 7, 8, 9, 10, 11
+_RULES = 20
+
+# Places in a team's memory, 64-bit integers. Those that are written often have a cache line of their own, and so has
+# each helping thread (from HELPERS on): whether it sleeps, and the semaphore that wakes it (`SLEEP` places behind).
+JOBS, ARRIVED, PHASE = 0, 8, 16
+ROWS, REALS_AT, COUNT, RUNNER, SIZE = 24, 25, 26, 27, 28
+WAIT, POST, YIELD, SGEMM, DGEMM, GET_THREADS, SET_THREADS = 32, 33, 34, 35, 36, 37, 38
+HELPERS, LINE, SLEEP = 48, 16, 8
+
+_SPINS = 4000  # of waiting for the others before the processor is offered to somebody else: some microseconds
+_PATIENCE = 100_000  # of waiting for the next job before falling asleep: a fifth of a millisecond
+
+# Numbers of multiplications (or elements that are passed over) from which a second thread pays.
+SMALL_PRODUCT, SMALL_LOOP = 262_145, 16_384
+_VECTOR = 16  # float32 elements of a cache line, and of the widest vectors
+
+
+@compile_
+def _meet(team, size):  # type: ignore[no-untyped-def]  # Numba infers the types
+    """Wait until all threads are here."""
+    phase = atomic_load(team + 8 * PHASE)
+    if atomic_add(team + 8 * ARRIVED, 1) == size - 1:
+        atomic_store(team + 8 * ARRIVED, 0)
+        atomic_store(team + 8 * PHASE, phase + 1)
+        return
+    spins = 0
+    while atomic_load(team + 8 * PHASE) == phase:
+        spins += 1
+        if spins > _SPINS:
+            call(atomic_load(team + 8 * YIELD), 0)
+
+
+@compile_
+def _share(count, me, size, unit):  # type: ignore[no-untyped-def]  # as above
+    """Return where a thread's part of `count` begins and ends: at multiples of `unit`."""
+    if size == 1:
+        return 0, count
+    part = ((count + size - 1) // size + unit - 1) // unit * unit
+    return min(part * me, count), min(part * (me + 1), count)
+
+
+@compile_
+def end(ending, c, extra, n, ldc, low, high, left, right, one):  # type: ignore[no-untyped-def]  # as above
+    """Do the ending of a product on rows `low` to `high`, columns `left` to `right`."""
+    if ending == 0 or high <= low or right <= left:
+        return
+    width = width_of(one)
+    if ending == 3:
+        for i in range(low, high):
+            row = carray(pointer(c + width * (i * ldc + left), one), (right - left,))
+            loops.relu_gradient_in_place(row, carray(pointer(extra + width * (i * n + left), one), (right - left,)))
+        return
+    b = carray(pointer(extra + width * left, one), (right - left,))
+    for i in range(low, high):
+        row = carray(pointer(c + width * (i * ldc + left), one), (1, right - left))
+        if ending == 1:
+            loops.bias(row, b)
+        else:
+            loops.bias_relu(row, b)
+
+
+@compile_
+def _product(row, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  # as above
+    """Do a thread's part of a product: some rows, some columns, or some of the inner sums."""
+    a, b, c, extra, scratch = row[1], row[2], row[3], row[4], row[5]
+    m, n, k, lda, ldb, ldc, ta, tb, ending = row[6], row[7], row[8], row[9], row[10], row[11], row[12], row[13], row[14]
+    zero, width = one - one, width_of(one)
+    if m * n * k < SMALL_PRODUCT:
+        size = 1
+    if me >= size:
+        return
+    ta32, tb32 = np.int32(ta), np.int32(tb)
+    if size == 1:
+        call_gemm(gemm, ta32, tb32, m, n, k, one, a, lda, b, ldb, zero, c, ldc)
+        end(ending, c, extra, n, ldc, 0, m, 0, n, one)
+    elif inner(m, n, k):
+        low, high = _share(k, me, size, _VECTOR)
+        first = a + width * (low * lda if ta == TRANSPOSE else low)
+        second = b + width * (low if tb == TRANSPOSE else low * ldb)
+        out, step = (c, ldc) if me == 0 else (scratch + width * (me - 1) * m * n, n)
+        call_gemm(gemm, ta32, tb32, m, n, high - low, one, first, lda, second, ldb, zero, out, step)
+        _meet(team, size)
+        low, high = _share(m, me, size, 1)
+        for i in range(low, high):
+            total = carray(pointer(c + width * i * ldc, one), (n,))
+            for other in range(size - 1):
+                loops.add(total, carray(pointer(scratch + width * (other * m + i) * n, one), (n,)))
+        end(ending, c, extra, n, ldc, low, high, 0, n, one)
+    elif m >= n:
+        low, high = _share(m, me, size, 1)
+        if high > low:
+            first = a + width * (low if ta == TRANSPOSE else low * lda)
+            call_gemm(gemm, ta32, tb32, high - low, n, k, one, first, lda, b, ldb, zero, c + width * low * ldc, ldc)
+            end(ending, c, extra, n, ldc, low, high, 0, n, one)
+    else:
+        low, high = _share(n, me, size, _VECTOR)
+        if high > low:
+            second = b + width * (low * ldb if tb == TRANSPOSE else low)
+            call_gemm(gemm, ta32, tb32, m, high - low, k, one, a, lda, second, ldb, zero, c + width * low, ldc)
+            end(ending, c, extra, n, ldc, 0, m, low, high, one)
+
+
+@compile_
+def inner(m, n, k):  # type: ignore[no-untyped-def]  # as above
+    """Whether threads share the inner sums of a product, since its result has too few rows and columns."""
+    return k >= 4 * max(m, n)
+
+
+@compile_
+def _rule(code, w, dw, row, low, count, reals, one):  # type: ignore[no-untyped-def]  # as above
+    width = width_of(one)
+    if code == 0:
+        loops.sgd(w, dw, reals[0])
+        return
+    first = carray(pointer(row[3] + width * low, one), (count,))
+    if code == 1:
+        loops.sgd_momentum(w, dw, first, reals[0], reals[1])
+    elif code == 2:
+        loops.sgd_nesterov(w, dw, first, reals[0], reals[1])
+    elif code == 3:
+        loops.rmsprop(w, dw, first, reals[0], reals[1], reals[2])
+    elif code == 5:
+        loops.adagrad(w, dw, first, reals[0], reals[1])
+    elif code == 8:
+        loops.lion(w, dw, first, reals[0], reals[1], reals[2])
+    else:
+        second = carray(pointer(row[4] + width * low, one), (count,))
+        if code == 4:
+            loops.adam(w, dw, first, second, reals[0], reals[1], reals[2], reals[3])
+        elif code == 6:
+            loops.adadelta(w, dw, first, second, reals[0], reals[1], reals[2])
+        else:
+            loops.adamax(w, dw, first, second, reals[0], reals[1], reals[2], reals[3])
+
+
+@compile_
+def _on_rows(row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as above
+    """Do a thread's part of what shares an array by rows: the softmax loss."""
+    rows, columns, width = row[5], row[6], width_of(one)
+    low, high = _share(rows, me, size, 1)
+    count = high - low
+    if count > 0:
+        at = width * low * columns
+        x = carray(pointer(row[1] + at, one), (count, columns))
+        y = carray(pointer(row[2] + 8 * low, np.int64(0)), (count,))
+        slope = carray(pointer(row[3] + at, one), (count, columns))
+        losses = carray(pointer(row[4] + width * low, one), (count,))
+        loops.softmax_loss(x, y, rows, slope, losses)
+
+
+@compile_
+def _on_columns(code, row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as above
+    """Do a thread's part of what shares an array by columns: sums over the batch, and normalization by them."""
+    width = width_of(one)
+    at = 3 if code == _SUM_ROWS else 9 if code == _BATCH_NORM else 8
+    rows, columns = row[at], row[at + 1]
+    low, high = _share(columns, me, size, _VECTOR)
+    if high <= low:
+        return
+    g = carray(pointer(row[1], one), (rows, columns))
+    second = carray(pointer(row[2], one), (columns,))
+    if code == _SUM_ROWS:
+        loops.sum_rows(g, second, low, high)
+    elif code == _BATCH_NORM:
+        beta = carray(pointer(row[3], one), (columns,))
+        out = carray(pointer(row[4], one), (rows, columns))
+        normal = carray(pointer(row[5], one), (rows, columns))
+        rate = carray(pointer(row[6], one), (columns,))
+        mean = carray(pointer(row[7], one), (columns,))
+        variance = carray(pointer(row[8], one), (columns,))
+        loops.batch_norm(g, second, beta, reals[0], row[11] == 1, out, normal, rate, mean, variance, low, high)
+    else:
+        normal = carray(pointer(row[3], one), (rows, columns))
+        rate = carray(pointer(row[4], one), (columns,))
+        d = carray(pointer(row[5], one), (rows, columns))
+        along = carray(pointer(row[6], one), (columns,))
+        total = carray(pointer(row[7], one), (columns,))
+        loops.batch_norm_gradient(g, second, normal, rate, d, along, total, low, high)
+
+
+@compile_
+def _on_elements(code, row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as above
+    """Do a thread's part of what passes over flat arrays."""
+    width = width_of(one)
+    places = 3
+    if code == _RELU_GRADIENT or code == _DROP:
+        places = 4
+    elif code >= _RULES:
+        places = 5
+    low, high = _share(row[places], me, size, _VECTOR)
+    count = high - low
+    if count <= 0:
+        return
+    if code == _KEEP:
+        key = carray(pointer(row[1], np.uint64(0)), (1,))[0]
+        loops.keep(key, low, np.uint64(row[4]), carray(pointer(row[2] + low, np.bool_(True)), (count,)))
+        return
+    first = carray(pointer(row[1] + width * low, one), (count,))
+    if code == _DROP:
+        mask = carray(pointer(row[2] + low, np.bool_(True)), (count,))
+        loops.drop(first, mask, reals[0], carray(pointer(row[3] + width * low, one), (count,)))
+        return
+    second = carray(pointer(row[2] + width * low, one), (count,))
+    if code == _RELU:
+        loops.relu(first, second)
+    elif code == _ADD:
+        loops.add(first, second)
+    elif code == _RUNNING:
+        loops.running(first, second, reals[0])
+    elif code == _RELU_GRADIENT:
+        loops.relu_gradient(first, second, carray(pointer(row[3] + width * low, one), (count,)))
+    else:
+        _rule(code - _RULES, first, second, row, low, count, reals, one)
+
+
+@compile_
+def _run(rows, reals, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  # as above
+    for i in range(rows.shape[0]):
+        row, code = rows[i], rows[i, 0]
+        sharers = size if size > 1 and row[15] == 1 else 1
+        if code == _PRODUCT:
+            _product(row, team, me, sharers, one, gemm)
+        elif me < sharers:
+            if code == _SOFTMAX_LOSS:
+                _on_rows(row, reals[i], me, sharers, one)
+            elif code == _MEAN:
+                loops.mean(carray(pointer(row[1], one), (row[3],)), carray(pointer(row[2], one), (1,)))
+            elif code == _SUM_ROWS or code == _BATCH_NORM or code == _BATCH_NORM_GRADIENT:
+                _on_columns(code, row, reals[i], me, sharers, one)
+            else:
+                _on_elements(code, row, reals[i], me, sharers, one)
+        if size > 1:
+            _meet(team, size)
+
+
+def _run_single(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
+    """Run all instructions, on float32, as one thread of a team."""
+    _run(
+        carray(pointer(rows, np.int64(0)), (count, WIDTH)), carray(pointer(reals, np.float64(0)), (count, REALS)),
+        team, me, size, np.float32(1), atomic_load(team + 8 * SGEMM),
+    )  # fmt: skip
+
+
+def _run_double(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
+    """Run all instructions, on float64, as one thread of a team."""
+    _run(
+        carray(pointer(rows, np.int64(0)), (count, WIDTH)), carray(pointer(reals, np.float64(0)), (count, REALS)),
+        team, me, size, np.float64(1), atomic_load(team + 8 * DGEMM),
+    )  # fmt: skip
+
+
+@functools.cache
+def runner(dtype: np.dtype[Any]) -> int:
+    """Return the address of what runs instructions on arrays of float32 or float64; it is compiled at the first call.
+
+    Each is compiled by itself, and apart from `serve` and `launch`: most programs need one of the two.
+    """
+    signature = types.void(*(types.int64,) * 6)
+    run = numba.cfunc(signature, cache=True, nopython=True)(_run_single if dtype.itemsize == 4 else _run_double)
+    _kept.append(run)
+    place: int = run.address
+    return place
+
+
+_kept: list[Any] = []
+
+
+@compile_
+def serve(team, me):  # type: ignore[no-untyped-def]  # as above
+    """Take part in every job of a team, for ever: the life of a helping thread."""
+    asleep = team + 8 * (HELPERS + LINE * me)
+    done = 0
+    while True:
+        spins = 0
+        while atomic_load(team + 8 * JOBS) == done and spins < _PATIENCE:
+            spins += 1
+        if spins == _PATIENCE:
+            atomic_store(asleep, 1)
+            # Either a job came meanwhile and the word is taken back, or whoever posts one sees it and wakes this thread.
+            if atomic_load(team + 8 * JOBS) == done or not atomic_swap(asleep, 0):
+                call(atomic_load(team + 8 * WAIT), asleep + 8 * SLEEP)
+            continue
+        done += 1
+        run, rows, reals = team + 8 * RUNNER, team + 8 * ROWS, team + 8 * REALS_AT
+        count, size = atomic_load(team + 8 * COUNT), atomic_load(team + 8 * SIZE)
+        call_runner(atomic_load(run), atomic_load(rows), atomic_load(reals), count, team, me, size)
+
+
+@compile_
+def launch(run, rows, reals, team, together):  # type: ignore[no-untyped-def]  # as above
+    """Run one instruction or more with all threads of a team or the calling one alone; return when all is done."""
+    before, set_threads = call(atomic_load(team + 8 * GET_THREADS), 0), atomic_load(team + 8 * SET_THREADS)
+    if before != 1:
+        call(set_threads, 1)  # the products are shared here, and not in BLAS
+    size = atomic_load(team + 8 * SIZE) if together else 1
+    if size > 1:
+        atomic_store(team + 8 * RUNNER, run)
+        atomic_store(team + 8 * ROWS, rows.ctypes.data)
+        atomic_store(team + 8 * REALS_AT, reals.ctypes.data)
+        atomic_store(team + 8 * COUNT, rows.shape[0])
+        atomic_add(team + 8 * JOBS, 1)
+        for helper in range(1, size):
+            asleep = team + 8 * (HELPERS + LINE * helper)
+            if atomic_load(asleep) and atomic_swap(asleep, 0):
+                call(atomic_load(team + 8 * POST), asleep + 8 * SLEEP)
+    call_runner(run, rows.ctypes.data, reals.ctypes.data, rows.shape[0], team, 0, size)
+    if before != 1:
+        call(set_threads, before)
+
+
+def address(array: Any) -> int:
+    """Return where the elements of an array begin."""
+    place: int = array.__array_interface__["data"][0]
+    return place

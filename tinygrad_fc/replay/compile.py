@@ -1,0 +1,295 @@
+"""compile: a training step that is recorded once, and from then on run without Python between its kernels."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..engine.node import MODE, Node, recording
+from ..engine.tensor import Tensor, constant
+from ..kernels import LARGE, every_size, machine_for
+from ..nn import module as modules
+from .lower import Lowered
+from .safety import Reads
+from .trace import Trace, Unfit
+
+# After so many recordings in a row that no call could use, a step stays as it is written.
+PATIENCE = 8
+
+
+class Program:
+    """One recording of a step, ready to be run on other arrays of the same shapes."""
+
+    def __init__(self, lowered: Lowered, trace: Trace, leaves: Sequence[Tensor], result: Any) -> None:
+        self._lowered, self._updates = lowered, trace.updates
+        self._leaves = [(leaf, leaf._array) for leaf in leaves]
+        self._result = _shape_of(result, lowered)
+        instructions = lowered.instructions
+        self._rows, self._places = instructions, instructions.places_of(lowered.given)
+        self._gradients = [(leaf, lowered.gradients.get(leaf.node)) for leaf in leaves]  # type: ignore[arg-type]
+        self._clears = not any(leaf.grad is not None for leaf, d in self._gradients if d is not None)
+        bases = {id(d.base): d.base for _, d in self._gradients if d is not None and d.base is not None}
+        self._watched = [d for _, d in self._gradients if d is not None] + list(bases.values())
+        self._counts: list[int] | None = None
+        # Whether the step is known to clear gradients itself, since it was recorded with some left over.
+        self.clears_first = False
+
+    def fits(self, arrays: Sequence[np.ndarray]) -> bool:
+        """Whether the parameters are where they were, nobody holds gradients, and the labels are classes."""
+        for leaf, array in self._leaves:
+            if leaf._array is not array or type(leaf.node) is not Node:
+                return False
+            if not self.clears_first and leaf.node.grad is not None:
+                return False
+        if self._counts is not None and self.held():
+            return False
+        for place, labels, count in self._lowered.labels:
+            labels[...] = arrays[place]
+            if self._lowered.outside(labels, count):
+                return False
+        return True
+
+    def held(self) -> bool:
+        """Whether somebody outside holds an array that the next run would overwrite."""
+        return self._references() != self._counts
+
+    def _references(self) -> list[int]:
+        return [sys.getrefcount(array) for array in self._watched]
+
+    def run(self, arrays: Sequence[np.ndarray]) -> Any:
+        """Run the step, and return what it returned when it was recorded, with new values."""
+        for module, key in self._lowered.draws:
+            key[:] = module.draw_key()
+        self._rows.point(self._places, arrays)
+        self._rows.run()
+        for leaf, d in self._gradients:
+            if d is not None:
+                leaf.node.grad = d  # type: ignore[union-attr]  # it is a leaf that needs a gradient
+        for optimizer in self._updates:
+            optimizer.step()
+        if self._clears:
+            for leaf, d in self._gradients:
+                if d is not None:
+                    leaf.node.grad = None  # type: ignore[union-attr]
+        leaf = d = None  # type: ignore[assignment]  # a name would count as somebody who holds it
+        if self._counts is None:
+            self._counts = self._references()
+        return _filled(self._result)
+
+
+class Compiled:
+    """A step that is replayed where that is safe, as `compile` returns it.
+
+    Attributes
+    ----------
+    recordings, replays : int
+        How many calls were recorded (or ran as they are written), and how many were replayed.
+    reason : str or None
+        Why the last call was not replayed; None if it was, or if it made the recording for those that follow.
+    """
+
+    def __init__(self, step: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, step)
+        self._step = step
+        self._programs: dict[Any, Program] = {}
+        self._reads: Reads | None = None
+        self._state: tuple[int, Any] = (-1, None)
+        self._in_vain = 0
+        self._lock = threading.Lock()
+        self.recordings = self.replays = 0
+        self.reason: str | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the step."""
+        if MODE.get() is not None or kwargs or self._in_vain > PATIENCE or not self._lock.acquire(blocking=False):
+            return self._plain(args, kwargs, self._why(kwargs))
+        try:
+            return self._run(args)
+        finally:
+            self._lock.release()
+
+    def _why(self, kwargs: Any) -> str:
+        if self._in_vain > PATIENCE:
+            return self.reason or f"{PATIENCE} recordings in a row could not be used"
+        if kwargs:
+            return "arguments are given by name"
+        return "an observer watches, or recording is off" if MODE.get() is not None else "another thread runs it"
+
+    def _plain(self, args: Any, kwargs: Any, reason: str) -> Any:
+        """Run the step as it is written."""
+        self.recordings += 1
+        self.reason = reason
+        with every_size():
+            return _detached(self._step(*args, **kwargs))
+
+    def _run(self, args: tuple[Any, ...]) -> Any:
+        try:
+            arrays = [_argument(value) for value in args]
+            key = (self._now(), tuple([(type(a) is Tensor, d.shape, d.dtype) for a, d in zip(args, arrays, strict=True)]))
+        except Unfit as unfit:
+            self._in_vain += self._reads is None  # its code is what it is
+            return self._plain(args, {}, str(unfit))
+        program = self._programs.get(key)
+        with every_size():
+            if program is not None:
+                if program.fits(arrays):
+                    self.replays += 1
+                    self.reason, self._in_vain = None, 0
+                    return program.run(arrays)
+                del self._programs[key]
+            return self._record(key, args, arrays)
+
+    def _now(self) -> Any:
+        """Return what the world around the step is like; cheap while nothing changes."""
+        if self._reads is None or not self._reads.unchanged():
+            self._programs.clear()
+            self._reads = Reads(self._step)
+            self._state = (-1, None)
+        if self._state[0] != modules.changes():
+            self._state = (modules.changes(), self._reads.fingerprint())
+        return self._state[1]
+
+    def _record(self, key: Any, args: tuple[Any, ...], arrays: list[np.ndarray]) -> Any:
+        """Run the step as it is written, and keep what it did."""
+        reads = self._reads
+        assert reads is not None
+        self.recordings += 1
+        trace, before = Trace(), modules.changes()
+        leaves = [leaf for module in reads.modules for leaf in module.parameters() if leaf.requires_grad]
+        leaves = list(dict.fromkeys(leaves))
+        left_over = any(leaf.grad is not None for leaf in leaves)
+        with recording(trace):
+            result = self._step(*args)
+        try:
+            if modules.changes() != before:
+                raise Unfit("it changes a module")
+            self._programs[key] = program = self._lower(trace, leaves, arrays, result)
+            program.clears_first = left_over
+            self.reason = None
+        except Unfit as unfit:
+            self.reason = str(unfit)
+        self._in_vain += 1
+        return _detached(result)
+
+    def _lower(self, trace: Trace, leaves: list[Any], arrays: list[np.ndarray], result: Any) -> Program:
+        if trace.fault:
+            raise Unfit(trace.fault)
+        if not trace.orders:
+            raise Unfit("it does not go backward")
+        team = machine_for(LARGE)
+        if team is None:
+            raise Unfit("the kernels are NumPy's: install Numba (tinygrad_fc[fast])")
+        homes: dict[Node, np.ndarray] = {}
+        for optimizer in trace.updates:
+            homes.update(optimizer.gradient_homes())
+        parameters = {leaf.node: leaf._array for leaf in leaves}
+        lowered = Lowered(team, trace, trace.orders[0], arrays, parameters, homes)
+        return Program(lowered, trace, leaves, result)
+
+
+def compile(step: Callable[..., Any]) -> Compiled:  # noqa: A001  # it is called tg.compile
+    """Return the step, recorded at its first call and replayed at later ones.
+
+    A replay runs the kernels of the recorded operations, of backward and of the update, one after another in compiled
+    code and on several threads, into the same buffers: nothing is recorded, and nothing allocated. It gives the bits
+    that the step would give, and draws the masks of dropout and moves running averages as the step would.
+
+    Whatever would make a replay wrong is noticed, and the step recorded again or run as it is written: other shapes or
+    dtypes, another mode or option of a module, a parameter that is new, frozen or has another array, another value of a
+    name that the step reads, a value that Python looks at (``loss.item()``, ``if loss > 1``), writing to what is outside.
+    ``step.reason`` then says why.
+
+    Parameters
+    ----------
+    step : callable
+        A function of arrays, or of tensors that need no gradient: samples and labels, say. It computes a loss of
+        fully-connected layers, calls ``backward`` and steps optimizers, and returns tensors (in tuples, lists or dicts)
+        or None. The shapes are those of a batch, so a last batch that is smaller is recorded by itself.
+
+    Returns
+    -------
+    Compiled
+        Called as `step` is. The tensors that it returns are constants. Gradients (``p.grad``) are as after the step;
+        one that is held elsewhere stays as it is.
+
+    Raises
+    ------
+    TypeError
+        If `step` cannot be called.
+
+    See Also
+    --------
+    use_kernels : Replays need Numba.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinygrad_fc as tg
+    >>> model = tg.models.TwoLayerNet(20, 100, 10, seed=0)
+    >>> optimizer = tg.optim.Optimizer(model, "sgd", learning_rate=0.1)
+    >>> @tg.compile
+    ... def step(X, y):
+    ...     optimizer.zero_grad()
+    ...     loss = model.loss_tensor(X, y)
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> X, y = np.ones((5, 20), np.float32), np.arange(5)
+    >>> for _ in range(4):
+    ...     loss = step(X, y)
+    >>> loss.requires_grad
+    False
+    """
+    if not callable(step):
+        raise TypeError(f"compile: step: given {type(step).__name__}, expected a function of arrays.")
+    return Compiled(step)
+
+
+def _argument(value: Any) -> np.ndarray:
+    """Return the array of an argument."""
+    if type(value) is Tensor and type(value.node) is not Node:
+        value = value._array
+    if type(value) is not np.ndarray or value.dtype.kind not in "fiu":
+        raise Unfit(f"an argument is of {type(value).__name__}, expected an array, or a tensor that needs no gradient")
+    if not value.flags.c_contiguous or not value.dtype.isnative:
+        raise Unfit("an argument is not contiguous")
+    return value
+
+
+def _shape_of(result: Any, lowered: Lowered) -> Any:
+    """Return the structure of a result with arrays of the program in the place of its tensors."""
+    if isinstance(result, Tensor):
+        return lowered.value(result._array)
+    if result is None:
+        return None
+    if type(result) in (tuple, list):
+        return type(result)([_shape_of(item, lowered) for item in result])
+    if type(result) is dict:
+        return {key: _shape_of(item, lowered) for key, item in result.items()}
+    raise Unfit(f"it returns {type(result).__name__}, expected tensors")
+
+
+def _filled(shape: Any) -> Any:
+    if isinstance(shape, np.ndarray):
+        return constant(shape.copy())
+    if isinstance(shape, (tuple, list)):
+        return type(shape)([_filled(item) for item in shape])
+    if isinstance(shape, dict):
+        return {key: _filled(item) for key, item in shape.items()}
+    return shape
+
+
+def _detached(result: Any) -> Any:
+    """Return a result with its tensors as constants, as a replay returns them."""
+    if isinstance(result, Tensor):
+        return constant(result._array)
+    if type(result) in (tuple, list):
+        return type(result)([_detached(item) for item in result])
+    if type(result) is dict:
+        return {key: _detached(item) for key, item in result.items()}
+    return result

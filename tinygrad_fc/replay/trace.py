@@ -1,0 +1,114 @@
+"""Trace: what a step did, as an observer saw it: operations, backward, updates, masks, running averages, reads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..engine.node import Node, Observer
+from ..engine.operation import Op
+
+
+class Call(NamedTuple):
+    """An operation that ran: its node (None if nothing was recorded), its arguments, its result and what it left."""
+
+    op: Op
+    node: Node | None
+    data: list[Any]
+    out: np.ndarray
+    left: tuple[Any, ...]
+
+
+class Unfit(Exception):
+    """A step cannot be replayed; the message says why."""
+
+
+class Trace(Observer):
+    """Records one run of a step, and keeps every array of it, so that no two arrays have one address.
+
+    Attributes
+    ----------
+    calls : list of Call
+        The operations, in order.
+    orders : list of list of Node
+        The nodes of each backward, newest first.
+    flows : dict of Node to dict of int to Node
+        For each node the parents that its rules gave gradients to, under the places of their arguments.
+    masks : list of (module, ndarray)
+        What `Dropout` drew.
+    averages : list of (ndarray, ndarray, float)
+        The running averages that moved, by which batch's, and the share that stayed.
+    updates : list of Optimizer
+        Those whose `step` was called, after all backward.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.orders: list[list[Node]] = []
+        self.flows: dict[Node, dict[int, Node]] = {}
+        self.masks: list[tuple[Any, np.ndarray]] = []
+        self.averages: list[tuple[np.ndarray, np.ndarray, float]] = []
+        self.updates: list[Any] = []
+        self.fault: str | None = None
+        self._results: list[Any] = []
+        self._thread = threading.get_ident()
+
+    def refuse(self, why: str) -> None:
+        """Note why this run cannot be replayed; the first reason counts."""
+        self.fault = self.fault or why
+
+    def run(self, op: Op, data: list[Any], parents: list[Any]) -> Any:
+        """Run an operation."""
+        result = super().run(op, data, parents)
+        self._results.append(result)
+        return result
+
+    def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
+        """Take note of an operation."""
+        if self.orders:
+            self.refuse(f"{op.name} runs after backward")
+        if threading.get_ident() != self._thread:
+            self.refuse(f"{op.name} runs in another thread")
+        result = self._results.pop()
+        self.calls.append(Call(op, node, data, out, result[1:] if op.leaves else ()))
+
+    def walk(self, order: list[Node], pending: dict[Node, Any]) -> Iterator[Node]:
+        """Take note of a backward."""
+        if self.orders:
+            self.refuse("it goes backward more than once")
+        for node in order:
+            if node.op is None and node.grad is not None:
+                self.refuse(f"backward adds to the grad of {node.label()}, which it had before: call zero_grad first")
+            if node.info is not None and "retain" in node.info:
+                self.refuse(f"{node.label()} retains its grad")
+        self.orders.append(list(order))
+        yield from order
+
+    def pulled(self, node: Node, place: int, d: Any, parent: Node) -> None:
+        """Take note that a gradient flows from a node to its parent."""
+        self.flows.setdefault(node, {})[place] = parent
+
+    def read(self, tensor: Any) -> None:
+        """Take note that Python looks at values: what it does with them would not be done again."""
+        self.refuse(f"the values of {tensor._label()} are read in the step: return the tensor, and read it outside")
+
+    # What happens beside the tape. Those to whom it happens call these, if the observer has them.
+
+    def masked(self, module: Any, mask: np.ndarray) -> None:
+        """Take note of a mask that dropout drew."""
+        self.masks.append((module, mask))
+
+    def averaged(self, running: np.ndarray, batch: np.ndarray, momentum: float) -> None:
+        """Take note of a running average that moves."""
+        self.averages.append((running, batch, momentum))
+
+    def updated(self, optimizer: Any, given: bool) -> None:
+        """Take note of an optimizer's step, and whether it was given its gradients."""
+        if given:
+            self.refuse("an optimizer's step is given gradients")
+        if not self.orders:
+            self.refuse("an optimizer steps before backward")
+        self.updates.append(optimizer)
