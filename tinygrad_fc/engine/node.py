@@ -21,7 +21,8 @@ Shape = tuple[int, ...]
 
 # The one clock. `next` on an itertools.count is a single C call, so it is atomic under the interpreter lock. An
 # operation takes its number after its inputs took theirs: sorted by number, the tape is in topological order.
-tick: Callable[[], int] = itertools.count(1).__next__
+clock = itertools.count(1)
+tick: Callable[[], int] = clock.__next__
 
 _shapes: dict[Shape, Shape] = {}
 

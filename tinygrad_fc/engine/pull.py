@@ -119,12 +119,7 @@ def pull(
 
 def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
     """Whether a rule's result is an array of its own, and not a view, its input, or a saved value."""
-    if type(d) is not ndarray or d.base is not None or d is g:
-        return False
-    for value in saved:
-        if value is d:
-            return False
-    return True
+    return type(d) is ndarray and d.base is None and d is not g and id(d) not in map(id, saved)
 
 
 def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False) -> Any:
