@@ -27,7 +27,6 @@ def pull(
     """
     owned: set[Node] = set()
     plus, everything, watcher, node = np.add, not targets, observer(), None
-    plain = everything and watcher is None
 
     def meet(parent: Node, d: Any, node: Any, g: Any, saved: Any) -> None:
         """Take the first contribution to `parent`, or add a further one to what is not ours to write."""
@@ -58,10 +57,10 @@ def pull(
             saved: Any = node.saved
             if not retain:
                 node.saved = None
-            if plain and self.paired:
+            if watcher is None and self.paired:
                 x, y = node.parents
-                if type(x) is Node and type(y) is Node:
-                    # The commonest nodes, unrolled: a ufunc of two tensors whose rules read one thing each.
+                if type(x) is Node and type(y) is Node and (everything or x in pending and y in pending):
+                    # The commonest nodes, unrolled: a ufunc of two tensors, both asked for, whose rules read one thing.
                     pull_x, pull_y = self.pulls
                     pick_x, pick_y = self.picks
                     shape, dtype = node.shape, node.dtype
