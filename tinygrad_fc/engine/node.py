@@ -38,15 +38,15 @@ def intern(shape: Shape) -> Shape:
 
 
 class _Noted:
-    """What rare facts are noted on: an entry of the tape."""
+    """What rare facts are noted on: an entry of the tape. One class with slots, and not two, is made and freed sooner."""
 
-    __slots__ = ("info",)
+    __slots__ = ()
 
     info: dict[str, Any] | None
 
     def note(self, key: str, value: Any) -> None:
         """Put a rare fact on it."""
-        self.info = {**(getattr(self, "info", None) or {}), key: value}
+        self.info = {**(getattr(self, "info", None) or {}), key: value}  # type: ignore[misc]  # the slot is a subclass's
 
 
 class Node(_Noted):
@@ -74,7 +74,7 @@ class Node(_Noted):
         that returned this node, in one flat tuple), ``retain``.
     """
 
-    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "__weakref__")
+    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "info", "__weakref__")
 
     op: Op | None
     parents: tuple[Any, ...]
@@ -105,7 +105,7 @@ class Constant(_Noted):
     Rare facts are noted in ``info``, as a node's are. It is not set before: constants are made on the hot path.
     """
 
-    __slots__ = ("name", "shape", "dtype")
+    __slots__ = ("name", "shape", "dtype", "info")
 
     def __init__(self, name: str | None, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.name, self.shape, self.dtype = name, shape, dtype
