@@ -32,19 +32,6 @@ def leaf(*values: float) -> tg.Tensor:
 # ---- declarations
 
 
-def test_a_rule_that_is_one_product_runs_as_numpys_multiply() -> None:
-    """Only where it is this and no more; another's rules stay guarded, so that they cannot write into a gradient."""
-    assert tg.multiply.op.pulls == (np.multiply, np.multiply)
-    assert np.multiply not in (*tg.divide.op.pulls, *tg.square.op.pulls)
-    mine = tg.op(lambda x, y: x * y, name="mine", x=lambda g, y: g * y, y=lambda g, x: g * x)
-    assert np.multiply not in mine.op.pulls
-    x, y = leaf(2.0, 3.0), leaf(5.0, 7.0)
-    for record in (tg.multiply, mine):
-        (first,) = tg.gradients(record(x, record(x, y)).sum(), x, create_graph=True)
-        (second,) = tg.gradients(first.sum(), x)
-        assert (first.data.tolist(), second.data.tolist()) == ([20.0, 42.0], [10.0, 14.0])
-
-
 def test_a_rule_that_reads_what_is_not_there() -> None:
     with pytest.raises(
         TypeError, match=r"op double: the rule for 'x' reads 'ouy'; it may read x, out, x_shape.* Did you mean 'out'\?"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 
 import tinygrad_fc as tg
+from tinygrad_fc.engine import op
 
 
 def leaf(*values: float) -> tg.Tensor:
@@ -38,3 +42,18 @@ def test_a_leaf_made_late_is_no_overwritten_one() -> None:
     z = y * w
     z.backward()
     assert (x.grad.tolist(), w.grad.tolist()) == ([12.0], [4.0])
+
+
+def test_a_rule_that_is_one_product_runs_as_numpys_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where it is this and no more; another's rules stay guarded, so that they cannot write into a gradient."""
+    assert tg.multiply.op.pulls == (np.multiply, np.multiply)
+    assert np.multiply not in (*tg.divide.op.pulls, *tg.square.op.pulls)
+    monkeypatch.setattr(op, "REGISTRY", dict(op.REGISTRY))
+    monkeypatch.setattr(op, "functions", SimpleNamespace(late=lambda function: None))
+    mine = tg.op(lambda x, y: x * y, name="mine", x=lambda g, y: g * y, y=lambda g, x: g * x)
+    assert np.multiply not in mine.op.pulls
+    x, y = leaf(2.0, 3.0), leaf(5.0, 7.0)
+    for record in (tg.multiply, mine):
+        (first,) = tg.gradients(record(x, record(x, y)).sum(), x, create_graph=True)
+        (second,) = tg.gradients(first.sum(), x)
+        assert (first.data.tolist(), second.data.tolist()) == ([20.0, 42.0], [10.0, 14.0])
