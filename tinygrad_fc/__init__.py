@@ -55,7 +55,7 @@ _OTHER_NAMES |= {"abs": "absolute", "amax": "max", "amin": "min", "concat": "con
 
 # The operations: those with NumPy's names, and some that NumPy has not. Others' are reached by name as well.
 _HOOKS = ("at", "check_declared", "graph_text", "late", "notebook_html", "notebook_svg", "refusals")
-_NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS)
+_NUMPYS = sorted(name for name in vars(_functions) if hasattr(_np, name) and name not in _HOOKS and name[0] != "_")
 
 __all__ = [
     "Tensor", "arange", "asarray", "empty", "eye", "from_dlpack", "full", "fused_op", "gradients", "identity",

@@ -8,6 +8,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -253,18 +254,20 @@ def _try(worker: workers.Worker, function: Callable[..., Any], *arguments: Any) 
 
 
 def time_import(processes: int) -> dict[str, Any]:
-    """Time ``import`` of this package and of NumPy in fresh processes, in turn."""
+    """Time ``import`` of this package and of NumPy in fresh processes, in turn, from compiled files."""
     code = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
     folder = str(Path(__file__).resolve().parents[2])
     paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     times: dict[str, list[float]] = {"numpy": [], PACKAGE: []}
-    for turn in range(processes + 1):
-        for name, values in times.items():
-            command = [sys.executable, "-c", code.format(name)]
-            done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
-            if turn:  # the first reads the files from the disk
-                values.append(float(done.stdout))
+    with tempfile.TemporaryDirectory() as compiled:
+        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONPYCACHEPREFIX": compiled}
+        variables.pop("PYTHONDONTWRITEBYTECODE", None)
+        for turn in range(processes + 1):
+            for name, values in times.items():
+                command = [sys.executable, "-c", code.format(name)]
+                done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+                if turn:  # the first reads the files from the disk, and compiles them
+                    values.append(float(done.stdout))
     ratio = measure.ratios(times, "numpy")[PACKAGE]
     seconds = {name: statistics.median(values) for name, values in times.items()}
     return {"processes": processes, "seconds": seconds, "to_numpy": asdict(ratio)}

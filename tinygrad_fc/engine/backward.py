@@ -26,8 +26,8 @@ _number = attrgetter("number")
 def backward(output: Tensor, gradient: npt.ArrayLike | None = None, retain_graph: bool = False) -> None:
     """Accumulate gradients into the leaves of `output`; see ``Tensor.backward``."""
     root, seed = _seed(output, gradient, "backward: gradient")
-    order = _collect([root], None)
-    found, owned = pull(order, {root: seed}, retain_graph)
+    order, pending = _collect({root: seed}, None)
+    found, owned = pull(order, pending, retain_graph)
     for node in order:
         if node.op is None:
             d = found[node]
@@ -106,7 +106,7 @@ def gradients(
             )
         root, seed = _seed(output, weight, f"gradients: grad_outputs[{position}]", create_graph)
         found[root] = found[root] + seed if root in found else seed
-    order = _collect(list(found), set(targets))
+    order, found = _collect(found, set(targets))
     if create_graph:
         with recording(observer()):
             found = pull_recorded(order, found, set(targets), retain)
@@ -173,34 +173,33 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
     return node, constant(seed) if create_graph else seed
 
 
-def _collect(roots: list[Node], targets: set[Node] | None) -> list[Node]:
-    """Return what is reachable from `roots` (and leads to `targets`), newest first; refuse freed and stale graphs.
+def _collect(seeds: dict[Node, Any], targets: set[Node] | None) -> tuple[list[Node], dict[Node, Any]]:
+    """Return what is reachable from the nodes of `seeds` (and leads to `targets`), newest first; refuse other graphs.
 
-    Nothing has run yet when this raises, so a refused backward changes nothing.
+    The second result has an entry for each of them: its seed or None. Nothing has run yet when freed and stale graphs
+    raise, so a refused backward changes nothing.
     """
-    seen, stack = set(roots), list(roots)
-    pop, push, add = stack.pop, stack.append, seen.add
-    freed = []
-    while stack:
-        node = pop()
+    order, pending = list(seeds), dict(seeds)
+    push, freed = order.append, []
+    for node in order:  # which grows while it is walked
         if node.saved is None and node.op is not None:
             freed.append(node)
         for parent in node.parents:
             if type(parent) is Node:
                 if parent.op is None and parent.number > node.number:
                     raise functions.refusals().overwritten(parent, node)
-                if parent not in seen:
-                    add(parent)
+                if parent not in pending:
+                    pending[parent] = None
                     push(parent)
-    order = sorted(seen, key=_number, reverse=True)
-    leads = seen
+    order.sort(key=_number, reverse=True)
     if targets is not None:
         leads = set(targets)
         for node in reversed(order):
-            if node not in leads and any(parent in leads for parent in node.parents if type(parent) is Node):
+            if not leads.isdisjoint(node.parents):
                 leads.add(node)
         order = [node for node in order if node in leads]
+        pending = {node: pending[node] for node in order}
     for node in freed:
-        if node in leads and any(parent in leads for parent in node.parents if type(parent) is Node):
+        if node in pending and not pending.keys().isdisjoint(node.parents):
             raise functions.refusals().freed(node)
-    return order
+    return order, pending

@@ -11,7 +11,7 @@ from .operators import functions as functions
 
 Record = Callable[..., Any]
 
-UFUNCS: dict[np.ufunc, Record] = {}
+UFUNCS: dict[Callable[..., Any], Record] = {}
 REDUCTIONS: dict[np.ufunc, Record] = {}
 ACCUMULATIONS: dict[np.ufunc, Record] = {}
 FUNCTIONS: dict[Callable[..., Any], Record] = {}

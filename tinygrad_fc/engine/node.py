@@ -21,7 +21,8 @@ Shape = tuple[int, ...]
 
 # The one clock. `next` on an itertools.count is a single C call, so it is atomic under the interpreter lock. An
 # operation takes its number after its inputs took theirs: sorted by number, the tape is in topological order.
-tick: Callable[[], int] = itertools.count(1).__next__
+clock = itertools.count(1)
+tick: Callable[[], int] = clock.__next__
 
 _shapes: dict[Shape, Shape] = {}
 
@@ -39,13 +40,13 @@ def intern(shape: Shape) -> Shape:
 class _Noted:
     """What rare facts are noted on: an entry of the tape."""
 
-    __slots__ = ("info",)
+    __slots__ = ()  # with all slots in one class of two, instances are made and freed sooner
 
     info: dict[str, Any] | None
 
     def note(self, key: str, value: Any) -> None:
         """Put a rare fact on it."""
-        self.info = {**(getattr(self, "info", None) or {}), key: value}
+        self.info = {**(getattr(self, "info", None) or {}), key: value}  # type: ignore[misc]  # the slot is a subclass's
 
 
 class Node(_Noted):
@@ -73,7 +74,7 @@ class Node(_Noted):
         that returned this node, in one flat tuple), ``retain``.
     """
 
-    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "__weakref__")
+    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "info", "__weakref__")
 
     op: Op | None
     parents: tuple[Any, ...]
@@ -104,7 +105,7 @@ class Constant(_Noted):
     Rare facts are noted in ``info``, as a node's are. It is not set before: constants are made on the hot path.
     """
 
-    __slots__ = ("name", "shape", "dtype")
+    __slots__ = ("name", "shape", "dtype", "info")
 
     def __init__(self, name: str | None, shape: Shape, dtype: np.dtype[Any]) -> None:
         self.name, self.shape, self.dtype = name, shape, dtype

@@ -20,6 +20,10 @@ Function = Callable[..., Any]
 _HOUSE = f"{__name__.split('.')[0]}."
 
 
+# The code of a rule that is one product: NumPy's own function is that rule, and needs no frame.
+_PRODUCT = (lambda g, x: g * x).__code__.co_code
+
+
 def _guarded(pull: Pull, key: str, name: str) -> Pull:
     """Return the pull of another's rule: it cannot write into the gradient it is given, and its errors say whose."""
 
@@ -217,7 +221,8 @@ class Op:
         """Return the pull and the pick of one argument. Most rules read one thing: they need no go-between."""
         rule, reads = self.rules[key], self._reads(key, self.rules[key])
         if self.variadic is None and len(reads) == 1:
-            return rule, self.environment.index(reads[0])
+            product = getattr(rule, "__code__", None) is not None and rule.__code__.co_code == _PRODUCT
+            return np.multiply if product else rule, self.environment.index(reads[0])
         return self._feed(reads, rule), 0 if self.is_simple() and not reads else None
 
     def _feed(self, keys: tuple[str, ...], rule: Rule) -> Pull:

@@ -5,6 +5,7 @@ The table of operations by name is here as well, since this is all that the oper
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,18 +14,11 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
-class Functions:
-    """The declared operations by name: what operators and methods call, and what the package offers.
-
-    Beside them, hooks, by which the engine asks rooms that stand above it: the package puts them here.
-    """
-
-    def late(self, function: Any) -> Any:
-        """Find the operation of a function that is declared only when it is met."""
-        return None
-
-
-functions: Any = Functions()
+# The declared operations by name: what operators and methods call, and what the package offers. Beside them hooks, by
+# which the engine asks rooms that stand above it: the package puts them here. A module, for Python finds what is in one
+# three times as fast as an attribute of an instance.
+functions: Any = ModuleType("functions")
+functions.late = lambda function: None  # finds the operation of a function that is declared only when it is met
 
 
 class Operators:

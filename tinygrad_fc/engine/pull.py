@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .dispatch import functions
+from .dispatch import UFUNCS, functions
 from .node import Node, Observer, observer
 from .operation import Op
 from .tensor import Tensor, constant
@@ -17,19 +17,16 @@ _PLACES = range(sys.maxsize)
 
 
 def pull(
-    order: list[Node], seeds: dict[Node, Any], retain: bool, targets: set[Node] | frozenset[Node] = frozenset()
+    order: list[Node], pending: dict[Node, Any], retain: bool, targets: set[Node] | frozenset[Node] = frozenset()
 ) -> tuple[dict[Node, Any], set[Node]]:
     """Run the rules on arrays. Return the gradients of leaves and targets, and whose arrays are the engine's own.
 
-    Without targets it is ``Tensor.backward`` that asks, and ``retain_grad`` is heeded. Sums are written only into the
-    arrays of `owned`; any other may be a saved value, a view or another's gradient.
+    They come in `pending`, which has a seed or None for each node of `order`. Without targets it is ``Tensor.backward``
+    that asks, and ``retain_grad`` is heeded. Sums are written only into the arrays of `owned`; any other may be a saved
+    value, a view or another's gradient.
     """
-    pending: dict[Node, Any] = dict.fromkeys(order)
-    for node, seed in seeds.items():
-        if node in pending:
-            pending[node] = seed
     owned: set[Node] = set()
-    plus, everything, watcher = np.add, not targets, observer()
+    plus, everything, watcher, node = np.add, not targets, observer(), None
 
     def meet(parent: Node, d: Any, node: Any, g: Any, saved: Any) -> None:
         """Take the first contribution to `parent`, or add a further one to what is not ours to write."""
@@ -49,40 +46,42 @@ def pull(
             g = pending[node]
             if self is None or g is None:
                 continue
-            if node.info is not None and everything and "retain" in node.info:
-                node.grad = np.array(g, order="C") if node.grad is None else np.asarray(node.grad + g)
-            if everything or node not in targets:
+            if everything:
+                pending[node] = None
+                if node.info is not None and "retain" in node.info:
+                    node.grad = np.array(g, order="C") if node.grad is None else np.asarray(node.grad + g)
+            elif node not in targets:
                 pending[node] = None
             elif all(type(parent) is not Node or parent not in pending for parent in node.parents):
                 continue  # nothing older is asked for
             saved: Any = node.saved
             if not retain:
                 node.saved = None
-            if everything and self.paired and watcher is None:
+            if watcher is None and self.paired:
                 x, y = node.parents
-                if type(x) is Node and type(y) is Node:
-                    # The commonest nodes, unrolled: a ufunc of two tensors whose rules read one thing each.
+                if type(x) is Node and type(y) is Node and (everything or x in pending and y in pending):
+                    # The commonest nodes, unrolled: a ufunc of two tensors, both asked for, whose rules read one thing.
                     pull_x, pull_y = self.pulls
                     pick_x, pick_y = self.picks
                     shape, dtype = node.shape, node.dtype
                     d = pull_x(g, saved[pick_x])
                     if x.shape is not shape or x.dtype is not dtype:
                         d = _fit(d, x, node, 0)
-                    if x in owned:
-                        prior = pending[x]
-                        plus(prior, d, prior)
-                    elif pending[x] is None and x.op is not None:
+                    prior = pending[x]
+                    if prior is None and x.op is not None:
                         pending[x] = d
+                    elif x in owned:
+                        plus(prior, d, prior)
                     else:
                         meet(x, d, node, g, saved)
                     d = pull_y(g, saved[pick_y])
                     if y.shape is not shape or y.dtype is not dtype:
                         d = _fit(d, y, node, 1)
-                    if y in owned:
-                        prior = pending[y]
-                        plus(prior, d, prior)
-                    elif pending[y] is None and y.op is not None:
+                    prior = pending[y]
+                    if prior is None and y.op is not None:
                         pending[y] = d
+                    elif y in owned:
+                        plus(prior, d, prior)
                     else:
                         meet(y, d, node, g, saved)
                     continue
@@ -109,21 +108,17 @@ def pull(
                     else:
                         meet(parent, d, node, g, saved)
     except Exception as error:
-        if watcher is not None:
-            watcher.failed(node, error)
-        functions.refusals().note_rules(error, node)
+        if node is not None:
+            if watcher is not None:
+                watcher.failed(node, error)
+            functions.refusals().note_rules(error, node)
         raise
     return pending, owned
 
 
 def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
     """Whether a rule's result is an array of its own, and not a view, its input, or a saved value."""
-    if type(d) is not ndarray or d.base is not None or d is g:
-        return False
-    for value in saved:
-        if value is d:
-            return False
-    return True
+    return type(d) is ndarray and d.base is None and d is not g and id(d) not in map(id, saved)
 
 
 def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False) -> Any:
@@ -156,10 +151,8 @@ def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False
     return d
 
 
-def pull_recorded(order: list[Node], seeds: dict[Node, Any], targets: set[Node], retain: bool) -> dict[Node, Any]:
+def pull_recorded(order: list[Node], pending: dict[Node, Any], targets: set[Node], retain: bool) -> dict[Node, Any]:
     """Run the same rules on tensors, so that NumPy's dispatch records them: the base of every higher order."""
-    pending: dict[Node, Any] = dict.fromkeys(order)
-    pending.update((node, seed) for node, seed in seeds.items() if node in pending)
     watcher, node = Observer() if (seen := observer()) is None else seen, None
     try:
         for node in watcher.walk(order, pending):
@@ -194,7 +187,7 @@ def _through_rules(self: Op, node: Node, g: Tensor, wanted: list[bool]) -> list[
     if self.pull_via is not None:
         g = self.pull_via(g, saved)
     return [
-        rule(g, saved if pick is None else saved[pick]) if want else None
+        UFUNCS.get(rule, rule)(g, saved if pick is None else saved[pick]) if want else None
         for rule, pick, want in zip(*self.pulls_of(node), wanted, strict=True)
     ]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from .dispatch import Record, functions, refuse_foreign
-from .node import MODE, OFF, Constant, Node, intern, tick
+from .node import MODE, OFF, Constant, Node, clock, intern
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def unary(self: Op) -> Record:
         node.shape = x_node.shape
         node.dtype = out.dtype
         node.grad = node.info = None
-        node.number = tick()
+        node.number = next(clock)
         return result
 
     return record
@@ -75,9 +75,11 @@ def unary(self: Op) -> Record:
 
 def binary(self: Op) -> Record:
     """Return the record function of a ufunc of two arguments, one of which may need no gradient."""
-    function, elementwise = self.function, self.elementwise
-    both, only_x, only_y = self.keeps((True, True)), self.keeps((True, False)), self.keeps((False, True))
-    slow = general(self)
+    function, slow = self.function, general(self)
+    # What the node keeps of x, y and the result, and whether its shape is that of x and y where they have the same.
+    both = (*self.keeps((True, True)), self.elementwise)
+    only_x, only_y = (*self.keeps((True, False)), False), (*self.keeps((False, True)), False)
+    crossed = both if both == (True, True, False, True) else None  # the commonest: each rule reads the other's argument
 
     def record(x: Any, y: Any) -> Tensor:
         if isinstance(x, Tensor):
@@ -105,20 +107,22 @@ def binary(self: Op) -> Record:
             raise functions.refusals().failed(self, error, (x_data, y_data)) from error
         if type(out) is not ndarray:
             out = as_array(self, out)
-        if keep is not both and out.dtype.kind != "f":
-            raise functions.refusals().no_gradient(self, out, (x_data, y_data))
-        keep_x, keep_y, keep_out = keep
         result = Tensor()
         result._array = out
         result.node = node = Node()
         node.op = self
         node.parents = (x_node, y_node)
-        node.saved = (x_data if keep_x else None, y_data if keep_y else None, out if keep_out else None)
-        same = elementwise and keep is both and x_node.shape is y_node.shape
-        node.shape = x_node.shape if same else intern(out.shape)
+        if keep is crossed:
+            twins, node.saved = True, (x_data, y_data, None)
+        else:
+            if keep is not both and out.dtype.kind != "f":
+                raise functions.refusals().no_gradient(self, out, (x_data, y_data))
+            keep_x, keep_y, keep_out, twins = keep
+            node.saved = (x_data if keep_x else None, y_data if keep_y else None, out if keep_out else None)
+        node.shape = x_node.shape if twins and x_node.shape is y_node.shape else intern(out.shape)
         node.dtype = out.dtype
         node.grad = node.info = None
-        node.number = tick()
+        node.number = next(clock)
         return result
 
     return record
@@ -164,7 +168,7 @@ def ternary(self: Op) -> Record:
         node.shape = intern(out.shape)
         node.dtype = out.dtype
         node.grad = node.info = None
-        node.number = tick()
+        node.number = next(clock)
         return result
 
     return record
@@ -237,7 +241,7 @@ def general(self: Op) -> Record:
             node.dtype = out.dtype
             node.grad = None
             node.info = {"static": {key: data[n] for n, key in static}} if static else None
-            node.number = tick()
+            node.number = next(clock)
         elif out.dtype.kind == "O":
             raise functions.refusals().no_gradient(self, out, data)
         if mode is not None and mode is not OFF:
