@@ -14,7 +14,8 @@ def model_of(kind, dtype=np.float32, seed=0):
         return tg.models.FullyConnectedNet([40, 30], 50, 10, seed=seed, dtype=dtype, weight_scale=None)
     if kind == "norm":
         return tg.models.FullyConnectedNet(
-            [40, 30], 50, 10, seed=seed, dtype=dtype, weight_scale=None, normalization="batchnorm", dropout_keep_ratio=0.8
+            [40, 30], 50, 10, seed=seed, dtype=dtype, weight_scale=None, normalization="batchnorm",
+            dropout_keep_ratio=0.8,
         )
     if kind == "large":
         return tg.models.FullyConnectedNet([100, 100], 1500, 10, seed=seed, dtype=dtype, weight_scale=None)
@@ -22,7 +23,8 @@ def model_of(kind, dtype=np.float32, seed=0):
         return tg.models.FullyConnectedNet([40, 90], 50, 10, seed=seed, dtype=dtype, weight_scale=None, reg=0.1)
     if kind == "sequence":
         return nn.Sequential(
-            nn.Linear(50, 30, seed=seed, dtype=dtype), nn.ReLU(), nn.Dropout(0.5, seed=seed), nn.Linear(30, 10, "relu", seed=1, dtype=dtype)
+            nn.Linear(50, 90, seed=seed, dtype=dtype), nn.ReLU(), nn.Dropout(0.5, seed=seed),
+            nn.Linear(90, 10, "relu", seed=1, dtype=dtype),
         )
     raise ValueError(kind)
 

@@ -71,7 +71,8 @@ def build_numpy(problem: Problem) -> Run:
 
 
 def _build_ours(problem: Problem, fused: bool, compiled: bool = False) -> Run:
-    from ..kernels import compiled as numba, use_kernels
+    from ..kernels import compiled as numba
+    from ..kernels import use_kernels
     from ..models import FullyConnectedNet
     from ..optim import Optimizer
     from ..replay import compile

@@ -55,7 +55,7 @@ def _relu_compose(x: Any) -> Any:
 
 def relu_rule(g: Any, out: Any) -> Any:
     """Return ``g * (out != 0)``: the gradient before relu, given the one after it and relu's result. NaN passes."""
-    if type(g) is np.ndarray and g.dtype is out.dtype and g.flags.c_contiguous:
+    if type(g) is np.ndarray and g.dtype == out.dtype and g.flags.c_contiguous:
         return kernels(out).relu_gradient(g, out)
     return g * (out != 0)
 

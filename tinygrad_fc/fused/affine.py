@@ -34,7 +34,7 @@ def _affine(x: Any, w: Any, b: Any) -> Any:
     if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1] or x.shape[1] != len(w):
         check_affine(x, w, b)
         x = rows(x)
-    if not x.dtype is w.dtype is b.dtype:
+    if not x.dtype == w.dtype == b.dtype:
         return product(x, w) + b
     if is_small(x, w):
         out = x.dot(w)
@@ -47,7 +47,7 @@ def _affine_relu(x: Any, w: Any, b: Any) -> Any:
     if x.ndim != 2 or w.ndim != 2 or b.ndim != 1 or len(b) != w.shape[1] or x.shape[1] != len(w):
         check_affine(x, w, b)
         x = rows(x)
-    if not x.dtype is w.dtype is b.dtype or x.dtype.kind != "f":
+    if not x.dtype == w.dtype == b.dtype or x.dtype.kind != "f":
         return np.maximum(floating(product(x, w) + b), 0)
     if is_small(x, w):
         out = x.dot(w)

@@ -69,7 +69,7 @@ def _batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, 
 
 def _kernels(x: Any, *vectors: Any) -> Any:
     """Return the module of kernels for a batch, and vectors that belong to it."""
-    alike = all(type(v) is np.ndarray and v.dtype is x.dtype and v.flags.c_contiguous for v in vectors)
+    alike = all(type(v) is np.ndarray and v.dtype == x.dtype and v.flags.c_contiguous for v in vectors)
     return kernels(x) if alike else numpy_
 
 

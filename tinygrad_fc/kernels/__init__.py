@@ -12,7 +12,7 @@ import functools
 import importlib
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
@@ -28,8 +28,8 @@ _REAL = frozenset(map(np.dtype, (np.float32, np.float64)))  # of this machine's 
 _COMPILED = _REAL | {np.dtype(np.bool_)}  # which masks are
 
 _least: float = LARGE  # the smallest size that is compiled
-# In a block that `every_size` opened, arrays of all sizes are.
-_every: ContextVar[bool] = ContextVar("tinygrad_fc.every_size", default=False)
+# In a block that `as_one` opened, arrays of all sizes may be.
+_every: ContextVar[bool] = ContextVar("tinygrad_fc.as_one", default=False)
 
 
 def _size() -> float:
@@ -37,11 +37,15 @@ def _size() -> float:
 
 
 @contextlib.contextmanager
-def every_size() -> Iterator[None]:
-    """Compile kernels for arrays of every size in a block, unless `use_kernels` chose NumPy or there is no Numba."""
-    token = _every.set(True)
+def as_one(size: int) -> Iterator[bool]:
+    """Treat all arrays of a block as parts of one of so many elements: compiled kernels run on all of them, or none.
+
+    A network's training is such a block: its size is that of its parameters. Where the policy compiles every size, or
+    none, nothing changes. The value is whether the kernels are compiled.
+    """
+    token = _every.set(_every.get() or size >= LARGE)
     try:
-        yield
+        yield _size() == 0 and compiled() is not None
     finally:
         _every.reset(token)
 
@@ -53,7 +57,9 @@ def use_kernels(policy: str) -> None:
     ----------
     policy : {"auto", "numpy", "numba"}
         ``"auto"``: Numba for arrays of 2,048 elements and more, where it is installed, and NumPy for the rest (the
-        default). ``"numpy"``: NumPy alone. ``"numba"``: Numba for arrays of every size: what makes small networks fast.
+        default). What trains a network as a whole (an optimizer, a model's ``loss``, `Solver`, `compile`) goes by the
+        number of its parameters. ``"numpy"``: NumPy alone. ``"numba"``: Numba for arrays of every size: what makes
+        small networks fast.
 
     Raises
     ------
@@ -101,15 +107,17 @@ def product_kernels(a: np.ndarray, b: np.ndarray, *more: np.ndarray) -> ModuleTy
     return compiled() or numpy_
 
 
-def machine_for(size: int) -> Any:
+def machine_for(size: int, dtypes: Iterable[np.dtype[Any]]) -> Any:
     """Return the team that runs lists of instructions (`instructions.Instructions`), or None where NumPy works instead.
 
     Parameters
     ----------
     size : int
-        Elements of the smallest array: below a size, which `use_kernels` sets, NumPy does it.
+        Elements of all arrays together: below a number that `use_kernels` sets, NumPy does it.
+    dtypes : iterable of dtype
+        Of the arrays.
     """
-    if size < _size() or compiled() is None:
+    if size < _size() or not _REAL.issuperset(dtypes) or compiled() is None:
         return None
     from .team import team  # it needs Numba
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .codes import Code, Ending
 from .loops import PART
-from .machine import NO_TRANSPOSE, REALS, SMALL_LOOP, TRANSPOSE, WIDTH, Code, Ending, address, inner
+from .machine import NO_TRANSPOSE, REALS, SMALL_LOOP, TRANSPOSE, WIDTH, address, inner
 from .numpy_ import SMALL_PRODUCT
 from .team import Team
 
@@ -47,7 +48,9 @@ class Instructions:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def _add(self, code: Code, arrays: tuple[np.ndarray, ...], more: tuple[int, ...], shared: bool, *reals: float) -> int:
+    def _add(
+        self, code: Code, arrays: tuple[np.ndarray, ...], more: tuple[int, ...], shared: bool, *reals: float
+    ) -> int:
         self._arrays += arrays
         row = [int(code), *map(address, arrays), *more]
         self._rows.append([*row, *[0] * (_SHARED - len(row)), int(shared)])
@@ -55,8 +58,9 @@ class Instructions:
         return len(self._rows) - 1
 
     def product(
-        self, a: np.ndarray, b: np.ndarray, c: np.ndarray, ending: Ending = Ending.NOTHING, extra: np.ndarray | None = None
-    ) -> None:
+        self, a: np.ndarray, b: np.ndarray, c: np.ndarray, ending: Ending = Ending.NOTHING,
+        extra: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         """``c = a @ b``, and then the ending with `extra` (a bias; the result of a relu)."""
         (m, k), n = a.shape, b.shape[1]
         ta, tb = not a.flags.c_contiguous, not b.flags.c_contiguous
@@ -160,8 +164,9 @@ class Instructions:
     def places_of(self, array: np.ndarray) -> list[int]:
         """Return where in the sealed list an array is an operand, to `point` there at another."""
         assert self._sealed is not None
-        found = np.flatnonzero(self._sealed.reshape(-1) == address(array)) if array.size else []
-        return [int(place) for place in found]
+        if not array.size:
+            return []
+        return [int(place) for place in np.flatnonzero(self._sealed.reshape(-1) == address(array))]
 
     def point(self, places: Sequence[int], array: np.ndarray) -> None:
         """Put an array in the places of another, of the same shape; the caller keeps it alive."""

@@ -13,130 +13,19 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+
+from .native import intrinsic
 
 # Every product and every sum is rounded by itself, as NumPy rounds them: so the bits are the same wherever the compiler
 # puts a loop. (It has to be said: a function takes over the options of whoever calls it first, unless it has its own.)
 compile_: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
-
-# ---- update rules
-#
-# What the rules keep decays where gradients stay away, towards numbers so small that they have fewer digits, and
-# arithmetic on those takes many times as long: half of them, and Adam takes five times as long. They are made 0.
-
-
-@compile_
-def _normal(value, tiny):  # type: ignore[no-untyped-def]  # Numba infers the types
-    return value if abs(value) >= tiny or value != value else value - value
-
-
-
-@compile_
-def sgd(w, dw, rate):  # type: ignore[no-untyped-def]  # as above
-    rate = w.dtype.type(rate)
-    for i in range(w.size):
-        w[i] -= rate * dw[i]
-
-
-@compile_
-def sgd_momentum(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]  # as above
-    momentum, rate, tiny = w.dtype.type(momentum), w.dtype.type(rate), np.finfo(w.dtype).tiny
-    for i in range(w.size):
-        step = _normal(momentum * velocity[i] - rate * dw[i], tiny)
-        velocity[i] = step
-        w[i] += step
-
-
-@compile_
-def sgd_nesterov(w, dw, velocity, momentum, rate):  # type: ignore[no-untyped-def]  # as above
-    momentum, rate, tiny = w.dtype.type(momentum), w.dtype.type(rate), np.finfo(w.dtype).tiny
-    for i in range(w.size):
-        step = rate * dw[i]
-        speed = _normal(momentum * velocity[i] - step, tiny)
-        velocity[i] = speed
-        w[i] += momentum * speed - step
-
-
-@compile_
-def rmsprop(w, dw, cache, decay, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    kind, tiny = w.dtype.type, np.finfo(w.dtype).tiny
-    decay, rest, rate, epsilon = kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
-    for i in range(w.size):
-        mean = _normal(decay * cache[i] + rest * (dw[i] * dw[i]), tiny)
-        cache[i] = mean
-        w[i] -= rate * (dw[i] / (math.sqrt(mean) + epsilon))
-
-
-@compile_
-def adam(w, dw, m, v, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    kind, tiny = w.dtype.type, np.finfo(w.dtype).tiny
-    rest1, rest2 = kind(1.0 - beta1), kind(1.0 - beta2)
-    beta1, beta2, rate, epsilon = kind(beta1), kind(beta2), kind(rate), kind(epsilon)
-    for i in range(w.size):
-        first = _normal(beta1 * m[i] + rest1 * dw[i], tiny)
-        second = _normal(beta2 * v[i] + rest2 * (dw[i] * dw[i]), tiny)
-        m[i] = first
-        v[i] = second
-        w[i] -= rate * (first / (math.sqrt(second) + epsilon))
-
-
-@compile_
-def adagrad(w, dw, cache, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    rate, epsilon = w.dtype.type(rate), w.dtype.type(epsilon)
-    for i in range(w.size):
-        total = cache[i] + dw[i] * dw[i]
-        cache[i] = total
-        w[i] -= rate * (dw[i] / (math.sqrt(total) + epsilon))
-
-
-@compile_
-def adadelta(w, dw, cache, delta, decay, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    kind, tiny = w.dtype.type, np.finfo(w.dtype).tiny
-    decay, rest, rate, epsilon = kind(decay), kind(1.0 - decay), kind(rate), kind(epsilon)
-    for i in range(w.size):
-        mean = _normal(decay * cache[i] + rest * (dw[i] * dw[i]), tiny)
-        cache[i] = mean
-        step = math.sqrt(delta[i] + epsilon) / math.sqrt(mean + epsilon) * dw[i]
-        w[i] -= rate * step
-        delta[i] = _normal(decay * delta[i] + rest * (step * step), tiny)
-
-
-@compile_
-def adamax(w, dw, m, u, beta1, beta2, rate, epsilon):  # type: ignore[no-untyped-def]  # as above
-    kind, tiny = w.dtype.type, np.finfo(w.dtype).tiny
-    rest1 = kind(1.0 - beta1)
-    beta1, beta2, rate, epsilon = kind(beta1), kind(beta2), kind(rate), kind(epsilon)
-    for i in range(w.size):
-        first = _normal(beta1 * m[i] + rest1 * dw[i], tiny)
-        m[i] = first
-        bound, size = _normal(beta2 * u[i], tiny), abs(dw[i])
-        if size > bound or size != size:  # NaN stays
-            bound = size
-        u[i] = bound
-        w[i] -= rate * (first / (bound + epsilon))
-
-
-@compile_
-def lion(w, dw, m, beta1, beta2, rate):  # type: ignore[no-untyped-def]  # as above
-    kind, tiny = w.dtype.type, np.finfo(w.dtype).tiny
-    ratio, rest2 = kind(beta1 / (1.0 - beta1)), kind(1.0 - beta2)
-    beta2, rate, zero = kind(beta2), kind(rate), kind(0)
-    for i in range(w.size):
-        mean = ratio * m[i] + dw[i]
-        if mean > zero:
-            w[i] -= rate
-        elif mean < zero:
-            w[i] += rate
-        elif mean != mean:  # NaN stays
-            w[i] = mean
-        m[i] = _normal(beta2 * m[i] + rest2 * dw[i], tiny)
-
 
 # ---- layers: of the arrays of shape (rows, columns) some rows
 
 
 @compile_
 def bias(out, b):  # type: ignore[no-untyped-def]  # as above
+    """``out += b``, for each row."""
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] += b[j]
@@ -144,6 +33,7 @@ def bias(out, b):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def bias_relu(out, b):  # type: ignore[no-untyped-def]  # as above
+    """``out = max(out + b, 0)``, for each row; NaN stays."""
     zero = out.dtype.type(0)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
@@ -153,6 +43,7 @@ def bias_relu(out, b):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def relu(x, out):  # type: ignore[no-untyped-def]  # as above
+    """``out = max(x, 0)``; NaN stays."""
     zero = x.dtype.type(0)
     for i in range(x.size):
         out[i] = zero if x[i] <= zero else x[i]
@@ -160,6 +51,7 @@ def relu(x, out):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def relu_gradient(g, out, d):  # type: ignore[no-untyped-def]  # as above
+    """``d = g * (out != 0)``; `out` is relu's result, and NaN passes."""
     zero = g.dtype.type(0)
     for i in range(g.size):
         d[i] = g[i] if out[i] != zero else zero
@@ -167,12 +59,14 @@ def relu_gradient(g, out, d):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def add(a, b):  # type: ignore[no-untyped-def]  # as above
+    """``a += b``."""
     for i in range(a.size):
         a[i] += b[i]
 
 
 @compile_
 def relu_gradient_in_place(g, out):  # type: ignore[no-untyped-def]  # as above
+    """``g = g * (out != 0)``."""
     zero = g.dtype.type(0)
     for i in range(g.size):
         g[i] = g[i] if out[i] != zero else zero
@@ -180,6 +74,7 @@ def relu_gradient_in_place(g, out):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def scale(x, factor, out):  # type: ignore[no-untyped-def]  # as above
+    """``out = factor * x``."""
     factor = x.dtype.type(factor)
     for i in range(x.size):
         out[i] = factor * x[i]
@@ -212,6 +107,7 @@ def squares(x, first, last, parts):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def half_sum(parts, factor, out):  # type: ignore[no-untyped-def]  # as above
+    """``out = 0.5 * factor * sum(parts)``, added up in float64."""
     total = 0.0
     for part in parts:
         total += part
@@ -235,6 +131,7 @@ def sum_rows(g, out, low, high):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def outside(y, count):  # type: ignore[no-untyped-def]  # as above
+    """Whether a label is not in 0 to count - 1."""
     for label in y:
         if label < 0 or label >= count:
             return True
@@ -322,6 +219,7 @@ def softmax_loss(x, y, count, slope, losses):  # type: ignore[no-untyped-def]  #
 
 @compile_
 def mean(losses, out):  # type: ignore[no-untyped-def]  # as above
+    """``out = mean(losses)``."""
     total = losses.dtype.type(0)
     for loss in losses:
         total += loss
@@ -333,6 +231,7 @@ def mean(losses, out):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def batch_norm(x, gamma, beta, eps, relu, out, normal, rate, average, variance, low, high):  # type: ignore[no-untyped-def]
+    """Normalize columns by their mean and variance: see `numpy_.batch_norm`. With relu, negative results become 0."""
     kind = x.dtype.type
     zero, one, count, eps = kind(0), kind(1), kind(x.shape[0]), kind(eps)
     sum_rows(x, average, low, high)
@@ -357,6 +256,7 @@ def batch_norm(x, gamma, beta, eps, relu, out, normal, rate, average, variance, 
 
 @compile_
 def batch_norm_gradient(g, gamma, normal, rate, d, along, total, low, high):  # type: ignore[no-untyped-def]  # as above
+    """Write the gradients of `batch_norm` in x (d), gamma (along) and beta (total)."""
     kind = g.dtype.type
     count = kind(g.shape[0])
     sum_rows(g, total, low, high)
@@ -372,6 +272,7 @@ def batch_norm_gradient(g, gamma, normal, rate, d, along, total, low, high):  # 
 
 @compile_
 def running(average, batch, momentum):  # type: ignore[no-untyped-def]  # as above
+    """``average = momentum * average + (1 - momentum) * batch``."""
     kind = average.dtype.type
     momentum, rest = kind(momentum), kind(1.0 - momentum)
     for j in range(average.size):
@@ -397,6 +298,7 @@ def keep(key, first, limit, mask):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def drop(x, mask, scale, out):  # type: ignore[no-untyped-def]  # as above
+    """``out = x * mask * scale``."""
     kind = x.dtype.type
     scale = kind(scale)
     for i in range(x.size):

@@ -1,67 +1,30 @@
 """A small machine: it runs a list of instructions on arrays, shared among threads, without Python between them.
 
 An instruction is a row of 16 integers (addresses, lengths, flags) and a row of 6 reals. Every thread of a team runs the
-same rows; each does its own part of one, and all wait for each other before the next. What is small is left to the first
-thread. Which thread does what depends on the sizes and on the number of threads alone, so the bits do too.
+same rows; each does its own part of one, and all wait for each other before the next. What is small is left to the
+first thread. Which thread does what depends on the sizes and on the number of threads alone, so the bits do too.
 """
 
 from __future__ import annotations
 
 import functools
 import zlib
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
-from numba import carray, types
+from numba import types
 
-from . import loops
+from . import loops, rules
 from .loops import compile_
 from .native import atomic_add, atomic_load, atomic_store, atomic_swap, call, call_gemm, call_runner, pointer, width_of
 from .numpy_ import SMALL_PRODUCT
 
+carray: Any = numba.carray  # type: ignore[attr-defined]  # it is there
+
 WIDTH, REALS = 16, 6  # of a row
 NO_TRANSPOSE, TRANSPOSE = 111, 112  # CblasNoTrans, CblasTrans
-
-
-class Code(IntEnum):
-    """What an instruction does. The operands stand behind it: first addresses, then lengths, then flags."""
-
-    PRODUCT = 0  # a, b, c, extra, scratch | m, n, k, lda, ldb, ldc | ta, tb, ending
-    SUM_ROWS = 1  # g, out | rows, columns
-    SOFTMAX_LOSS = 2  # x, y, slope, losses | rows, columns
-    MEAN = 3  # losses, out | count
-    RELU = 4  # x, out | size
-    RELU_GRADIENT = 5  # g, out, d | size
-    ADD = 6  # a, b | size
-    BATCH_NORM = 7  # x, gamma, beta, out, normal, rate, mean, variance | rows, columns | relu
-    BATCH_NORM_GRADIENT = 8  # g, gamma, normal, rate, d, along, total | rows, columns
-    RUNNING = 9  # average, batch | size
-    KEEP = 10  # key, mask | size, limit
-    DROP = 11  # x, mask, out | size
-    SCALE = 12  # x, out | size
-    SQUARES = 13  # x, parts | size
-    HALF_SUM = 14  # parts, out | count
-    SGD = 20  # w, dw | size; so are all that follow, with the arrays that the rule keeps behind dw
-    SGD_MOMENTUM = 21
-    SGD_NESTEROV = 22
-    RMSPROP = 23
-    ADAM = 24
-    ADAGRAD = 25
-    ADADELTA = 26
-    ADAMAX = 27
-    LION = 28
-
-
-class Ending(IntEnum):
-    """What is done to a product while it is still in the cache; `extra` is the array that it reads."""
-
-    NOTHING = 0
-    BIAS = 1
-    BIAS_RELU = 2
-    RELU_GRADIENT = 3
 
 
 # Numba takes module-level integers as constants, and no enumeration's members inside a compiled loop without a cost.
@@ -179,27 +142,27 @@ def inner(m, n, k):  # type: ignore[no-untyped-def]  # as above
 def _rule(code, w, dw, row, low, count, reals, one):  # type: ignore[no-untyped-def]  # as above
     width = width_of(one)
     if code == 0:
-        loops.sgd(w, dw, reals[0])
+        rules.sgd(w, dw, reals[0])
         return
     first = carray(pointer(row[3] + width * low, one), (count,))
     if code == 1:
-        loops.sgd_momentum(w, dw, first, reals[0], reals[1])
+        rules.sgd_momentum(w, dw, first, reals[0], reals[1])
     elif code == 2:
-        loops.sgd_nesterov(w, dw, first, reals[0], reals[1])
+        rules.sgd_nesterov(w, dw, first, reals[0], reals[1])
     elif code == 3:
-        loops.rmsprop(w, dw, first, reals[0], reals[1], reals[2])
+        rules.rmsprop(w, dw, first, reals[0], reals[1], reals[2])
     elif code == 5:
-        loops.adagrad(w, dw, first, reals[0], reals[1])
+        rules.adagrad(w, dw, first, reals[0], reals[1])
     elif code == 8:
-        loops.lion(w, dw, first, reals[0], reals[1], reals[2])
+        rules.lion(w, dw, first, reals[0], reals[1], reals[2])
     else:
         second = carray(pointer(row[4] + width * low, one), (count,))
         if code == 4:
-            loops.adam(w, dw, first, second, reals[0], reals[1], reals[2], reals[3])
+            rules.adam(w, dw, first, second, reals[0], reals[1], reals[2], reals[3])
         elif code == 6:
-            loops.adadelta(w, dw, first, second, reals[0], reals[1], reals[2])
+            rules.adadelta(w, dw, first, second, reals[0], reals[1], reals[2])
         else:
-            loops.adamax(w, dw, first, second, reals[0], reals[1], reals[2], reals[3])
+            rules.adamax(w, dw, first, second, reals[0], reals[1], reals[2], reals[3])
 
 
 @compile_
@@ -220,7 +183,6 @@ def _on_rows(row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as a
 @compile_
 def _on_columns(code, row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as above
     """Do a thread's part of what shares an array by columns: sums over the batch, and normalization by them."""
-    width = width_of(one)
     at = 3 if code == _SUM_ROWS else 9 if code == _BATCH_NORM else 8
     rows, columns = row[at], row[at + 1]
     low, high = _share(columns, me, size, _VECTOR)
@@ -318,7 +280,7 @@ def _stamp() -> int:
     Numba's cache on disk looks at the file of a function, and not at those of the functions that it calls.
     """
     folder = Path(__file__).parent
-    sources = [(folder / name).read_bytes() for name in ("loops.py", "machine.py", "native.py")]
+    sources = [(folder / name).read_bytes() for name in ("loops.py", "machine.py", "native.py", "rules.py")]
     return zlib.crc32(b"".join(sources))
 
 
@@ -326,10 +288,9 @@ def _single(stamp: int) -> Any:
     def run(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
         """Run all instructions, on float32, as one thread of a team."""
         if count > stamp - stamp:  # that it is named here makes it a part of the cache's key
-            _run(
-                carray(pointer(rows, np.int64(0)), (count, WIDTH)), carray(pointer(reals, np.float64(0)), (count, REALS)),
-                team, me, size, np.float32(1), atomic_load(team + 8 * SGEMM),
-            )  # fmt: skip
+            wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
+            numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
+            _run(wholes, numbers, team, me, size, np.float32(1), atomic_load(team + 8 * SGEMM))
 
     return run
 
@@ -338,10 +299,9 @@ def _double(stamp: int) -> Any:
     def run(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
         """Run all instructions, on float64, as one thread of a team."""
         if count > stamp - stamp:  # as above
-            _run(
-                carray(pointer(rows, np.int64(0)), (count, WIDTH)), carray(pointer(reals, np.float64(0)), (count, REALS)),
-                team, me, size, np.float64(1), atomic_load(team + 8 * DGEMM),
-            )  # fmt: skip
+            wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
+            numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
+            _run(wholes, numbers, team, me, size, np.float64(1), atomic_load(team + 8 * DGEMM))
 
     return run
 
@@ -354,7 +314,7 @@ def runner(dtype: np.dtype[Any]) -> int:
     """
     signature = types.void(*(types.int64,) * 6)
     function = (_single if dtype.itemsize == 4 else _double)(_stamp())
-    run = numba.cfunc(signature, cache=True, nopython=True)(function)
+    run: Any = numba.cfunc(signature, cache=True)(function)
     _kept.append(run)
     place: int = run.address
     return place
@@ -374,7 +334,7 @@ def serve(team, me):  # type: ignore[no-untyped-def]  # as above
             spins += 1
         if spins == _PATIENCE:
             atomic_store(asleep, 1)
-            # Either a job came meanwhile and the word is taken back, or whoever posts one sees it and wakes this thread.
+            # Either a job came meanwhile and the word is taken back, or whoever posts one sees it, and wakes this one.
             if atomic_load(team + 8 * JOBS) == done or not atomic_swap(asleep, 0):
                 call(atomic_load(team + 8 * WAIT), asleep + 8 * SLEEP)
             continue

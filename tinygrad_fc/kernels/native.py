@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from numba import extending, types
 
+intrinsic: Any = extending.intrinsic  # what it makes is called with one argument less than mypy reads
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _ROW_MAJOR = 101  # CblasRowMajor
 
@@ -59,7 +59,8 @@ def call_runner(typing, address, rows, reals, count, team, me, size):  # type: i
 @intrinsic
 def pointer(typing, address, like):  # type: ignore[no-untyped-def]
     """Return the address as a pointer to numbers of the type of `like`, for `numba.carray`."""
-    signature: Any = types.CPointer(like)(types.int64, like)
+    kinds: Any = types
+    signature = kinds.CPointer(like)(types.int64, like)
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from . import loops
+from . import loops, rules
+from .codes import Ending
 from .instructions import Instructions
-from .machine import Ending
 from .numpy_ import is_small
 from .team import team
+
 
 def product(a: np.ndarray, b: np.ndarray, ending: Ending = Ending.NOTHING, extra: np.ndarray | None = None) -> Any:
     """Return ``a @ b`` with its ending; both are matrices of one dtype, contiguous or the transpose of what is."""
@@ -125,21 +126,21 @@ def _flat(array: np.ndarray) -> np.ndarray:
 
 def sgd(w: np.ndarray, dw: np.ndarray, rate: float, scratch: np.ndarray) -> None:
     """``w -= rate * dw``."""
-    loops.sgd(_flat(w), _flat(dw), rate)
+    rules.sgd(_flat(w), _flat(dw), rate)
 
 
 def sgd_momentum(
     w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``velocity = momentum * velocity - rate * dw; w += velocity``."""
-    loops.sgd_momentum(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
+    rules.sgd_momentum(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
 
 
 def rmsprop(
     w: np.ndarray, dw: np.ndarray, cache: np.ndarray, decay: float, rate: float, epsilon: float, scratch: np.ndarray
 ) -> None:
     """``cache = decay * cache + (1 - decay) * dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    loops.rmsprop(_flat(w), _flat(dw), _flat(cache), decay, rate, epsilon)
+    rules.rmsprop(_flat(w), _flat(dw), _flat(cache), decay, rate, epsilon)
 
 
 def adam(
@@ -150,19 +151,19 @@ def adam(
 
     ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2``.
     """
-    loops.adam(_flat(w), _flat(dw), _flat(m), _flat(v), beta1, beta2, rate, epsilon)
+    rules.adam(_flat(w), _flat(dw), _flat(m), _flat(v), beta1, beta2, rate, epsilon)
 
 
 def sgd_nesterov(
     w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``velocity = momentum * velocity - rate * dw; w += momentum * velocity - rate * dw``."""
-    loops.sgd_nesterov(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
+    rules.sgd_nesterov(_flat(w), _flat(dw), _flat(velocity), momentum, rate)
 
 
 def adagrad(w: np.ndarray, dw: np.ndarray, cache: np.ndarray, rate: float, epsilon: float, scratch: np.ndarray) -> None:
     """``cache += dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    loops.adagrad(_flat(w), _flat(dw), _flat(cache), rate, epsilon)
+    rules.adagrad(_flat(w), _flat(dw), _flat(cache), rate, epsilon)
 
 
 def adadelta(
@@ -173,7 +174,7 @@ def adadelta(
 
     ``cache = decay * cache + (1 - decay) * dw**2`` before, ``delta = decay * delta + (1 - decay) * step**2`` after.
     """
-    loops.adadelta(_flat(w), _flat(dw), _flat(cache), _flat(delta), decay, rate, epsilon)
+    rules.adadelta(_flat(w), _flat(dw), _flat(cache), _flat(delta), decay, rate, epsilon)
 
 
 def adamax(
@@ -184,11 +185,11 @@ def adamax(
 
     ``m = beta1 * m + (1 - beta1) * dw; u = max(beta2 * u, abs(dw))``.
     """
-    loops.adamax(_flat(w), _flat(dw), _flat(m), _flat(u), beta1, beta2, rate, epsilon)
+    rules.adamax(_flat(w), _flat(dw), _flat(m), _flat(u), beta1, beta2, rate, epsilon)
 
 
 def lion(
     w: np.ndarray, dw: np.ndarray, m: np.ndarray, beta1: float, beta2: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``w -= rate * sign(beta1 * m + (1 - beta1) * dw)``, then ``m = beta2 * m + (1 - beta2) * dw``."""
-    loops.lion(_flat(w), _flat(dw), _flat(m), beta1, beta2, rate)
+    rules.lion(_flat(w), _flat(dw), _flat(m), beta1, beta2, rate)

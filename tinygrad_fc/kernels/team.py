@@ -10,6 +10,7 @@ import ctypes
 import functools
 import os
 import threading
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,8 @@ def _address(function: Any) -> int:
 
 def _blas() -> tuple[int, int, int, int] | None:
     """Return the addresses of sgemm, dgemm, and of what reads and sets BLAS's threads; None where NumPy has another."""
-    import numpy._core._multiarray_umath as core  # a handle of it finds what it was linked with
-
-    try:
-        library = ctypes.CDLL(core.__file__)
+    try:  # a handle of NumPy's own extension finds what it was linked with
+        library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)
     except OSError:
         return None
     for single, double, threads in _NAMES:
@@ -100,7 +99,7 @@ class Team:
         Parameters
         ----------
         rows : ndarray of int64, shape (n, 16)
-            At least one instruction, as `machine.Code` describes them.
+            At least one instruction, as `codes.Code` describes them.
         reals : ndarray of float64, shape (n, 6)
             Their numbers.
         dtype : numpy.dtype

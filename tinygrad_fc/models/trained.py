@@ -11,6 +11,7 @@ import numpy as np
 from ..engine.backward import gradients
 from ..engine.node import no_grad
 from ..engine.tensor import Tensor, constant
+from ..kernels import as_one
 from ..nn.inputs import real_array
 from ..nn.losses import SoftmaxLoss
 from ..nn.module import Module
@@ -102,14 +103,15 @@ def loss_and_gradients(
     make: Callable[[], Tensor], tensors: Mapping[str, Parameter]
 ) -> tuple[float, dict[str, np.ndarray]]:
     """Return the loss that `make` computes and its gradients by name, without those of parameters that are frozen."""
-    loss = make()
-    try:
-        found = gradients(loss, list(tensors.values()))
-    except TypeError:
-        trained = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
-        if len(trained) == len(tensors):
-            raise
-        tensors, found = trained, gradients(loss, list(trained.values())) if trained else []
+    with as_one(sum(tensor.size for tensor in tensors.values())):
+        loss = make()
+        try:
+            found = gradients(loss, list(tensors.values()))
+        except TypeError:
+            trained = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
+            if len(trained) == len(tensors):
+                raise
+            tensors, found = trained, gradients(loss, list(trained.values())) if trained else []
     return loss.item(), {name: d.data for name, d in zip(tensors, found, strict=True)}
 
 
@@ -141,7 +143,8 @@ class ReplayedLoss:
         if not names or type(y) is not np.ndarray:
             return loss_and_gradients(lambda: self.model.make_loss(X, y), tensors)
         if self._compiled is None:
-            self._compiled = Compiled(self._step, lambda: Reads(*self._parts), self._optimizer)
+            size = sum(tensor.size for tensor in tensors.values())
+            self._compiled = Compiled(self._step, lambda: Reads(*self._parts), self._optimizer, size)
         loss, found = self._compiled(real_array("X", X, self.model.dtype), y)
         return loss.item(), {name: d._array for name, d in zip(names, found, strict=True)}
 

@@ -18,8 +18,7 @@ _changes = 0
 
 
 def changes() -> int:
-    """Return a number that is another one whenever an attribute or the mode of a module was set, or a
-    parameter frozen."""
+    """Return a number that grows when an attribute or the mode of a module is set, or a parameter is frozen."""
     return _changes
 
 

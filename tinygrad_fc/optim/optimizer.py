@@ -10,7 +10,18 @@ import numpy as np
 from ..engine.node import observer, tick
 from .arena import lay_out
 from .norm import CLIPS, check_clips, scale_of
-from .parameters import check_groups, check_mapping, check_parameters, check_state, groups_of, kinds_of, named_tensors
+from .parameters import (
+    by_name,
+    check_groups,
+    check_mapping,
+    check_parameters,
+    check_state,
+    groups_of,
+    kinds_of,
+    named_tensors,
+    refuse_frozen,
+    refuse_gradient,
+)
 from .rule import Loop, Option, PureRule, Rule
 from .rules import get_rule
 from .walk import Walk, machine_codes
@@ -133,14 +144,15 @@ class Optimizer:
             try:
                 arrays = [tensor.node.grad for tensor in tensors]
             except AttributeError:
-                self._refuse_frozen()
+                refuse_frozen(self._names, tensors)
                 raise
         else:
-            arrays = self._by_name(gradients)
+            arrays = by_name(gradients, self._names, self._known)
         moved = False
         for tensor, array, view in zip(tensors, arrays, views, strict=True):
             if type(array) is not np.ndarray or array.shape != view.shape or array.dtype is not view.dtype:
-                self._refuse_gradient(array, view)
+                name = next(name for name, own in zip(self._names, views, strict=True) if own is view)
+                refuse_gradient(name, array, view, dict(zip(self._names, tensors, strict=True)))
             moved |= tensor._array is not view  # another array was assigned; a tensor sees to it that its shape stays
         if moved:
             for index, tensor in enumerate(tensors):
@@ -165,10 +177,10 @@ class Optimizer:
         if not self.is_plain():
             return None
         codes, rows = machine_codes(), self._walk.instruct(instructions)
+        loop: Any = self.rule.update  # a Loop
 
         def prepare() -> None:
-            configs = self._advance()
-            numbers = [self.rule.update.numbers(config) for config in configs]  # type: ignore[union-attr]  # is_plain
+            numbers = [loop.numbers(config) for config in self._advance()]
             for row, place in rows:
                 name, *reals = numbers[place]
                 instructions.retune(row, codes[name], reals)
@@ -350,7 +362,7 @@ class Optimizer:
             for tensor in self._tensors:
                 tensor.node.number = tick()  # what `touch_` does
         except AttributeError:
-            self._refuse_frozen()
+            refuse_frozen(self._names, self._tensors)
             raise
         if self.rule.counted:
             for config in self._configs:
@@ -377,41 +389,6 @@ class Optimizer:
             tensor.data = view
         # Kept as the tensor holds it, for `step` to recognise by identity.
         self._views[index] = tensor.data
-
-    def _by_name(self, gradients: Mapping[str, np.ndarray]) -> list[Any]:
-        """Return the gradients in the order of the parameters; None stands for one that is missing."""
-        if not isinstance(gradients, Mapping):
-            raise TypeError(f"step: gradients must map names to ndarrays, got {type(gradients).__name__}")
-        for name in gradients:
-            if name not in self._known:
-                raise ValueError(f"step: gradient {name!r} has no parameter; there are {', '.join(self._names)}")
-        return [gradients.get(name) for name in self._names]
-
-    def _refuse_frozen(self) -> None:
-        """Raise ValueError if a parameter needs no gradient any more."""
-        frozen = [name for name, tensor in zip(self._names, self._tensors, strict=True) if not tensor.requires_grad]
-        if frozen:
-            raise ValueError(
-                f"step: {', '.join(frozen)} was frozen (requires_grad=False) after this optimizer was made, and no "
-                f"parameter was changed; make a new optimizer, which leaves it out"
-            )
-
-    def _refuse_gradient(self, gradient: Any, view: np.ndarray) -> None:
-        """Raise the error that says what is wrong with a gradient; return when it only is of a subclass of ndarray."""
-        name = next(name for name, own in zip(self._names, self._views, strict=True) if own is view)
-        shape, dtype = view.shape, view.dtype
-        if gradient is None:
-            self._refuse_frozen()
-            raise ValueError(
-                f"step: parameter {name} has no gradient, and no parameter was changed; call backward() on a loss that "
-                f"depends on it, or leave it out of the optimizer"
-            )
-        if not isinstance(gradient, np.ndarray):
-            raise TypeError(f"step: the gradient of {name} must be an ndarray, got {type(gradient).__name__}")
-        if gradient.shape != shape:
-            raise ValueError(f"step: the gradient of {name} has shape {gradient.shape}, the parameter has {shape}")
-        if gradient.dtype != dtype:
-            raise TypeError(f"step: the gradient of {name} has dtype {gradient.dtype}, the parameter has {dtype}")
 
 
 def _rebuild(named: dict[str, Any], rule: Rule, state_dict: dict[str, Any]) -> Optimizer:

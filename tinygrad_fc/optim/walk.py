@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..kernels import machine_for
+from ..kernels import as_one, machine_for
 from .arena import Arena, Block, Piece
 from .norm import clip
 from .rule import Loop, Rule
@@ -38,8 +38,8 @@ class Walk:
         self._rule, self._shapes = rule, [view.shape for view in arena.views]
         self.pieces: list[Piece] = [piece for piece in arena.pieces if piece[4]]  # without those of no elements
         self.homes: dict[int, np.ndarray] = {}
-        # Elements of the smallest block: each block is one call of a loop, compiled or not by its size.
-        self._least = min((w.size for *_, blocks in self.pieces for _, w, *_ in blocks), default=0)
+        self._dtypes = {blocks[0][1].dtype for *_, blocks in self.pieces}
+        self._size = sum(w.size for *_, blocks in self.pieces for _, w, *_ in blocks)
         self._compiled: dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]] | None = None
 
     def renew_homes(self) -> None:
@@ -72,10 +72,17 @@ class Walk:
         """
         clipped = scale != 1.0 or bound is not None
         plain = not clipped and not any(config.get("weight_decay") for config in configs)
-        team = machine_for(self._least) if plain and isinstance(self._rule.update, Loop) else None
+        team = machine_for(self._size, self._dtypes) if plain and isinstance(self._rule.update, Loop) else None
         if team is not None:
             self._step_compiled(team, arrays, configs)
             return
+        with as_one(self._size):
+            self._step_by_blocks(arrays, configs, scale, bound)
+
+    def _step_by_blocks(
+        self, arrays: Sequence[np.ndarray], configs: Sequence[Mapping[str, Any]], scale: float, bound: float | None
+    ) -> None:
+        clipped = scale != 1.0 or bound is not None
         for members, place, buffer, parts, blocks in self.pieces:
             config = configs[place]
             gradient = _gathered(members, buffer, parts, arrays)
@@ -94,13 +101,14 @@ class Walk:
         codes = machine_codes()
         if self._compiled is None:
             self._compiled = self._compile(team)
-        numbers = [self._rule.update.numbers(config) for config in configs]  # type: ignore[union-attr]  # it is a Loop
+        loop: Any = self._rule.update  # a Loop
+        numbers = [loop.numbers(config) for config in configs]
         for instructions, rows in self._compiled.values():
             kept = []
             for row, index in rows:
                 members, place, buffer, parts, _ = self.pieces[index]
                 name, *reals = numbers[place]
-                kept.append(_gathered(members, buffer, parts, arrays))
+                kept.append(np.ascontiguousarray(_gathered(members, buffer, parts, arrays)))
                 instructions.retune(row, codes[name], reals, kept[-1])
             instructions.run()
 
@@ -123,7 +131,7 @@ class Walk:
         return rows
 
     def _instruct(self, instructions: Instructions, blocks: list[Block], dw: np.ndarray | None) -> int:
-        from ..kernels.machine import Code
+        from ..kernels.codes import Code
 
         w, *state = (_joined([arrays[n] for arrays in [(block[1], *block[2]) for block in blocks]]) for n in
                      range(1 + len(blocks[0][2])))  # fmt: skip
@@ -133,7 +141,7 @@ class Walk:
 @functools.cache
 def machine_codes() -> dict[str, Any]:
     """Return the machine's codes of the rules' loops by name."""
-    from ..kernels.machine import Code
+    from ..kernels.codes import Code
 
     return {code.name.lower(): int(code) for code in Code}
 

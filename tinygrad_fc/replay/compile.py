@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine.node import MODE, Node, recording
 from ..engine.tensor import Tensor, constant
-from ..kernels import LARGE, every_size, machine_for
+from ..kernels import as_one, machine_for
 from ..nn.parameter import changes
 from .lower import Lowered
 from .safety import Reads
@@ -20,6 +20,9 @@ from .trace import Trace, Unfit
 
 # After so many recordings in a row that no call could use, a step stays as it is written.
 PATIENCE = 8
+
+
+_NUMPY = "NumPy's kernels run it: Numba is not installed, or use_kernels does not choose it for a network so small"
 
 
 class Program:
@@ -35,7 +38,8 @@ class Program:
         self._plain: list[Any] = []
         for optimizer in trace.updates:
             # Instructions run before what is left to Python, so the first optimizer that needs it ends them.
-            prepare = None if self._updates or not lowered.covers(optimizer) else optimizer.instruct(lowered.instructions)
+            able = not self._updates and lowered.covers(optimizer)
+            prepare = optimizer.instruct(lowered.instructions) if able else None
             if prepare is None:
                 self._updates.append(optimizer)
             else:
@@ -45,9 +49,9 @@ class Program:
         self._places = [lowered.instructions.places_of(array) for array in lowered.given]
         self._arrays: list[np.ndarray] = list(lowered.given)
         # `tg.gradients` leaves ``grad`` alone.
-        self._fills = bool(trace.updates) or any(leaf.grad is not trace.before[leaf.node] for leaf, _ in self._gradients)
+        self._fills = bool(trace.updates) or any(node.grad is not before for node, before in trace.before.items())
         self._clears_last = all(leaf.grad is None for leaf, _ in self._gradients)
-        # Whether the step is known to clear gradients before it goes backward, since some were left when it was recorded.
+        # Whether the step is known to clear gradients before it goes backward: some were left when it was recorded.
         self._clears_first = clears
         bases = {id(d.base): d.base for _, d in self._gradients if d.base is not None}
         self._watched = [d for _, d in self._gradients] + list(bases.values())
@@ -98,8 +102,7 @@ class Program:
         for leaf, d in self._gradients:
             leaf.node.grad = d  # type: ignore[union-attr]  # it is a leaf that needs a gradient
         for optimizer in self._updates:
-            with every_size():
-                optimizer.step()
+            optimizer.step()
         if self._clears_last:
             for leaf, _ in self._gradients:
                 leaf.node.grad = None  # type: ignore[union-attr]  # as above
@@ -111,8 +114,10 @@ class Compiled:
     Parameters
     ----------
     step, reads, optimizer
-        What runs; what makes its `Reads`, where its code is not to be looked at; and whose gradients it returns, where it
-        does not step an optimizer itself.
+        What runs; what makes its `Reads`, where its code is not to be looked at; and whose gradients it returns, where
+        it does not step an optimizer itself.
+    size : int
+        Of the network, where `Reads` cannot tell.
 
     Attributes
     ----------
@@ -122,9 +127,12 @@ class Compiled:
         Why the last call was not replayed; None if it was, or if it made the recording for those that follow.
     """
 
-    def __init__(self, step: Callable[..., Any], reads: Callable[[], Reads] | None = None, optimizer: Any = None) -> None:
+    def __init__(
+        self, step: Callable[..., Any], reads: Callable[[], Reads] | None = None, optimizer: Any = None, size: int = 0
+    ) -> None:
         functools.update_wrapper(self, step)
         self._step, self._read, self._optimizer = step, reads or functools.partial(Reads, step), optimizer
+        self._size = size
         self._programs: dict[Any, Program] = {}
         self._reads: Reads | None = None
         self._state = (-1, -1)  # the modules' number of changes, and which of the worlds it is
@@ -154,7 +162,7 @@ class Compiled:
         """Run the step as it is written."""
         self.recordings += 1
         self.reason = reason
-        with every_size():
+        with as_one(self._size):
             return _detached(self._step(*args, **kwargs))
 
     def _run(self, args: tuple[Any, ...]) -> Any:
@@ -173,7 +181,10 @@ class Compiled:
                 self.reason, self._in_vain = None, 0
                 return program.run(arrays)
             del self._programs[tuple(key)]
-        with every_size():
+        with as_one(self._size) as compiled:
+            if not compiled:
+                self._in_vain += 1
+                return self._plain(args, {}, _NUMPY)
             return self._record(tuple(key), args, arrays)
 
     def _now(self) -> Any:
@@ -181,6 +192,8 @@ class Compiled:
         if self._reads is None or not self._reads.unchanged():
             self._programs.clear()
             self._reads = self._read()
+            leaves = {leaf: leaf.size for module in self._reads.modules for leaf in module.parameters()}
+            self._size = sum(leaves.values())
             self._state = (-1, -1)
         if self._state[0] != changes():
             found = self._reads.fingerprint()
@@ -216,9 +229,9 @@ class Compiled:
         for node, before in trace.before.items():
             if before is not None and node.grad is not before:
                 raise Unfit(f"backward adds to the grad of {node.label()}, which it had before: call zero_grad first")
-        team = machine_for(LARGE)
+        team = machine_for(0, ())
         if team is None:
-            raise Unfit("the kernels are NumPy's: install Numba (tinygrad_fc[fast])")
+            raise Unfit("NumPy has another BLAS than OpenBLAS")
         homes: dict[Node, np.ndarray] = {}
         for optimizer in [*trace.updates, self._optimizer]:
             if optimizer is None:
@@ -230,7 +243,7 @@ class Compiled:
         return Program(lowered, trace, leaves, result, clears)
 
 
-def compile(step: Callable[..., Any]) -> Compiled:  # noqa: A001  # it is called tg.compile
+def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     """Return the step, recorded at its first call and replayed at later ones.
 
     A replay runs the kernels of the recorded operations, of backward and of the update, one after another in compiled
@@ -239,8 +252,8 @@ def compile(step: Callable[..., Any]) -> Compiled:  # noqa: A001  # it is called
 
     Whatever would make a replay wrong is noticed, and the step recorded again or run as it is written: other shapes or
     dtypes, another mode or option of a module, a parameter that is new, frozen or has another array, another value of a
-    name that the step reads, a value that Python looks at (``loss.item()``, ``if loss > 1``), writing to what is outside.
-    ``step.reason`` then says why.
+    name that the step reads, a value that Python looks at (``loss.item()``, ``if loss > 1``), writing to what is
+    outside. ``step.reason`` then says why.
 
     Parameters
     ----------

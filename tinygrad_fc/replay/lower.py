@@ -88,7 +88,7 @@ class Lowered:
         self._backward(order)
 
     def covers(self, optimizer: Any) -> bool:
-        """Whether every parameter of an optimizer has its gradient in the home that the optimizer knows, in one dtype."""
+        """Whether the gradients of an optimizer's parameters are in the homes that it knows, all of one dtype."""
         homes = optimizer.gradient_homes()
         return all(home.dtype == self.dtype and self.gradients.get(node) is home for node, home in homes.items())
 
@@ -137,7 +137,7 @@ class Lowered:
             self._saved[call.node] = saved
 
     def _layer(self, call: Call, ending: int) -> tuple[Any, ...]:
-        from ..kernels.machine import Ending
+        from ..kernels.codes import Ending
 
         x, w, b = map(self.value, call.data)
         x = x.reshape(len(x), -1)
@@ -259,7 +259,7 @@ class Lowered:
         return d
 
     def _layer_back(self, node: Node, g: Any) -> None:
-        from ..kernels.machine import Ending
+        from ..kernels.codes import Ending
 
         x, w, out = self._saved[node]
         if node.op is affine_relu.op:

@@ -1,7 +1,7 @@
 """Safety: what a step reads and does beside its tensors, as far as its code shows it.
 
-A replay runs kernels and not Python. So a step may read what can be seen to be as it was (modules, optimizers, numbers),
-and do nothing to the world around it but what goes through them.
+A replay runs kernels and not Python. So a step may read what can be seen to be as it was (modules, optimizers,
+numbers), and do nothing to the world around it but what goes through them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from .trace import Unfit
 _HOUSE = __name__.split(".")[0]
 _TRUSTED = (_HOUSE, "numpy", "math", "scipy", "operator", "functools")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, types.EllipsisType, slice)
-_EFFECTS = frozenset(("print", "open", "input", "exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "next"))
+_EFFECTS = frozenset(
+    ("print", "open", "input", "exec", "eval", "setattr", "delattr", "globals", "locals", "vars", "next")
+)
 _ATTRIBUTES = frozenset(("grad", "no_grad", "retain_grad", "gradients", "value_and_grad"))
 _WRITES = {
     "STORE_GLOBAL": "assigns the global", "DELETE_GLOBAL": "deletes the global", "STORE_ATTR": "assigns the attribute",

@@ -9,7 +9,7 @@ from ..models import Trained
 from ..models.classifier import Classifier
 from ..nn.losses import CrossEntropyLoss, SoftmaxLoss
 from ..nn.module import Module
-from ..optim import get_schedule
+from ..optim import Optimizer, get_schedule
 from .evaluation import smaller_is_better
 from .feed import ArrayFeed, StreamFeed
 
@@ -19,10 +19,9 @@ AHEAD = 2**18
 
 def loss_of(trained: Any, optimizer: Any) -> Any:
     """Return the function of a batch that a step calls: the model's loss, replayed where the model's class is known."""
-    known = {Trained: Trained.loss, Classifier: Classifier.loss}
-    for kind, loss in known.items():
-        if isinstance(trained, kind) and type(trained).loss is loss and "loss" not in vars(trained):
-            return trained.replayed_loss(optimizer)
+    known = getattr(type(trained), "loss", None) in (Trained.loss, Classifier.loss) and "loss" not in vars(trained)
+    if known and isinstance(optimizer, Optimizer):
+        return trained.replayed_loss(optimizer)
     return trained.loss
 
 

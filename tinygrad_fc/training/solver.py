@@ -12,7 +12,18 @@ from ..optim import Optimizer, Option, Rule, get_rule
 from ..optim.rule import PureRule
 from . import loop, state
 from .callbacks import Callback
-from .checks import as_trained, classes_of, count, feeds, loss_of, metrics_of, optional_count, read_ahead, schedule_of, weighted
+from .checks import (
+    as_trained,
+    classes_of,
+    count,
+    feeds,
+    loss_of,
+    metrics_of,
+    optional_count,
+    read_ahead,
+    schedule_of,
+    weighted,
+)
 from .evaluation import Metrics, accuracy, better, measure, scores_of
 from .feed import ArrayFeed, Augment, Batch, augmented, prefetched
 from .history import History
