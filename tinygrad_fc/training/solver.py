@@ -10,20 +10,9 @@ import numpy as np
 from ..nn.init import Seed, generator
 from ..optim import Optimizer, Option, Rule, get_rule
 from ..optim.rule import PureRule
-from . import loop, state
+from . import checks, loop, state
 from .callbacks import Callback
-from .checks import (
-    as_trained,
-    classes_of,
-    count,
-    feeds,
-    loss_of,
-    metrics_of,
-    optional_count,
-    read_ahead,
-    schedule_of,
-    weighted,
-)
+from .checks import as_trained, classes_of, count, feeds, metrics_of, optional_count, read_ahead, schedule_of, weighted
 from .evaluation import Metrics, accuracy, better, measure, scores_of
 from .feed import ArrayFeed, Augment, Batch, augmented, prefetched
 from .history import History
@@ -238,7 +227,7 @@ class Solver:
             self.optimizer = Optimizer(own, rule, groups=groups, clip_norm=clip_norm, clip_value=clip_value, **config)
         if criterion is not None:
             trained.criterion = criterion
-        self._loss = loss_of(trained, self.optimizer)
+        self._loss = checks.loss_of(trained, self.optimizer)
         self._options = state.options(given, rule)
 
     def train(self) -> None:
