@@ -13,7 +13,7 @@ class Code(IntEnum):
     RELU = 4  # x, out | size
     RELU_GRADIENT = 5  # g, out, d | size
     ADD = 6  # a, b | size
-    BATCH_NORM = 7  # x, gamma, beta, out, normal, rate, mean, variance | rows, columns | relu
+    BATCH_NORM = 7  # x, gamma, beta, out, normal, rate, mean, variance | rows, columns
     BATCH_NORM_GRADIENT = 8  # g, gamma, normal, rate, d, along, total | rows, columns
     RUNNING = 9  # average, batch | size
     KEEP = 10  # key, mask | size, limit

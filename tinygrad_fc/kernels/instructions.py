@@ -104,19 +104,19 @@ class Instructions:
         self._add(Code.HALF_SUM, (parts, out), (len(parts),), False, factor)
 
     def batch_norm(
-        self, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, relu: bool, out: np.ndarray,
+        self, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, out: np.ndarray,
         left: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     ) -> None:  # fmt: skip
         """Normalize each column; `left` takes the normalized x, the rate, the mean and the variance."""
-        shared = x.size >= SMALL_LOOP // 2
-        self._add(Code.BATCH_NORM, (x, gamma, beta, out, *left), (*x.shape, int(relu)), shared, eps)
+        shared = x.size >= SMALL_LOOP
+        self._add(Code.BATCH_NORM, (x, gamma, beta, out, *left), x.shape, shared, eps)
 
     def batch_norm_gradient(
         self, g: np.ndarray, gamma: np.ndarray, normal: np.ndarray, rate: np.ndarray, d: np.ndarray, dgamma: np.ndarray,
         dbeta: np.ndarray,
     ) -> None:  # fmt: skip
         """Write the gradients of `batch_norm`, in x, gamma and beta."""
-        shared = g.size >= SMALL_LOOP // 2
+        shared = g.size >= SMALL_LOOP
         self._add(Code.BATCH_NORM_GRADIENT, (g, gamma, normal, rate, d, dgamma, dbeta), g.shape, shared)
 
     def running(self, average: np.ndarray, batch: np.ndarray, momentum: float) -> None:

@@ -114,18 +114,22 @@ def half_sum(parts, factor, out):  # type: ignore[no-untyped-def]  # as above
     out[0] = out.dtype.type(0.5 * factor * total)
 
 
+# Loops over columns do the first ones of each row, as many as their vectors have: so the part of a thread is what begins
+# at its first column. Inner loops read and write few arrays each: the compiler has to see that none overlap.
+
+
 @compile_
-def sum_rows(g, out, low, high):  # type: ignore[no-untyped-def]  # as above
-    """Sum some columns of g over its rows: four at a time, so that the result is read a quarter as often."""
+def sum_rows(g, out):  # type: ignore[no-untyped-def]  # as above
+    """Sum columns of g over its rows: four at a time, so that the result is read a quarter as often."""
     rows = g.shape[0]
-    for j in range(low, high):
+    for j in range(out.size):
         out[j] = g.dtype.type(0)
     whole = rows - rows % 4
     for i in range(0, whole, 4):
-        for j in range(low, high):
+        for j in range(out.size):
             out[j] += (g[i, j] + g[i + 1, j]) + (g[i + 2, j] + g[i + 3, j])
     for i in range(whole, rows):
-        for j in range(low, high):
+        for j in range(out.size):
             out[j] += g[i, j]
 
 
@@ -226,48 +230,57 @@ def mean(losses, out):  # type: ignore[no-untyped-def]  # as above
     out[0] = total / losses.dtype.type(losses.size)
 
 
-# ---- normalization: the columns `low` to `high` of arrays of shape (rows, columns)
+# ---- normalization
 
 
 @compile_
-def batch_norm(x, gamma, beta, eps, relu, out, normal, rate, average, variance, low, high):  # type: ignore[no-untyped-def]
-    """Normalize columns by their mean and variance: see `numpy_.batch_norm`. With relu, negative results become 0."""
+def batch_norm(x, gamma, beta, eps, out, normal, rate, average, variance):  # type: ignore[no-untyped-def]  # as above
+    """Normalize columns by their mean and variance: see `numpy_.batch_norm`."""
     kind = x.dtype.type
     zero, one, count, eps = kind(0), kind(1), kind(x.shape[0]), kind(eps)
-    sum_rows(x, average, low, high)
-    for j in range(low, high):
+    columns = gamma.size
+    sum_rows(x, average)
+    for j in range(columns):
         average[j] /= count
         variance[j] = zero
     for i in range(x.shape[0]):
-        for j in range(low, high):
-            centred = x[i, j] - average[j]
-            normal[i, j] = centred
-            variance[j] += centred * centred
-    for j in range(low, high):
+        for j in range(columns):
+            normal[i, j] = x[i, j] - average[j]
+        for j in range(columns):
+            variance[j] += normal[i, j] * normal[i, j]
+    for j in range(columns):
         variance[j] /= count
         rate[j] = one / math.sqrt(variance[j] + eps)
     for i in range(x.shape[0]):
-        for j in range(low, high):
-            scaled = normal[i, j] * rate[j]
-            normal[i, j] = scaled
-            z = scaled * gamma[j] + beta[j]
-            out[i, j] = zero if relu and z <= zero else z
+        for j in range(columns):
+            normal[i, j] *= rate[j]
+        for j in range(columns):
+            out[i, j] = normal[i, j] * gamma[j]
+        for j in range(columns):
+            out[i, j] += beta[j]
 
 
 @compile_
-def batch_norm_gradient(g, gamma, normal, rate, d, along, total, low, high):  # type: ignore[no-untyped-def]  # as above
+def batch_norm_gradient(g, gamma, normal, rate, d, along, total):  # type: ignore[no-untyped-def]  # as above
     """Write the gradients of `batch_norm` in x (d), gamma (along) and beta (total)."""
     kind = g.dtype.type
-    count = kind(g.shape[0])
-    sum_rows(g, total, low, high)
-    for j in range(low, high):
+    count, columns = kind(g.shape[0]), gamma.size
+    sum_rows(g, total)
+    for j in range(columns):
         along[j] = kind(0)
     for i in range(g.shape[0]):
-        for j in range(low, high):
+        for j in range(columns):
             along[j] += g[i, j] * normal[i, j]
+    mean, mean_along, factor = np.empty_like(total), np.empty_like(total), np.empty_like(total)
+    for j in range(columns):
+        mean[j], mean_along[j], factor[j] = total[j] / count, along[j] / count, gamma[j] * rate[j]
     for i in range(g.shape[0]):
-        for j in range(low, high):
-            d[i, j] = (g[i, j] - total[j] / count - normal[i, j] * (along[j] / count)) * (gamma[j] * rate[j])
+        for j in range(columns):
+            d[i, j] = g[i, j] - mean[j]
+        for j in range(columns):
+            d[i, j] -= normal[i, j] * mean_along[j]
+        for j in range(columns):
+            d[i, j] *= factor[j]
 
 
 @compile_

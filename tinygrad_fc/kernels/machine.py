@@ -183,30 +183,31 @@ def _on_rows(row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as a
 @compile_
 def _on_columns(code, row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as above
     """Do a thread's part of what shares an array by columns: sums over the batch, and normalization by them."""
-    at = 3 if code == _SUM_ROWS else 9 if code == _BATCH_NORM else 8
-    rows, columns = row[at], row[at + 1]
+    place = 3 if code == _SUM_ROWS else 9 if code == _BATCH_NORM else 8
+    rows, columns = row[place], row[place + 1]
     low, high = _share(columns, me, size, _VECTOR)
     if high <= low:
         return
-    g = carray(pointer(row[1], one), (rows, columns))
-    second = carray(pointer(row[2], one), (columns,))
+    shape, count, at = (rows, columns), (high - low,), width_of(one) * low
+    g = carray(pointer(row[1] + at, one), shape)
+    second = carray(pointer(row[2] + at, one), count)
     if code == _SUM_ROWS:
-        loops.sum_rows(g, second, low, high)
+        loops.sum_rows(g, second)
     elif code == _BATCH_NORM:
-        beta = carray(pointer(row[3], one), (columns,))
-        out = carray(pointer(row[4], one), (rows, columns))
-        normal = carray(pointer(row[5], one), (rows, columns))
-        rate = carray(pointer(row[6], one), (columns,))
-        mean = carray(pointer(row[7], one), (columns,))
-        variance = carray(pointer(row[8], one), (columns,))
-        loops.batch_norm(g, second, beta, reals[0], row[11] == 1, out, normal, rate, mean, variance, low, high)
+        beta = carray(pointer(row[3] + at, one), count)
+        out = carray(pointer(row[4] + at, one), shape)
+        normal = carray(pointer(row[5] + at, one), shape)
+        rate = carray(pointer(row[6] + at, one), count)
+        mean = carray(pointer(row[7] + at, one), count)
+        variance = carray(pointer(row[8] + at, one), count)
+        loops.batch_norm(g, second, beta, reals[0], out, normal, rate, mean, variance)
     else:
-        normal = carray(pointer(row[3], one), (rows, columns))
-        rate = carray(pointer(row[4], one), (columns,))
-        d = carray(pointer(row[5], one), (rows, columns))
-        along = carray(pointer(row[6], one), (columns,))
-        total = carray(pointer(row[7], one), (columns,))
-        loops.batch_norm_gradient(g, second, normal, rate, d, along, total, low, high)
+        normal = carray(pointer(row[3] + at, one), shape)
+        rate = carray(pointer(row[4] + at, one), count)
+        d = carray(pointer(row[5] + at, one), shape)
+        along = carray(pointer(row[6] + at, one), count)
+        total = carray(pointer(row[7] + at, one), count)
+        loops.batch_norm_gradient(g, second, normal, rate, d, along, total)
 
 
 @compile_

@@ -51,7 +51,7 @@ def affine_relu(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> Any:
 def sum_rows(g: np.ndarray) -> Any:
     """Return ``g.sum(axis=0)``."""
     out = np.empty(g.shape[1], g.dtype)
-    loops.sum_rows(g, out, 0, g.shape[1])
+    loops.sum_rows(g, out)
     return out
 
 
@@ -95,7 +95,7 @@ def batch_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -
     """Return x normalized over its rows, and what is left: the normalized x, the rate, the mean and the variance."""
     out, normal = np.empty_like(x), np.empty_like(x)
     rate, mean, variance = (np.empty(x.shape[1], x.dtype) for _ in range(3))
-    loops.batch_norm(x, gamma, beta, eps, False, out, normal, rate, mean, variance, 0, x.shape[1])
+    loops.batch_norm(x, gamma, beta, eps, out, normal, rate, mean, variance)
     return out, normal, rate, mean, variance
 
 
@@ -104,7 +104,7 @@ def batch_norm_gradient(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the gradients of `batch_norm` in x, gamma and beta."""
     d, along, total = np.empty_like(g), np.empty_like(gamma), np.empty_like(gamma)
-    loops.batch_norm_gradient(g, gamma, normal, rate, d, along, total, 0, g.shape[1])
+    loops.batch_norm_gradient(g, gamma, normal, rate, d, along, total)
     return d, along, total
 
 

@@ -185,7 +185,7 @@ class Lowered:
             raise Unfit("batch_norm without eps looks at its values")
         normal, rate, mean, variance = (np.empty(array.shape, self.dtype) for array in call.left)
         out = self._new(call.out)
-        self.instructions.batch_norm(x, gamma, beta, eps, False, out, (normal, rate, mean, variance))
+        self.instructions.batch_norm(x, gamma, beta, eps, out, (normal, rate, mean, variance))
         theirs = {address(batch): own for batch, own in zip(call.left[2:], (mean, variance), strict=True)}
         for running, batch, momentum in self._trace.averages:
             own = theirs.get(address(batch))
