@@ -61,8 +61,8 @@ class Reads:
         for function in functions:
             if isinstance(function, Module):
                 self._module(function)
-            elif len(functions) == 1 or not _trusted(function):
-                self._function(function)
+            elif len(functions) == 1 or not _trusted(function):  # a step is looked at, wherever it was written
+                self._function(function, asked=True)
 
     def unchanged(self) -> bool:
         """Whether every name around the step still has its value."""
@@ -84,8 +84,8 @@ class Reads:
                     seen.add(id(module))
                     yield module
 
-    def _function(self, function: Any) -> None:
-        if _trusted(function) and getattr(function, "__self__", None) is None:
+    def _function(self, function: Any, asked: bool = False) -> None:
+        if not asked and _trusted(function) and getattr(function, "__self__", None) is None:
             return
         if isinstance(function, types.MethodType):
             self._judge(function.__qualname__, function.__self__)
