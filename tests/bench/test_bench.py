@@ -285,7 +285,7 @@ class TestCommand:
     def test_a_problem_is_printed(self) -> None:
         spread = {"median": 1.0, "lower": 1.0, "upper": 1.0}
         fine = {"seconds": spread, "fastest": 1.0, "to_products": spread, "to_numpy": spread}
-        step = {"title": "small", "rounds": 3, "engines": {"numpy": fine, "it": {"problem": "wrong: its losses"}}}
+        step = {"title": "small", "compared": "as timed", "rounds": 3, "engines": {"numpy": fine, "it": {"problem": "wrong: its losses"}}}
         assert "it: wrong: its losses" in report.text({"steps": [step]})
 
     @pytest.mark.parametrize(

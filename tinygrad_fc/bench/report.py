@@ -68,11 +68,13 @@ def _steps(found: list[dict[str, Any]]) -> str:
     rows = [("engine", "a step", "fastest", "products = 1", "numpy = 1")]
     notes = []
     for name, figures in newest["engines"].items():
-        if "problem" in figures:
-            notes.append(f"  {name}: {figures['problem']}")
+        if "seconds" not in figures:
+            notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
             continue
         times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
         rows.append((name, *times, spread(figures["to_products"]), spread(figures["to_numpy"])))
+    if newest["compared"] != "as timed":
+        notes.append(f"  Results were compared {newest['compared']}: engines draw other masks.")
     return "\n".join([f"Training step of {newest['title']}, {newest['rounds']} rounds", table(rows), *notes, ""])
 
 
@@ -107,7 +109,7 @@ def _memory(found: dict[str, Any]) -> str:
         if figure is None:
             notes.append(f"  {name}: not seen (it does not allocate through Python)")
         elif isinstance(figure, dict):
-            notes.append(f"  {name}: {figure['problem']}")
+            notes.append(f"  {name}: {figure.get('problem') or figure['unavailable']}")
         else:
             rows.append((name, f"{figure / 2**20:.1f} MiB", f"{figure / base:.2f}"))
     title = f"Peak memory of a training step of {found['network']}, with weights, moments and gradients"

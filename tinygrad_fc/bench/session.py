@@ -150,28 +150,16 @@ def progress(total: int, what: str) -> Any:
 def time_network(
     network: Network, engines: Sequence[Engine], crew: dict[str, workers.Worker], pace: Pace
 ) -> dict[str, Any]:
-    """Compare the engines' first steps of a network with hand-tuned NumPy's, then time those that agree."""
-    problem = make_problem(network)
-    first: dict[str, workers.FirstSteps | None] = {}
-    found: dict[str, dict[str, Any]] = {engine.name: {} for engine in engines}
-    for engine in engines:
-        try:
-            first[engine.name] = crew[engine.name].call(
-                workers.start_training, engine.build, network, measure.STEPS_COMPARED
-            )
-        except workers.WorkerError as error:
-            found[engine.name]["problem"] = f"failed: {error}"
-    reference = first["numpy"]
-    assert reference is not None  # it has a loss; its failure is an error of ours
-    timers: dict[str, Callable[[int], float]] = {}
-    for engine in engines:
-        if engine.name not in first:
-            continue
-        given = first[engine.name]
-        if given is not None:
-            found[engine.name].update(verdict(engine, partial(measure.compare, problem, reference, given)))
-        if "problem" not in found[engine.name]:
-            timers[engine.name] = partial(_time, crew[engine.name], pace.warm)
+    """Compare the engines' first steps of a network with hand-tuned NumPy's, then time those that agree.
+
+    Masks of dropout differ from engine to engine, so with dropout the comparison is of steps whose dropout keeps all.
+    """
+    found = check_engines(network, engines, crew)
+    timers: dict[str, Callable[[int], float]] = {
+        name: partial(_time, crew[name], pace.warm)
+        for name, figures in found.items()
+        if not {"problem", "unavailable"} & set(figures)
+    }
     rounds = pace.rounds_of(len(timers))
     with progress(rounds * len(timers), network.name) as bar:
         times = measure.interleave(timers, rounds, pace.block, bar.update)
@@ -181,7 +169,70 @@ def time_network(
         found[name]["fastest"] = min(values)
         found[name]["to_products"] = asdict(products[name])
         found[name]["to_numpy"] = asdict(tuned[name])
-    return {"network": asdict(network), "title": str(network), "rounds": rounds, "engines": found}
+    compared = "with dropout that keeps everything" if network.keep_ratio < 1.0 else "as timed"
+    facts = {"network": asdict(network), "title": str(network), "compared": compared}
+    return {**facts, "rounds": rounds, "engines": found}
+
+
+def check_engines(
+    network: Network, engines: Sequence[Engine], crew: dict[str, workers.Worker]
+) -> dict[str, dict[str, Any]]:
+    """Set each engine up for a network, and compare its first steps with those of ``numpy``, which must be among them.
+
+    Returns
+    -------
+    dict
+        By engine, its errors, or a ``problem``, or why it is ``unavailable``.
+    """
+    compared = network.keeping_all()
+    problem = make_problem(compared)
+    first: dict[str, workers.FirstSteps | None] = {}
+    found: dict[str, dict[str, Any]] = {engine.name: {} for engine in engines}
+    for engine in engines:
+        if network.batch_norm and not engine.normalizes:
+            found[engine.name]["unavailable"] = "not there: it has neither batch normalization nor dropout"
+            continue
+        steps = start(crew[engine.name], engine, compared)
+        given = None if isinstance(steps, dict) else steps
+        if isinstance(steps, dict):
+            found[engine.name] = steps
+        elif compared == network:
+            first[engine.name] = given
+        else:
+            dropped = start(crew[engine.name], engine, network)
+            if isinstance(dropped, dict):
+                found[engine.name] = dropped
+            elif given is not None and dropped is not None and not _drops(given.losses, dropped.losses):
+                found[engine.name]["problem"] = f"wrong: losses {dropped.losses}, without dropout {given.losses}"
+            else:
+                first[engine.name] = given
+    reference = first["numpy"]
+    assert reference is not None  # it has a loss; its failure is an error of ours
+    for engine in engines:
+        given = first.get(engine.name)
+        if given is not None:
+            found[engine.name].update(verdict(engine, partial(measure.compare, problem, reference, given)))
+    return found
+
+
+def start(worker: workers.Worker, engine: Engine, network: Network) -> Any:
+    """Return an engine's first steps, or what `attempt` makes of its failure."""
+    return attempt(partial(worker.call, workers.start_training, engine.build, network, measure.STEPS_COMPARED))
+
+
+def _drops(kept: Sequence[float], dropped: Sequence[float]) -> bool:
+    """Whether losses with dropout are others than those without, and of their size."""
+    return all(0.0 < abs(a - b) < 0.5 * a for a, b in zip(kept, dropped, strict=True))
+
+
+def attempt(call: Callable[[], Any]) -> Any:
+    """Return what a call of a worker returns; a dict with a ``problem``, or with ``unavailable``, where it fails."""
+    try:
+        return call()
+    except workers.UnavailableError as error:
+        return {"unavailable": f"not available: {error}"}
+    except workers.WorkerError as error:
+        return {"problem": f"failed: {error}"}
 
 
 def verdict(engine: Engine, comparison: Callable[[], measure.Comparison]) -> dict[str, Any]:
@@ -240,16 +291,10 @@ def measure_memory(engines: Sequence[Engine], networks: Sequence[Network]) -> di
             continue
         with workers.Worker(engine.name) as worker:
             if engine.name in chains.MEMORY_ENGINES:
-                chain[engine.name] = _try(worker, chains.chain_memory, engine.name)
-            step[engine.name] = _try(worker, chains.step_memory, engine.build, network) if engine.traced else None
+                chain[engine.name] = attempt(partial(worker.call, chains.chain_memory, engine.name))
+            traced = attempt(partial(worker.call, chains.step_memory, engine.build, network)) if engine.traced else None
+            step[engine.name] = traced
     return {"links": chains.MEMORY_LINKS, "chain": chain, "network": str(network), "step_bytes": step}
-
-
-def _try(worker: workers.Worker, function: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return worker.call(function, *arguments)
-    except workers.WorkerError as error:
-        return {"problem": f"failed: {error}"}
 
 
 def time_import(processes: int) -> dict[str, Any]:

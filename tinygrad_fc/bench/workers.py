@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .networks import Array, Network, make_problem
-from .runs import Chain, Run
+from .runs import Chain, NotAvailableError, Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +33,10 @@ R = TypeVar("R")
 
 class WorkerError(RuntimeError):
     """An engine failed in its process; the message is its traceback's last line."""
+
+
+class UnavailableError(WorkerError):
+    """An engine cannot work on this machine: what it needs besides its package is missing, which is no failure."""
 
 
 class Worker:
@@ -59,16 +63,16 @@ class Worker:
         Raises
         ------
         WorkerError
-            If the function raised or the process ended.
+            If the function raised or the process ended; `UnavailableError` if it raised `runs.NotAvailableError`.
         """
         try:
             self.connection.send((function, args, kwargs))
-            failed, result = self.connection.recv()
+            raised, result = self.connection.recv()
         except (EOFError, OSError) as error:
             self.process.join(1)
             raise WorkerError(f"{self.name}: the process ended with code {self.process.exitcode}") from error
-        if failed:
-            raise WorkerError(f"{self.name}: {result}")
+        if raised is not None:
+            raise raised(f"{self.name}: {result}")
         value: R = result
         return value
 
@@ -94,11 +98,13 @@ def serve(connection: Connection) -> None:
             function, args, kwargs = connection.recv()
         except (EOFError, KeyboardInterrupt):
             return
-        answer: tuple[bool, Any]
+        answer: tuple[type[WorkerError] | None, Any]
         try:
-            answer = False, function(*args, **kwargs)
+            answer = None, function(*args, **kwargs)
+        except NotAvailableError as error:
+            answer = UnavailableError, str(error)
         except Exception as error:
-            answer = True, traceback.format_exception_only(error)[-1].strip()
+            answer = WorkerError, traceback.format_exception_only(error)[-1].strip()
         connection.send(answer)
 
 
