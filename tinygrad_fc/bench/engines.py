@@ -133,6 +133,10 @@ ENGINES = (
         "torch", peers.build_torch, "torch",
         "eager, functional layers, fused optimizer; running variances over N - 1", traced=False,
     ),
+    Engine(
+        "torch-compile", peers.build_torch_compile, "torch",
+        "forward, loss and backward under torch.compile, fused optimizer", traced=False,
+    ),
     Engine("jax", peers.build_jax, "jax", "the whole step under jit, buffers donated", traced=False),
     Engine(
         "mygrad", peers.build_mygrad, "mygrad",

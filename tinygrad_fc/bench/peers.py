@@ -14,11 +14,26 @@ import numpy as np
 
 from .handmade import Update
 from .networks import EPS, MOMENTUM, Array, Problem
-from .runs import Run
+from .runs import NotAvailableError, Run
 
 
 def build_torch(problem: Problem) -> Run:
     """PyTorch, eager: functional layers on leaf tensors, the fused optimizer, gradients set to None."""
+    return _build_torch(problem, compiled=False)
+
+
+def build_torch_compile(problem: Problem) -> Run:
+    """PyTorch with forward, loss and backward under ``torch.compile``, and the fused optimizer.
+
+    Raises
+    ------
+    NotAvailableError
+        If nothing can be compiled: it needs a C++ compiler.
+    """
+    return _build_torch(problem, compiled=True)
+
+
+def _build_torch(problem: Problem, compiled: bool) -> Run:
     torch: Any = import_module("torch")
     linear, cross_entropy = torch.nn.functional.linear, torch.nn.functional.cross_entropy
     network = problem.network
@@ -29,11 +44,17 @@ def build_torch(problem: Problem) -> Run:
     rule = torch.optim.Adam if network.rule == "adam" else torch.optim.SGD
     optimizer = rule(params, lr=network.learning_rate, fused=True)
     inputs, labels = torch.tensor(problem.inputs), torch.tensor(problem.labels)
+
+    def loss_of(x: Any, y: Any) -> Any:
+        return cross_entropy(linear(hidden(x), w, b), y)
+
+    if compiled:
+        loss_of = _torch_compiled(torch, loss_of, inputs, labels, params)
     last: list[Any] = [None]
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss = cross_entropy(linear(hidden(inputs), w, b), labels)
+        loss = loss_of(inputs, labels)
         loss.backward()
         optimizer.step()
         last[0] = loss
@@ -42,6 +63,18 @@ def build_torch(problem: Problem) -> Run:
         return [p.detach().numpy().T.copy() for p in params]
 
     return Run(step=step, loss=lambda: float(last[0].item()), weights=weights)
+
+
+def _torch_compiled(torch: Any, loss_of: Callable[[Any, Any], Any], inputs: Any, labels: Any, params: Any) -> Any:
+    """Compile a loss and its backward, which autograd compiles with it; no parameter is changed."""
+    loss_of(inputs, labels)  # what fails here is wrong, compiled or not
+    function = torch.compile(loss_of)
+    try:
+        torch.autograd.grad(function(inputs, labels), params)
+    except Exception as error:  # whatever a compiler that is missing or does not work raises
+        text = str(error).strip().partition("\n")[0]
+        raise NotAvailableError(f"torch.compile does not work here: {type(error).__name__}: {text}") from error
+    return function
 
 
 def _torch_hidden(torch: Any, problem: Problem, params: list[Any]) -> Callable[[Any], Any]:
