@@ -253,7 +253,7 @@ class TestCommand:
         file = tmp_path / "bench.json"
         assert command("--quick", "--networks", "small", "--engines", "ours", "--json", str(file)) == 0
         results = json.loads(file.read_text(encoding="utf-8"))
-        assert list(results) == ["environment", "steps", "ops", "memory", "import"]
+        assert list(results) == ["environment", "steps", "ops", "memory", "resident", "startup", "import"]
         (step,) = results["steps"]
         assert list(step["engines"]) == ["products", "numpy", "ours"]
         for figures in step["engines"].values():

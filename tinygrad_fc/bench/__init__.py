@@ -1,9 +1,9 @@
 """``python -m tinygrad_fc bench``: what a training step costs, next to the alternatives, in one interleaved run.
 
 Nothing outside the command line imports this package. `networks` holds what is trained, `engines` who trains it (with
-`handmade` and `peers`), `workers` the process of each, `measure` the comparison and the clock, `chains` the cost of one
-op and the memory of many, `fused` what each fused operation gains, `solver` what the Solver adds to a step, `report`
-the tables.
+`handmade`, `normalized` and `peers`), `workers` the process of each, `measure` the comparison and the clock, `chains`
+the cost of one op and the memory of many, `resident` what processes take, `fused` what each fused operation gains,
+`solver` what the Solver adds to a step, `report` the tables.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--networks", nargs="+", default=[], metavar="NAME", help=f"only these of {names}")
     parser.add_argument(
         "--engines", nargs="+", default=[], metavar="NAME",
-        help="only these of ours, ours-unfused, torch, torch-compile, jax, mygrad, autograd, sklearn; products and numpy "
-        "come along",
+        help="only these of ours, ours-unfused, torch, torch-compile, jax, mygrad, autograd, sklearn; products and "
+        "numpy come along",
     )  # fmt: skip
     parser.add_argument(
         "--seconds", type=_seconds, default=None, metavar="S",

@@ -116,6 +116,42 @@ def _memory(found: dict[str, Any]) -> str:
     return "\n".join([*lines, title, table(rows), *notes, ""])
 
 
+def _resident(found: dict[str, Any]) -> str:
+    parts: list[str] = []
+    for row in found["rows"]:
+        rows, notes = [("engine", "peak")], []
+        for name, figure in row["peak"].items():
+            if isinstance(figure, dict):
+                notes.append(f"  {name}: {figure.get('problem') or figure['unavailable']}")
+            else:
+                rows.append((name, _mebibytes(figure)))
+        parts.append(f"Peak resident memory of a fresh process after {found['steps']} steps of {row['network']}")
+        parts += [table(rows), *notes]
+        if isinstance(row["growth"], dict):
+            parts.append(f"  ours, training on: {row['growth'].get('problem') or row['growth']['unavailable']}")
+        elif row["growth"] is not None:
+            first, last = found["growth_steps"]
+            parts.append(f"  ours grows by {_mebibytes(row['growth'])} from step {first:,} to step {last:,}")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _mebibytes(count: int | None) -> str:
+    return "not told by this system" if count is None else f"{count / 2**20:.1f} MiB"
+
+
+def _startup(found: dict[str, Any]) -> str:
+    rows, notes = [("engine", "seconds")], []
+    for name, figures in found["engines"].items():
+        if "median" in figures:
+            rows.append((name, spread(figures)))
+        else:
+            notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
+    count = f"{found['processes']} fresh process{'es' if found['processes'] > 1 else ''} each"
+    title = f"From the start of a process until the first step of {found['network']} is done, {count}"
+    return "\n".join([title, table(rows), *notes, ""])
+
+
 def _fused(found: dict[str, Any]) -> str:
     rows, notes = [("operation", "shape", "fused µs", "composed µs", "composed / fused")], []
     for row in found["rows"]:
@@ -154,6 +190,8 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "steps": _steps,
     "ops": _ops,
     "memory": _memory,
+    "resident": _resident,
+    "startup": _startup,
     "solver": _solver,
     "import": _import,
     "fused": _fused,

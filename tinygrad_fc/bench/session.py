@@ -41,6 +41,10 @@ class Pace:
         Seconds of one timing, and of the untimed steps before it.
     processes : int
         Fresh processes for the import time.
+    starts : int
+        Fresh processes of each engine for the time until a first step is done.
+    growth_steps : (int, int)
+        Between which steps of a long training the growth of memory is taken.
     """
 
     rounds: int
@@ -48,6 +52,8 @@ class Pace:
     block: float
     warm: float
     processes: int
+    starts: int = 5
+    growth_steps: tuple[int, int] = (1_000, 10_000)
 
     @classmethod
     def full(cls, seconds: float | None) -> Self:
@@ -57,7 +63,8 @@ class Pace:
     @classmethod
     def quick(cls, seconds: float | None) -> Self:
         """A look: the figures are rough."""
-        return cls(rounds=3, seconds=seconds or 0.0, block=0.005, warm=0.0, processes=3)
+        return cls(rounds=3, seconds=seconds or 0.0, block=0.005, warm=0.0, processes=3, starts=1,
+                   growth_steps=(20, 60))  # fmt: skip
 
     def rounds_of(self, count: int) -> int:
         """Rounds for so many engines."""
@@ -79,8 +86,11 @@ def measure_all(networks: Sequence[Network], engines: Sequence[Engine], pace: Pa
     Yields
     ------
     dict
-        One key of the results: ``environment``, ``steps``, ``ops``, ``memory``, ``import``. JSON types only.
+        One key of the results: ``environment``, ``steps``, ``ops``, ``memory``, ``resident``, ``startup``, ``import``.
+        JSON types only.
     """
+    from . import resident
+
     present = [engine for engine in engines if engine.installed()]
     with ExitStack() as stack:
         crew = {engine.name: stack.enter_context(workers.Worker(engine.name)) for engine in present}
@@ -92,6 +102,8 @@ def measure_all(networks: Sequence[Network], engines: Sequence[Engine], pace: Pa
             yield {"steps": list(steps)}
         yield {"ops": time_ops(present, crew, pace, stack)}
         yield {"memory": measure_memory(present, networks)}
+    yield {"resident": resident.measure_resident(present, networks, pace)}
+    yield {"startup": resident.measure_startup(present, deep_network(networks), pace)}
     yield {"import": time_import(pace.processes)}
 
 
@@ -282,10 +294,15 @@ def time_ops(
     return {"links": CHAIN_LINKS, "rounds": pace.rounds, "engines": found}
 
 
+def deep_network(networks: Sequence[Network]) -> Network:
+    """Return the six-layer network where it is asked for, else the first."""
+    return next((network for network in networks if network.name == "six-layer"), networks[0])
+
+
 def measure_memory(engines: Sequence[Engine], networks: Sequence[Network]) -> dict[str, Any]:
     """Measure peaks, each in a fresh process: what an engine imports or keeps for good is not counted."""
     chain, step = {}, {}
-    network = next((network for network in networks if network.name == "six-layer"), networks[0])
+    network = deep_network(networks)
     for engine in engines:
         if engine.name == "products":
             continue
