@@ -3,7 +3,7 @@
 Nothing outside the command line imports this package. `networks` holds what is trained, `engines` who trains it (with
 `handmade`, `normalized` and `peers`), `workers` the process of each, `measure` the comparison and the clock, `chains`
 the cost of one op and the memory of many, `resident` what processes take, `fused` what each fused operation gains,
-`solver` what the Solver adds to a step, `report` the tables.
+`solver` what the Solver adds to a step, `sweep` how the cost grows, `report` the tables.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead, time each fused operation (or only these) beside the same composed from primitives",
     )  # fmt: skip
     parser.add_argument("--solver", action="store_true", help="instead, time what the Solver adds to a training step")
+    parser.add_argument(
+        "--sweep", action="store_true",
+        help="instead, time steps over depth, width, batch and threads, and very deep networks",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few and short rounds: a look, not a measurement")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write every figure to this file")
 
@@ -71,7 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
         0; 1 if an engine that is installed failed or computed something else, or a fused operation did or is not faster
         than what it is composed of; 2 for a name that does not exist or a file that cannot be written.
     """
-    from . import fused, report, session, solver
+    from . import fused, report, session, solver, sweep
     from .engines import select_engines
     from .networks import select_networks
 
@@ -81,6 +85,10 @@ def main(arguments: argparse.Namespace) -> int:
             raise ValueError("--fused times operations, not networks: leave --networks and --engines away")
         if arguments.solver and (arguments.networks or arguments.engines or arguments.fused is not None):
             raise ValueError("--solver times one network and no peers: leave --networks, --engines and --fused away")
+        if arguments.sweep and (arguments.networks or arguments.engines or arguments.fused is not None):
+            raise ValueError("--sweep has its own networks and engines: leave --networks, --engines and --fused away")
+        if arguments.sweep and arguments.solver:
+            raise ValueError("--sweep and --solver: choose one")
         ops = None if arguments.fused is None else fused.select_ops(arguments.fused)
         if arguments.json is not None:
             _check_writable(arguments.json)
@@ -92,6 +100,9 @@ def main(arguments: argparse.Namespace) -> int:
     parts = session.measure_all(networks, engines, pace) if ops is None else fused.measure_fused(ops, pace)
     if arguments.solver:
         parts = solver.measure_solver(pace)
+    if arguments.sweep:
+        deep = (100, 300) if arguments.quick else sweep.DEEP
+        parts = sweep.measure_sweep(pace, sweep.axes(arguments.quick), deep)
     for part in parts:
         results.update(part)
         print(report.text(part), flush=True)

@@ -73,7 +73,7 @@ def build_numpy(problem: Problem) -> Run:
     return Run(step=tuned.step, loss=lambda: tuned.loss, weights=lambda: [w.copy() for w in tuned.update.weights])
 
 
-def _build_ours(problem: Problem, fused: bool) -> Run:
+def _build_ours(problem: Problem, fused: bool, update: bool = True) -> Run:
     from ..kernels import compiled, use_kernels
     from ..models import FullyConnectedNet
     from ..nn import BatchNorm1d
@@ -104,7 +104,8 @@ def _build_ours(problem: Problem, fused: bool) -> Run:
         optimizer.zero_grad()
         loss = model.loss_tensor(inputs, labels)
         loss.backward()
-        optimizer.step()
+        if update:
+            optimizer.step()
         last[0] = loss.item()
 
     def weights() -> list[Array]:
@@ -116,6 +117,11 @@ def _build_ours(problem: Problem, fused: bool) -> Run:
 def build_ours(problem: Problem) -> Run:
     """This package, with its fused ops."""
     return _build_ours(problem, fused=True)
+
+
+def build_ours_gradients(problem: Problem) -> Run:
+    """This package, forward and backward, without an update."""
+    return _build_ours(problem, fused=True, update=False)
 
 
 def build_unfused(problem: Problem) -> Run:

@@ -124,7 +124,7 @@ def make_problem(network: Network, seed: int = 0) -> Problem:
     Parameters
     ----------
     network : Network
-        Gives the shapes; its ``batch_size`` is even.
+        Gives the shapes. Of an odd batch, one row has no twin.
     seed : int
         Of the NumPy generator.
 
@@ -134,7 +134,8 @@ def make_problem(network: Network, seed: int = 0) -> Problem:
         Float32 data.
     """
     generator = np.random.default_rng(seed)
-    half = network.batch_size // 2
+    n = network.batch_size
+    half = (n + 1) // 2
     classes = network.sizes[-1]
     rows = generator.standard_normal((half, network.sizes[0]), dtype=np.float32)
     labels = generator.integers(0, classes, half)
@@ -149,8 +150,8 @@ def make_problem(network: Network, seed: int = 0) -> Problem:
         scales += [gamma + np.float32(1.0), beta]
     return Problem(
         network=network,
-        inputs=np.concatenate([rows, rows]),
-        labels=np.concatenate([labels, (labels + 1) % classes]).astype(np.int64),
+        inputs=np.concatenate([rows, rows])[:n],
+        labels=np.concatenate([labels, (labels + 1) % classes])[:n].astype(np.int64),
         weights=tuple(weights),
         scales=tuple(scales),
     )

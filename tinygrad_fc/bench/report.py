@@ -152,6 +152,33 @@ def _startup(found: dict[str, Any]) -> str:
     return "\n".join([title, table(rows), *notes, ""])
 
 
+def _sweep(found: list[dict[str, Any]]) -> str:
+    newest = found[-1]
+    names = list(newest["rows"][0]["engines"])
+    rows, notes = [("", *names, *(f"{name} / products" for name in names[1:]))], []
+    for row in newest["rows"]:
+        cells, shares = [], []
+        for name in names:
+            figures = row["engines"][name]
+            if "seconds" not in figures:
+                notes.append(f"  {name} at {row['value']}: {figures.get('problem') or figures['unavailable']}")
+            cells.append(duration(figures["seconds"]["median"]) if "seconds" in figures else "-")
+            shares.append(spread(figures["to_products"]) if "seconds" in figures else "-")
+        rows.append((f"{row['value']:,}", *cells, *shares[1:]))
+    return "\n".join([f"A training step over {newest['axis']}", table(rows), *notes, ""])
+
+
+def _deep(found: list[dict[str, Any]]) -> str:
+    rows, notes = [("layers", "forward and backward", "a layer")], []
+    for row in found:
+        if "seconds" in row:
+            seconds = row["seconds"]["median"]
+            rows.append((f"{row['layers']:,}", duration(seconds), duration(seconds / row["layers"])))
+        else:
+            notes.append(f"  {row['layers']:,}: {row.get('problem') or row['unavailable']}")
+    return "\n".join(["Layers of width 4, ours", table(rows), *notes, ""])
+
+
 def _fused(found: dict[str, Any]) -> str:
     rows, notes = [("operation", "shape", "fused µs", "composed µs", "composed / fused")], []
     for row in found["rows"]:
@@ -192,6 +219,8 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "memory": _memory,
     "resident": _resident,
     "startup": _startup,
+    "sweep": _sweep,
+    "deep": _deep,
     "solver": _solver,
     "import": _import,
     "fused": _fused,

@@ -168,7 +168,7 @@ def time_network(
     """
     found = check_engines(network, engines, crew)
     timers: dict[str, Callable[[int], float]] = {
-        name: partial(_time, crew[name], pace.warm)
+        name: partial(time_worker, crew[name], pace.warm)
         for name, figures in found.items()
         if not {"problem", "unavailable"} & set(figures)
     }
@@ -261,7 +261,8 @@ def verdict(engine: Engine, comparison: Callable[[], measure.Comparison]) -> dic
     return asdict(errors)
 
 
-def _time(worker: workers.Worker, warm: float, repeats: int) -> float:
+def time_worker(worker: workers.Worker, warm: float, repeats: int) -> float:
+    """Time some steps of what a worker was set up for, after untimed ones of `warm` seconds; return those of a step."""
     return worker.call(workers.time_block, repeats, warm)
 
 
@@ -281,7 +282,7 @@ def time_ops(
             found[name]["problem"] = f"failed: {error}"
             continue
         if all(np.allclose(a, b, rtol=CHAIN_TOLERANCE, atol=0.0) for a, b in zip(given, expected, strict=True)):
-            timers[name] = partial(_time, crew[name], pace.warm)
+            timers[name] = partial(time_worker, crew[name], pace.warm)
         else:
             found[name]["problem"] = "wrong: its gradients are not those of the plain loop"
     with progress(pace.rounds * len(timers), "one op") as bar:

@@ -15,6 +15,7 @@ untimed steps; after 100 ms of them the two kinds are gone, and so are the threa
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -46,15 +47,26 @@ class Worker:
     ----------
     name : str
         The engine's, for messages.
+    environment : dict of str to str, optional
+        Environment variables that the process has besides those of this one.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, environment: dict[str, str] | None = None) -> None:
         self.name = name
         # "spawn": a forked child would inherit thread pools without their threads.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs,), daemon=True, name=f"bench {name}")
-        self.process.start()
+        before = {key: os.environ.get(key) for key in environment or {}}
+        os.environ.update(environment or {})  # libraries read it when they are loaded: it has to be there at the start
+        try:
+            self.process.start()
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    del os.environ[key]
+                else:
+                    os.environ[key] = value
         theirs.close()
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
