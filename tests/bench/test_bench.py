@@ -18,7 +18,7 @@ from tinygrad_fc import bench
 from tinygrad_fc.bench import chains, engines, measure, report, session, workers
 from tinygrad_fc.bench.handmade import HandTuned, Products
 from tinygrad_fc.bench.networks import NETWORKS, Network, Problem, make_problem, select_networks
-from tinygrad_fc.bench.runs import Run
+from tinygrad_fc.bench.runs import NotAvailableError, Run
 
 SMALL = {network.name: network for network in NETWORKS}["small"]
 TRAINERS = [engine for engine in engines.ENGINES if engine.name != "products" and engine.installed()]
@@ -31,6 +31,11 @@ def command(*words: str) -> int:
     parser = argparse.ArgumentParser()
     bench.add_arguments(parser)
     return bench.main(parser.parse_args(words))
+
+
+def compile_nothing() -> None:
+    """Be a builder whose engine needs a compiler that is not there."""
+    raise NotAvailableError("no compiler")
 
 
 def first_steps(run: Run, count: int = measure.STEPS_COMPARED) -> workers.FirstSteps:
@@ -206,6 +211,13 @@ class TestWorker:
                 worker.call(select_networks, ["big"])
             assert worker.call(max, 1, 2) == 2
 
+    def test_what_is_not_available_is_no_failure(self) -> None:
+        with workers.Worker("it") as worker:
+            found = session.attempt(lambda: worker.call(compile_nothing))
+            assert found == {"unavailable": "not available: it: no compiler"}
+            assert session.attempt(lambda: worker.call(select_networks, ["big"]))["problem"].startswith("failed: it: ")
+            assert session.problems(found) == []
+
     def test_a_process_that_dies_is_an_error(self) -> None:
         with workers.Worker("it") as worker, pytest.raises(workers.WorkerError, match="ended with code 7"):
             worker.call(os._exit, 7)
@@ -241,7 +253,7 @@ class TestCommand:
         file = tmp_path / "bench.json"
         assert command("--quick", "--networks", "small", "--engines", "ours", "--json", str(file)) == 0
         results = json.loads(file.read_text(encoding="utf-8"))
-        assert list(results) == ["environment", "steps", "ops", "memory", "import"]
+        assert list(results) == ["environment", "steps", "ops", "memory", "resident", "startup", "import"]
         (step,) = results["steps"]
         assert list(step["engines"]) == ["products", "numpy", "ours"]
         for figures in step["engines"].values():
@@ -285,8 +297,12 @@ class TestCommand:
     def test_a_problem_is_printed(self) -> None:
         spread = {"median": 1.0, "lower": 1.0, "upper": 1.0}
         fine = {"seconds": spread, "fastest": 1.0, "to_products": spread, "to_numpy": spread}
-        step = {"title": "small", "rounds": 3, "engines": {"numpy": fine, "it": {"problem": "wrong: its losses"}}}
-        assert "it: wrong: its losses" in report.text({"steps": [step]})
+        engines_found = {"numpy": fine, "it": {"problem": "wrong: its losses"}, "no": {"unavailable": "no compiler"}}
+        step = {"title": "small", "compared": "as timed", "rounds": 3, "engines": engines_found}
+        text = report.text({"steps": [step]})
+        assert "it: wrong: its losses" in text
+        assert "no: no compiler" in text
+        assert session.problems(step) == ["wrong: its losses"]
 
     @pytest.mark.parametrize(
         ("seconds", "text"),

@@ -1,9 +1,10 @@
 """``python -m tinygrad_fc bench``: what a training step costs, next to the alternatives, in one interleaved run.
 
 Nothing outside the command line imports this package. `networks` holds what is trained, `engines` who trains it (with
-`handmade` and `peers`), `workers` the process of each, `measure` the comparison and the clock, `chains` the cost of one
-op and the memory of many, `fused` what each fused operation gains, `solver` what the Solver adds to a step, `report`
-the tables.
+`handmade`, `normalized` and `peers`), `workers` the process of each, `measure` the comparison and the clock, `chains`
+the cost of one op and the memory of many, `resident` what processes take, `fused` what each fused operation gains,
+`solver` what the Solver adds to a step, `sweep` how the cost grows, `report` the
+tables, `figure` the picture.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--networks", nargs="+", default=[], metavar="NAME", help=f"only these of {names}")
     parser.add_argument(
         "--engines", nargs="+", default=[], metavar="NAME",
-        help="only these of ours, ours-unfused, torch, jax, mygrad, autograd, sklearn (products and numpy come along)",
+        help="only these of ours, ours-unfused, torch, torch-compile, jax, mygrad, autograd, sklearn; products and "
+        "numpy come along",
     )  # fmt: skip
     parser.add_argument(
         "--seconds", type=_seconds, default=None, metavar="S",
@@ -52,8 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead, time each fused operation (or only these) beside the same composed from primitives",
     )  # fmt: skip
     parser.add_argument("--solver", action="store_true", help="instead, time what the Solver adds to a training step")
+    parser.add_argument(
+        "--sweep", action="store_true",
+        help="instead, time steps over depth, width, batch and threads, and very deep networks",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few and short rounds: a look, not a measurement")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write every figure to this file")
+    parser.add_argument(
+        "--figure", type=Path, default=None, metavar="FILE",
+        help="also draw the networks or the sweep (.svg, .png or .pdf; needs matplotlib)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--from", nargs="+", type=Path, default=[], metavar="FILE", dest="files",
+        help="measure nothing: draw what earlier runs wrote with --json",
+    )  # fmt: skip
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -70,7 +85,7 @@ def main(arguments: argparse.Namespace) -> int:
         0; 1 if an engine that is installed failed or computed something else, or a fused operation did or is not faster
         than what it is composed of; 2 for a name that does not exist or a file that cannot be written.
     """
-    from . import fused, report, session, solver
+    from . import figure, fused, report, session, solver, sweep
     from .engines import select_engines
     from .networks import select_networks
 
@@ -80,10 +95,27 @@ def main(arguments: argparse.Namespace) -> int:
             raise ValueError("--fused times operations, not networks: leave --networks and --engines away")
         if arguments.solver and (arguments.networks or arguments.engines or arguments.fused is not None):
             raise ValueError("--solver times one network and no peers: leave --networks, --engines and --fused away")
+        if arguments.sweep and (arguments.networks or arguments.engines or arguments.fused is not None):
+            raise ValueError("--sweep has its own networks and engines: leave --networks, --engines and --fused away")
+        if arguments.sweep and arguments.solver:
+            raise ValueError("--sweep and --solver: choose one")
         ops = None if arguments.fused is None else fused.select_ops(arguments.fused)
-        if arguments.json is not None:
-            _check_writable(arguments.json)
-    except (ValueError, OSError) as error:
+        for option, path in (("--json", arguments.json), ("--figure", arguments.figure)):
+            if path is not None:
+                _check_writable(option, path)
+        if arguments.figure is not None:
+            if arguments.figure.suffix not in (".svg", ".png", ".pdf"):
+                raise ValueError(f"--figure: given {arguments.figure}, expected a name that ends in .svg, .png or .pdf")
+            if arguments.fused is not None or arguments.solver:
+                raise ValueError("--figure draws networks and sweeps: leave --fused and --solver away")
+            figure.load_matplotlib()  # missed now, not after minutes
+        if arguments.files:
+            if arguments.figure is None:
+                raise ValueError("--from draws what was measured: give --figure FILE.svg as well")
+            figure.draw(_read(arguments.files), arguments.figure)
+            print(f"Written: {arguments.figure}")
+            return 0
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     pace = session.Pace.quick(arguments.seconds) if arguments.quick else session.Pace.full(arguments.seconds)
@@ -91,17 +123,34 @@ def main(arguments: argparse.Namespace) -> int:
     parts = session.measure_all(networks, engines, pace) if ops is None else fused.measure_fused(ops, pace)
     if arguments.solver:
         parts = solver.measure_solver(pace)
+    if arguments.sweep:
+        deep = (100, 300) if arguments.quick else sweep.DEEP
+        parts = sweep.measure_sweep(pace, sweep.axes(arguments.quick), deep)
     for part in parts:
         results.update(part)
         print(report.text(part), flush=True)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         print(f"Written: {arguments.json}")
+    if arguments.figure is not None:
+        figure.draw(results, arguments.figure)
+        print(f"Written: {arguments.figure}")
     return 1 if session.problems(results) else 0
 
 
-def _check_writable(path: Path) -> None:
+def _read(files: Sequence[Path]) -> dict[str, Any]:
+    """Put the parts of several runs together; of a part that occurs twice, the last counts."""
+    results: dict[str, Any] = {}
+    for file in files:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"--from: {file} is no file that --json wrote")
+        results.update(found)
+    return results
+
+
+def _check_writable(option: str, path: Path) -> None:
     """Raise before minutes of measuring, not after them."""
     folder = path.resolve().parent
     if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise OSError(f"--json: {path} cannot be written; give a file in a folder that exists and can be written to")
+        raise OSError(f"{option}: {path} cannot be written; give a file in a folder that exists and can be written to")

@@ -18,7 +18,8 @@ import numpy as np
 from . import peers
 from .handmade import HandTuned, Products
 from .measure import UPDATE_TOLERANCE
-from .networks import Array, Problem
+from .networks import EPS, MOMENTUM, Array, Problem
+from .normalized import HandTunedNormalized
 from .runs import Run
 
 
@@ -40,6 +41,8 @@ class Engine:
         How far its updates may be from hand-tuned NumPy's, relative to their size.
     traced : bool
         Whether tracemalloc sees its arrays.
+    normalizes : bool
+        Whether it has batch normalization and dropout.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Engine:
     form: str
     update_tolerance: float = UPDATE_TOLERANCE
     traced: bool = True
+    normalizes: bool = True
 
     def installed(self) -> bool:
         """Whether its package can be imported; looks for it without importing it."""
@@ -66,19 +70,21 @@ def build_products(problem: Problem) -> Run:
 
 def build_numpy(problem: Problem) -> Run:
     """The hand-tuned NumPy step."""
-    tuned = HandTuned(problem)
+    tuned = (HandTunedNormalized if problem.network.batch_norm else HandTuned)(problem)
     return Run(step=tuned.step, loss=lambda: tuned.loss, weights=lambda: [w.copy() for w in tuned.update.weights])
 
 
-def _build_ours(problem: Problem, fused: bool, compiled: bool = False) -> Run:
-    from ..kernels import compiled as numba
-    from ..kernels import use_kernels
+def _build_ours(
+    problem: Problem, *, fused: bool = True, compiled: bool = False, update: bool = True, numba: bool = True
+) -> Run:
+    from .. import kernels
     from ..models import FullyConnectedNet
+    from ..nn import BatchNorm1d
     from ..optim import Optimizer
     from ..replay import compile
 
-    if numba() is not None:
-        use_kernels("numba")  # our best form, where it is installed: compiled loops for arrays of every size
+    # Our best form, where Numba is installed: compiled loops for arrays of every size.
+    kernels.use_kernels("numba" if numba and kernels.compiled() is not None else "numpy")
     network = problem.network
     model = FullyConnectedNet(
         list(network.sizes[1:-1]),
@@ -87,10 +93,13 @@ def _build_ours(problem: Problem, fused: bool, compiled: bool = False) -> Run:
         dtype=np.float32,
         seed=0,
         fused=fused,
+        normalization="batchnorm" if network.batch_norm else None,
+        dropout_keep_ratio=network.keep_ratio,
     )
-    names = list(model.params)
-    for name, value in zip(names, problem.weights, strict=True):
-        model.params[name] = value
+    for _, module in model.named_modules():
+        if isinstance(module, BatchNorm1d):
+            module.eps, module.momentum = EPS, MOMENTUM
+    model.params = dict(zip(problem.names, problem.params, strict=True))
     optimizer = Optimizer(model, network.rule, learning_rate=network.learning_rate)
     inputs, labels = problem.inputs, problem.labels
     last = [0.0]
@@ -99,7 +108,8 @@ def _build_ours(problem: Problem, fused: bool, compiled: bool = False) -> Run:
         optimizer.zero_grad()
         loss = model.loss_tensor(x, y)
         loss.backward()
-        optimizer.step()
+        if update:
+            optimizer.step()
         return loss
 
     run = compile(train) if compiled else train
@@ -108,19 +118,29 @@ def _build_ours(problem: Problem, fused: bool, compiled: bool = False) -> Run:
         last[0] = run(inputs, labels).item()
 
     def weights() -> list[Array]:
-        return [model.params[name].copy() for name in names]
+        return [model.params[name].copy() for name in problem.names]
 
     return Run(step=step, loss=lambda: last[0], weights=weights)
 
 
 def build_ours(problem: Problem) -> Run:
     """This package, with its fused ops, the step compiled."""
-    return _build_ours(problem, fused=True, compiled=True)
+    return _build_ours(problem, compiled=True)
 
 
 def build_eager(problem: Problem) -> Run:
     """This package, with its fused ops, the step as it is written."""
-    return _build_ours(problem, fused=True)
+    return _build_ours(problem)
+
+
+def build_ours_numpy(problem: Problem) -> Run:
+    """This package, as it is without Numba."""
+    return _build_ours(problem, numba=False)
+
+
+def build_ours_gradients(problem: Problem) -> Run:
+    """This package, forward and backward, without an update."""
+    return _build_ours(problem, update=False)
 
 
 def build_unfused(problem: Problem) -> Run:
@@ -134,11 +154,25 @@ ENGINES = (
     Engine("numpy", build_numpy, "numpy", "hand-tuned: given arrays, in place, update in blocks over flat arrays"),
     Engine("ours", build_ours, PACKAGE, "loss_tensor, backward, Optimizer.step under tg.compile"),
     Engine("ours-eager", build_eager, PACKAGE, "the same as it is written; fused ops, compiled by Numba"),
+    Engine("ours-numpy", build_ours_numpy, PACKAGE, "the same without Numba"),
     Engine("ours-unfused", build_unfused, PACKAGE, "the same with primitives only"),
-    Engine("torch", peers.build_torch, "torch", "eager, functional layers, fused optimizer", traced=False),
+    Engine(
+        "torch", peers.build_torch, "torch",
+        "eager, functional layers, fused optimizer; running variances over N - 1", traced=False,
+    ),
+    Engine(
+        "torch-compile", peers.build_torch_compile, "torch",
+        "forward, loss and backward under torch.compile, fused optimizer", traced=False,
+    ),
     Engine("jax", peers.build_jax, "jax", "the whole step under jit, buffers donated", traced=False),
-    Engine("mygrad", peers.build_mygrad, "mygrad", "its fused softmax loss, memory guarding off, our flat update"),
-    Engine("autograd", peers.build_autograd, "autograd", "value_and_grad over a list, our flat update"),
+    Engine(
+        "mygrad", peers.build_mygrad, "mygrad",
+        "its fused softmax loss, memory guarding off, our flat update; no running statistics",
+    ),
+    Engine(
+        "autograd", peers.build_autograd, "autograd",
+        "value_and_grad over a list, our flat update; no running statistics",
+    ),
     Engine(
         "sklearn",
         peers.build_sklearn,
@@ -146,8 +180,9 @@ ENGINES = (
         "MLPClassifier.partial_fit, the batch as one mini-batch, alpha 0; checks its input and binarizes the labels "
         "at every call, and adds Adam's epsilon before the bias correction",
         update_tolerance=3e-2,
+        normalizes=False,
     ),
-)
+)  # fmt: skip
 
 
 def select_engines(names: Sequence[str]) -> tuple[Engine, ...]:

@@ -67,8 +67,8 @@ class Update:
 
     def __init__(self, problem: Problem) -> None:
         network = problem.network
-        shapes = [w.shape for w in problem.weights]
-        self.flat: Array = np.concatenate([w.ravel() for w in problem.weights])
+        shapes = [w.shape for w in problem.params]
+        self.flat: Array = np.concatenate([w.ravel() for w in problem.params])
         self.grad: Array = np.zeros_like(self.flat)
         self.weights = carve(self.flat, shapes)
         self.grads = carve(self.grad, shapes)
@@ -119,13 +119,13 @@ class HandTuned:
 
     def __init__(self, problem: Problem) -> None:
         self.update = Update(problem)
-        weights = self.update.weights
+        weights = self.update.weights[: len(problem.weights)]
         n, classes = problem.network.batch_size, problem.network.sizes[-1]
         outputs = [np.empty((n, w.shape[1]), np.float32) for w in weights[::2]]
         inputs = [problem.inputs, *outputs[:-1]]
         douts = [np.empty_like(out) for out in outputs]
         masks = [np.empty(out.shape, bool) for out in outputs[:-1]]
-        dweights = self.update.grads
+        dweights = self.update.grads[: len(problem.weights)]
         self.forward = list(zip(inputs[:-1], weights[:-2:2], weights[1:-2:2], outputs[:-1], masks, strict=True))
         self.last = (inputs[-1], weights[-2], weights[-1], outputs[-1])
         # Newest layer first; what a layer sends to the one below comes last, and is None for the first layer.

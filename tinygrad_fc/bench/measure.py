@@ -51,7 +51,7 @@ def compare(problem: Problem, reference: FirstSteps, given: FirstSteps) -> Compa
     Parameters
     ----------
     problem : Problem
-        Gives the weights before the first step.
+        Gives the parameters before the first step. Those that only rounding moves (`Problem.undecided`) are left out.
     reference, given : FirstSteps
         Of the engine to trust, and of the other.
 
@@ -70,7 +70,11 @@ def compare(problem: Problem, reference: FirstSteps, given: FirstSteps) -> Compa
         raise ValueError(f"weights of other shapes or dtypes: expected {expected}, got {got}")
     losses, wanted = np.asarray(given.losses), np.asarray(reference.losses)
     errors = []
-    for before, right, other in zip(problem.weights, reference.weights, given.weights, strict=True):
+    for name, before, right, other in zip(
+        problem.names, problem.params, reference.weights, given.weights, strict=True
+    ):
+        if name in problem.undecided:
+            continue
         moved = float(np.linalg.norm(right.astype(float) - before))
         apart = float(np.linalg.norm(other.astype(float) - right))
         errors.append(apart / moved if moved else apart)

@@ -68,11 +68,13 @@ def _steps(found: list[dict[str, Any]]) -> str:
     rows = [("engine", "a step", "fastest", "products = 1", "numpy = 1")]
     notes = []
     for name, figures in newest["engines"].items():
-        if "problem" in figures:
-            notes.append(f"  {name}: {figures['problem']}")
+        if "seconds" not in figures:
+            notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
             continue
         times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
         rows.append((name, *times, spread(figures["to_products"]), spread(figures["to_numpy"])))
+    if newest["compared"] != "as timed":
+        notes.append(f"  Results were compared {newest['compared']}: engines draw other masks.")
     return "\n".join([f"Training step of {newest['title']}, {newest['rounds']} rounds", table(rows), *notes, ""])
 
 
@@ -107,11 +109,74 @@ def _memory(found: dict[str, Any]) -> str:
         if figure is None:
             notes.append(f"  {name}: not seen (it does not allocate through Python)")
         elif isinstance(figure, dict):
-            notes.append(f"  {name}: {figure['problem']}")
+            notes.append(f"  {name}: {figure.get('problem') or figure['unavailable']}")
         else:
             rows.append((name, f"{figure / 2**20:.1f} MiB", f"{figure / base:.2f}"))
     title = f"Peak memory of a training step of {found['network']}, with weights, moments and gradients"
     return "\n".join([*lines, title, table(rows), *notes, ""])
+
+
+def _resident(found: dict[str, Any]) -> str:
+    parts: list[str] = []
+    for row in found["rows"]:
+        rows, notes = [("engine", "peak")], []
+        for name, figure in row["peak"].items():
+            if isinstance(figure, dict):
+                notes.append(f"  {name}: {figure.get('problem') or figure['unavailable']}")
+            else:
+                rows.append((name, _mebibytes(figure)))
+        parts.append(f"Peak resident memory of a fresh process after {found['steps']} steps of {row['network']}")
+        parts += [table(rows), *notes]
+        if isinstance(row["growth"], dict):
+            parts.append(f"  ours, training on: {row['growth'].get('problem') or row['growth']['unavailable']}")
+        elif row["growth"] is not None:
+            first, last = found["growth_steps"]
+            parts.append(f"  ours grows by {_mebibytes(row['growth'])} from step {first:,} to step {last:,}")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _mebibytes(count: int | None) -> str:
+    return "not told by this system" if count is None else f"{count / 2**20:.1f} MiB"
+
+
+def _startup(found: dict[str, Any]) -> str:
+    rows, notes = [("engine", "seconds")], []
+    for name, figures in found["engines"].items():
+        if "median" in figures:
+            rows.append((name, spread(figures)))
+        else:
+            notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
+    count = f"{found['processes']} fresh process{'es' if found['processes'] > 1 else ''} each"
+    title = f"From the start of a process until the first step of {found['network']} is done, {count}"
+    return "\n".join([title, table(rows), *notes, ""])
+
+
+def _sweep(found: list[dict[str, Any]]) -> str:
+    newest = found[-1]
+    names = list(newest["rows"][0]["engines"])
+    rows, notes = [("", *names, *(f"{name} / products" for name in names[1:]))], []
+    for row in newest["rows"]:
+        cells, shares = [], []
+        for name in names:
+            figures = row["engines"][name]
+            if "seconds" not in figures:
+                notes.append(f"  {name} at {row['value']}: {figures.get('problem') or figures['unavailable']}")
+            cells.append(duration(figures["seconds"]["median"]) if "seconds" in figures else "-")
+            shares.append(spread(figures["to_products"]) if "seconds" in figures else "-")
+        rows.append((f"{row['value']:,}", *cells, *shares[1:]))
+    return "\n".join([f"A training step over {newest['axis']}", table(rows), *notes, ""])
+
+
+def _deep(found: list[dict[str, Any]]) -> str:
+    rows, notes = [("layers", "forward and backward", "a layer")], []
+    for row in found:
+        if "seconds" in row:
+            seconds = row["seconds"]["median"]
+            rows.append((f"{row['layers']:,}", duration(seconds), duration(seconds / row["layers"])))
+        else:
+            notes.append(f"  {row['layers']:,}: {row.get('problem') or row['unavailable']}")
+    return "\n".join(["Layers of width 4, ours", table(rows), *notes, ""])
 
 
 def _fused(found: dict[str, Any]) -> str:
@@ -152,6 +217,10 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "steps": _steps,
     "ops": _ops,
     "memory": _memory,
+    "resident": _resident,
+    "startup": _startup,
+    "sweep": _sweep,
+    "deep": _deep,
     "solver": _solver,
     "import": _import,
     "fused": _fused,

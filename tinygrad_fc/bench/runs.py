@@ -11,6 +11,10 @@ from .networks import Array
 Chain = Callable[[], list[Any]]  # runs a chain of ops forward and backward; returns the gradients as arrays
 
 
+class NotAvailableError(RuntimeError):
+    """Raised by a builder whose engine lacks something besides its package: a compiler, say."""
+
+
 @dataclass(frozen=True)
 class Run:
     """An engine set up for one problem.

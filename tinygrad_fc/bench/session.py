@@ -42,6 +42,10 @@ class Pace:
         Seconds of one timing, and of the untimed steps before it.
     processes : int
         Fresh processes for the import time.
+    starts : int
+        Fresh processes of each engine for the time until a first step is done.
+    growth_steps : (int, int)
+        Between which steps of a long training the growth of memory is taken.
     """
 
     rounds: int
@@ -49,6 +53,8 @@ class Pace:
     block: float
     warm: float
     processes: int
+    starts: int = 5
+    growth_steps: tuple[int, int] = (1_000, 10_000)
 
     @classmethod
     def full(cls, seconds: float | None) -> Self:
@@ -58,7 +64,8 @@ class Pace:
     @classmethod
     def quick(cls, seconds: float | None) -> Self:
         """A look: the figures are rough."""
-        return cls(rounds=3, seconds=seconds or 0.0, block=0.005, warm=0.0, processes=3)
+        return cls(rounds=3, seconds=seconds or 0.0, block=0.005, warm=0.0, processes=3, starts=1,
+                   growth_steps=(20, 60))  # fmt: skip
 
     def rounds_of(self, count: int) -> int:
         """Rounds for so many engines."""
@@ -80,8 +87,11 @@ def measure_all(networks: Sequence[Network], engines: Sequence[Engine], pace: Pa
     Yields
     ------
     dict
-        One key of the results: ``environment``, ``steps``, ``ops``, ``memory``, ``import``. JSON types only.
+        One key of the results: ``environment``, ``steps``, ``ops``, ``memory``, ``resident``, ``startup``, ``import``.
+        JSON types only.
     """
+    from . import resident
+
     present = [engine for engine in engines if engine.installed()]
     with ExitStack() as stack:
         crew = {engine.name: stack.enter_context(workers.Worker(engine.name)) for engine in present}
@@ -93,6 +103,8 @@ def measure_all(networks: Sequence[Network], engines: Sequence[Engine], pace: Pa
             yield {"steps": list(steps)}
         yield {"ops": time_ops(present, crew, pace, stack)}
         yield {"memory": measure_memory(present, networks)}
+    yield {"resident": resident.measure_resident(present, networks, pace)}
+    yield {"startup": resident.measure_startup(present, deep_network(networks), pace)}
     yield {"import": time_import(pace.processes)}
 
 
@@ -151,28 +163,16 @@ def progress(total: int, what: str) -> Any:
 def time_network(
     network: Network, engines: Sequence[Engine], crew: dict[str, workers.Worker], pace: Pace
 ) -> dict[str, Any]:
-    """Compare the engines' first steps of a network with hand-tuned NumPy's, then time those that agree."""
-    problem = make_problem(network)
-    first: dict[str, workers.FirstSteps | None] = {}
-    found: dict[str, dict[str, Any]] = {engine.name: {} for engine in engines}
-    for engine in engines:
-        try:
-            first[engine.name] = crew[engine.name].call(
-                workers.start_training, engine.build, network, measure.STEPS_COMPARED
-            )
-        except workers.WorkerError as error:
-            found[engine.name]["problem"] = f"failed: {error}"
-    reference = first["numpy"]
-    assert reference is not None  # it has a loss; its failure is an error of ours
-    timers: dict[str, Callable[[int], float]] = {}
-    for engine in engines:
-        if engine.name not in first:
-            continue
-        given = first[engine.name]
-        if given is not None:
-            found[engine.name].update(verdict(engine, partial(measure.compare, problem, reference, given)))
-        if "problem" not in found[engine.name]:
-            timers[engine.name] = partial(_time, crew[engine.name], pace.warm)
+    """Compare the engines' first steps of a network with hand-tuned NumPy's, then time those that agree.
+
+    Masks of dropout differ from engine to engine, so with dropout the comparison is of steps whose dropout keeps all.
+    """
+    found = check_engines(network, engines, crew)
+    timers: dict[str, Callable[[int], float]] = {
+        name: partial(time_worker, crew[name], pace.warm)
+        for name, figures in found.items()
+        if not {"problem", "unavailable"} & set(figures)
+    }
     rounds = pace.rounds_of(len(timers))
     with progress(rounds * len(timers), network.name) as bar:
         times = measure.interleave(timers, rounds, pace.block, bar.update)
@@ -182,7 +182,70 @@ def time_network(
         found[name]["fastest"] = min(values)
         found[name]["to_products"] = asdict(products[name])
         found[name]["to_numpy"] = asdict(tuned[name])
-    return {"network": asdict(network), "title": str(network), "rounds": rounds, "engines": found}
+    compared = "with dropout that keeps everything" if network.keep_ratio < 1.0 else "as timed"
+    facts = {"network": asdict(network), "title": str(network), "compared": compared}
+    return {**facts, "rounds": rounds, "engines": found}
+
+
+def check_engines(
+    network: Network, engines: Sequence[Engine], crew: dict[str, workers.Worker]
+) -> dict[str, dict[str, Any]]:
+    """Set each engine up for a network, and compare its first steps with those of ``numpy``, which must be among them.
+
+    Returns
+    -------
+    dict
+        By engine, its errors, or a ``problem``, or why it is ``unavailable``.
+    """
+    compared = network.keeping_all()
+    problem = make_problem(compared)
+    first: dict[str, workers.FirstSteps | None] = {}
+    found: dict[str, dict[str, Any]] = {engine.name: {} for engine in engines}
+    for engine in engines:
+        if network.batch_norm and not engine.normalizes:
+            found[engine.name]["unavailable"] = "not there: it has neither batch normalization nor dropout"
+            continue
+        steps = start(crew[engine.name], engine, compared)
+        given = None if isinstance(steps, dict) else steps
+        if isinstance(steps, dict):
+            found[engine.name] = steps
+        elif compared == network:
+            first[engine.name] = given
+        else:
+            dropped = start(crew[engine.name], engine, network)
+            if isinstance(dropped, dict):
+                found[engine.name] = dropped
+            elif given is not None and dropped is not None and not _drops(given.losses, dropped.losses):
+                found[engine.name]["problem"] = f"wrong: losses {dropped.losses}, without dropout {given.losses}"
+            else:
+                first[engine.name] = given
+    reference = first["numpy"]
+    assert reference is not None  # it has a loss; its failure is an error of ours
+    for engine in engines:
+        given = first.get(engine.name)
+        if given is not None:
+            found[engine.name].update(verdict(engine, partial(measure.compare, problem, reference, given)))
+    return found
+
+
+def start(worker: workers.Worker, engine: Engine, network: Network) -> Any:
+    """Return an engine's first steps, or what `attempt` makes of its failure."""
+    return attempt(partial(worker.call, workers.start_training, engine.build, network, measure.STEPS_COMPARED))
+
+
+def _drops(kept: Sequence[float], dropped: Sequence[float]) -> bool:
+    """Whether losses with dropout are others than those without, and of their size."""
+    return all(0.0 < abs(a - b) < 0.5 * a for a, b in zip(kept, dropped, strict=True))
+
+
+def attempt(call: Callable[[], Any]) -> Any:
+    """Return what a call of a worker returns; a dict with a ``problem``, or with ``unavailable``, where it fails."""
+    try:
+        return call()
+    except workers.UnavailableError as error:
+        return {"unavailable": f"not available: {error}"}
+    except workers.WorkerError as error:
+        return {"problem": f"failed: {error}"}
 
 
 def verdict(engine: Engine, comparison: Callable[[], measure.Comparison]) -> dict[str, Any]:
@@ -199,7 +262,8 @@ def verdict(engine: Engine, comparison: Callable[[], measure.Comparison]) -> dic
     return asdict(errors)
 
 
-def _time(worker: workers.Worker, warm: float, repeats: int) -> float:
+def time_worker(worker: workers.Worker, warm: float, repeats: int) -> float:
+    """Time some steps of what a worker was set up for, after untimed ones of `warm` seconds; return those of a step."""
     return worker.call(workers.time_block, repeats, warm)
 
 
@@ -219,7 +283,7 @@ def time_ops(
             found[name]["problem"] = f"failed: {error}"
             continue
         if all(np.allclose(a, b, rtol=CHAIN_TOLERANCE, atol=0.0) for a, b in zip(given, expected, strict=True)):
-            timers[name] = partial(_time, crew[name], pace.warm)
+            timers[name] = partial(time_worker, crew[name], pace.warm)
         else:
             found[name]["problem"] = "wrong: its gradients are not those of the plain loop"
     with progress(pace.rounds * len(timers), "one op") as bar:
@@ -232,25 +296,24 @@ def time_ops(
     return {"links": CHAIN_LINKS, "rounds": pace.rounds, "engines": found}
 
 
+def deep_network(networks: Sequence[Network]) -> Network:
+    """Return the six-layer network where it is asked for, else the first."""
+    return next((network for network in networks if network.name == "six-layer"), networks[0])
+
+
 def measure_memory(engines: Sequence[Engine], networks: Sequence[Network]) -> dict[str, Any]:
     """Measure peaks, each in a fresh process: what an engine imports or keeps for good is not counted."""
     chain, step = {}, {}
-    network = next((network for network in networks if network.name == "six-layer"), networks[0])
+    network = deep_network(networks)
     for engine in engines:
         if engine.name == "products":
             continue
         with workers.Worker(engine.name) as worker:
             if engine.name in chains.MEMORY_ENGINES:
-                chain[engine.name] = _try(worker, chains.chain_memory, engine.name)
-            step[engine.name] = _try(worker, chains.step_memory, engine.build, network) if engine.traced else None
+                chain[engine.name] = attempt(partial(worker.call, chains.chain_memory, engine.name))
+            traced = attempt(partial(worker.call, chains.step_memory, engine.build, network)) if engine.traced else None
+            step[engine.name] = traced
     return {"links": chains.MEMORY_LINKS, "chain": chain, "network": str(network), "step_bytes": step}
-
-
-def _try(worker: workers.Worker, function: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return worker.call(function, *arguments)
-    except workers.WorkerError as error:
-        return {"problem": f"failed: {error}"}
 
 
 def time_import(processes: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ untimed steps; after 100 ms of them the two kinds are gone, and so are the threa
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .networks import Array, Network, make_problem
-from .runs import Chain, Run
+from .runs import Chain, NotAvailableError, Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,6 +36,10 @@ class WorkerError(RuntimeError):
     """An engine failed in its process; the message is its traceback's last line."""
 
 
+class UnavailableError(WorkerError):
+    """An engine cannot work on this machine: what it needs besides its package is missing, which is no failure."""
+
+
 class Worker:
     """A fresh Python process that calls functions when asked to, one at a time.
 
@@ -42,15 +47,26 @@ class Worker:
     ----------
     name : str
         The engine's, for messages.
+    environment : dict of str to str, optional
+        Environment variables that the process has besides those of this one.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, environment: dict[str, str] | None = None) -> None:
         self.name = name
         # "spawn": a forked child would inherit thread pools without their threads.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs,), daemon=True, name=f"bench {name}")
-        self.process.start()
+        before = {key: os.environ.get(key) for key in environment or {}}
+        os.environ.update(environment or {})  # libraries read it when they are loaded: it has to be there at the start
+        try:
+            self.process.start()
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    del os.environ[key]
+                else:
+                    os.environ[key] = value
         theirs.close()
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -59,16 +75,16 @@ class Worker:
         Raises
         ------
         WorkerError
-            If the function raised or the process ended.
+            If the function raised or the process ended; `UnavailableError` if it raised `runs.NotAvailableError`.
         """
         try:
             self.connection.send((function, args, kwargs))
-            failed, result = self.connection.recv()
+            raised, result = self.connection.recv()
         except (EOFError, OSError) as error:
             self.process.join(1)
             raise WorkerError(f"{self.name}: the process ended with code {self.process.exitcode}") from error
-        if failed:
-            raise WorkerError(f"{self.name}: {result}")
+        if raised is not None:
+            raise raised(f"{self.name}: {result}")
         value: R = result
         return value
 
@@ -94,11 +110,13 @@ def serve(connection: Connection) -> None:
             function, args, kwargs = connection.recv()
         except (EOFError, KeyboardInterrupt):
             return
-        answer: tuple[bool, Any]
+        answer: tuple[type[WorkerError] | None, Any]
         try:
-            answer = False, function(*args, **kwargs)
+            answer = None, function(*args, **kwargs)
+        except NotAvailableError as error:
+            answer = UnavailableError, str(error)
         except Exception as error:
-            answer = True, traceback.format_exception_only(error)[-1].strip()
+            answer = WorkerError, traceback.format_exception_only(error)[-1].strip()
         connection.send(answer)
 
 
