@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--networks", nargs="+", default=[], metavar="NAME", help=f"only these of {names}")
     parser.add_argument(
         "--engines", nargs="+", default=[], metavar="NAME",
-        help="only these of ours, ours-unfused, torch, torch-compile, jax, mygrad, autograd, sklearn; products and "
+        help="only these of ours, ours-eager, ours-numpy, ours-unfused, torch, torch-compile, jax, mygrad, autograd, "
+        "sklearn; products and "
         "numpy come along",
     )  # fmt: skip
     parser.add_argument(
