@@ -142,11 +142,9 @@ class Instructions:
     def seal(self) -> None:
         """Make the list ready to run."""
         rows = np.array(self._rows, np.int64).reshape(-1, WIDTH)
-        if self._products:
-            scratch = np.empty(max(size for _, size in self._products), self.dtype)
-            self._arrays.append(scratch)
-            for place, _ in self._products:
-                rows[place, 5] = address(scratch)
+        self._scratch = np.empty(max((size for _, size in self._products), default=0), self.dtype)
+        for place, _ in self._products:
+            rows[place, 5] = address(self._scratch)
         self.reals = np.array(self._numbers, np.float64).reshape(-1, REALS)
         self._sealed = rows
         self._together = self.team.size > 1 and bool(rows[:, _SHARED].any())
@@ -174,6 +172,15 @@ class Instructions:
         flat, at = self._sealed.reshape(-1), address(array)
         for place in places:
             flat[place] = at
+
+    def release(self) -> None:
+        """Keep no array alive but what the list made for itself."""
+        self._arrays = [self._scratch]
+
+    def aim(self, row: int, *arrays: np.ndarray) -> None:
+        """Put other arrays in the places of all operands of a sealed instruction; the caller keeps them alive."""
+        assert self._sealed is not None
+        self._sealed[row, 1 : 1 + len(arrays)] = [address(array) for array in arrays]
 
     def run(self) -> None:
         """Run all instructions in order."""
