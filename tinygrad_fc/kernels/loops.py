@@ -14,11 +14,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from .compiling import compile_
 from .native import intrinsic
-
-# Every product and every sum is rounded by itself, as NumPy rounds them: so the bits are the same wherever the compiler
-# puts a loop. (It has to be said: a function takes over the options of whoever calls it first, unless it has its own.)
-compile_: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 
 # ---- layers: of the arrays of shape (rows, columns) some rows
 
