@@ -66,7 +66,7 @@ def _share(count, me, size, unit):  # type: ignore[no-untyped-def]  # as above
 
 
 @compile_part
-def end(ending, c, extra, n, ldc, low, high, left, right, one):  # type: ignore[no-untyped-def]  # as above
+def _end(ending, c, extra, n, ldc, low, high, left, right, one):  # type: ignore[no-untyped-def]  # as above
     """Do the ending of a product on rows `low` to `high`, columns `left` to `right`."""
     if ending == 0 or high <= low or right <= left:
         return
@@ -96,9 +96,9 @@ def _product(row, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  #
     if me >= size:
         return
     ta32, tb32 = np.int32(ta), np.int32(tb)
+    top, bottom, left, right = 0, m, 0, n  # what this thread does the ending of
     if size == 1:
         call_gemm(gemm, ta32, tb32, m, n, k, one, a, lda, b, ldb, zero, c, ldc)
-        end(ending, c, extra, n, ldc, 0, m, 0, n, one)
     elif inner(m, n, k):
         low, high = _share(k, me, size, _VECTOR)
         first = a + width * (low * lda if ta == TRANSPOSE else low)
@@ -106,24 +106,22 @@ def _product(row, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  #
         out, step = (c, ldc) if me == 0 else (scratch + width * (me - 1) * m * n, n)
         call_gemm(gemm, ta32, tb32, m, n, high - low, one, first, lda, second, ldb, zero, out, step)
         _meet(team, size)
-        low, high = _share(m, me, size, 1)
-        for i in range(low, high):
+        top, bottom = _share(m, me, size, 1)
+        for i in range(top, bottom):
             total = carray(pointer(c + width * i * ldc, one), (n,))
             for other in range(size - 1):
                 loops.add(total, carray(pointer(scratch + width * (other * m + i) * n, one), (n,)))
-        end(ending, c, extra, n, ldc, low, high, 0, n, one)
     elif m >= n:
-        low, high = _share(m, me, size, 1)
-        if high > low:
-            first = a + width * (low if ta == TRANSPOSE else low * lda)
-            call_gemm(gemm, ta32, tb32, high - low, n, k, one, first, lda, b, ldb, zero, c + width * low * ldc, ldc)
-            end(ending, c, extra, n, ldc, low, high, 0, n, one)
+        top, bottom = _share(m, me, size, 1)
+        if bottom > top:
+            first = a + width * (top if ta == TRANSPOSE else top * lda)
+            call_gemm(gemm, ta32, tb32, bottom - top, n, k, one, first, lda, b, ldb, zero, c + width * top * ldc, ldc)
     else:
-        low, high = _share(n, me, size, _VECTOR)
-        if high > low:
-            second = b + width * (low * ldb if tb == TRANSPOSE else low)
-            call_gemm(gemm, ta32, tb32, m, high - low, k, one, a, lda, second, ldb, zero, c + width * low, ldc)
-            end(ending, c, extra, n, ldc, 0, m, low, high, one)
+        left, right = _share(n, me, size, _VECTOR)
+        if right > left:
+            second = b + width * (left * ldb if tb == TRANSPOSE else left)
+            call_gemm(gemm, ta32, tb32, m, right - left, k, one, a, lda, second, ldb, zero, c + width * left, ldc)
+    _end(ending, c, extra, n, ldc, top, bottom, left, right, one)
 
 
 @compile_part
