@@ -13,6 +13,9 @@ import numba
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # it is there
     raise ImportError("NUMBA_DISABLE_JIT is set")  # addresses are nothing that Python could work with
 
+# What compiled functions are made of: they, what they call, and the numbers that they read.
+SOURCES = ("compiling", "jobs", "loops", "machine", "native", "numpy_", "rules")
+
 
 def _stamp() -> str:
     """Return what changes with the source of the kernels.
@@ -20,8 +23,8 @@ def _stamp() -> str:
     Numba keeps compiled code until the file of the function changes, and does not look at those of the functions and
     numbers that went into it. So the name under which it is kept says what all of them were.
     """
-    sources = sorted((file.name, file.read_bytes()) for file in files(__package__).iterdir() if file.name[-3:] == ".py")
-    return f"{zlib.crc32(repr(sources).encode()):08x}"
+    sources = [files(__package__).joinpath(f"{name}.py") for name in SOURCES]
+    return f"{zlib.crc32(b''.join(source.read_bytes() for source in sources if source.is_file())):08x}"
 
 
 _STAMP = _stamp()
