@@ -76,6 +76,12 @@ def _lock(team):  # type: ignore[no-untyped-def]  # as above
     return record
 
 
+@compile_
+def seize(team):  # type: ignore[no-untyped-def]  # as above
+    """Wait until no thread sets BLAS's threads, and keep all from it until the record is free again."""
+    _lock(team)
+
+
 @compile_part
 def _quieten(team):  # type: ignore[no-untyped-def]  # as above
     """Have BLAS use one thread for each call, since the products are shared here, until the last launch is done."""

@@ -219,9 +219,19 @@ def _all(method: Callable[[Team], None]) -> Callable[[], None]:
     return call
 
 
+def _before_fork() -> None:
+    _all(Team.hold)()
+    # BLAS holds a lock of its own while its threads are set, which would stay locked in the child.
+    for each in list(_TEAMS)[:1]:
+        jobs.seize(each._state[1])
+
+
+def _after_fork() -> None:
+    _RECORD[jobs.LOCKED] = 0
+    _all(Team.release)()
+
+
 # A child of fork would have no helpers, and perhaps half of a job: so there is none while the process forks.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_all(Team.hold), after_in_parent=_all(Team.release), after_in_child=_all(Team.renew)
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_all(Team.renew))
 atexit.register(_all(Team.close))  # compiled code must not run when the interpreter takes down what it needs
