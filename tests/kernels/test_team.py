@@ -8,18 +8,14 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import tinygrad_fc
 from tinygrad_fc.kernels import compiling, jobs, machine, team
-from tinygrad_fc.kernels.instructions import Instructions
-from tinygrad_fc.kernels.team import Team, _blas
 
-LIMIT = 20  # seconds, after which a process hangs; most of them may go into compiling
+LIMIT = 240  # seconds, after which a process hangs; most of them may go into compiling
 START = """
 import ctypes, os, signal, sys, threading, time
 import numpy as np
@@ -229,48 +225,6 @@ def test_helpers_wake_from_any_sleep():
     assert out == "done\n"
 
 
-def test_signals_reach_the_threads_that_know_of_them():
-    """A helper neither takes what another thread waits for, nor stops working where the main one is interrupted."""
-    out = run("""
-        work = Work()
-        work.check()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-        os.kill(os.getpid(), signal.SIGUSR1)
-        assert signal.sigwait({signal.SIGUSR1}) == signal.SIGUSR1
-        interrupted = 0
-        for number in range(40):
-            timer = threading.Timer(0.002 * (number % 5), os.kill, (os.getpid(), signal.SIGINT))
-            timer.start()
-            try:
-                while True:
-                    work.check()
-            except KeyboardInterrupt:
-                interrupted += 1
-            timer.join()
-        work.check()
-        print(interrupted, len(threads()))
-    """, size=3)  # fmt: skip
-    assert out == "40 2\n"
-
-
-def test_a_signals_handler_may_launch_too():
-    out = run("""
-        other = Work(seed=1)
-        def handle(*_):
-            other.check()
-            seen.append(1)
-        seen = []
-        signal.signal(signal.SIGALRM, handle)
-        signal.setitimer(signal.ITIMER_REAL, 1e-6, 1e-3)
-        work = Work()
-        while len(seen) < 50:
-            work.check()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        print("done")
-    """, size=2)  # fmt: skip
-    assert out == "done\n"
-
-
 def test_more_threads_than_cores_and_a_busy_neighbour():
     out = run("""
         import subprocess
@@ -285,36 +239,6 @@ def test_more_threads_than_cores_and_a_busy_neighbour():
         print(team().size)
     """, size=3)  # fmt: skip
     assert out == "3\n"
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads Linux's page of a process")
-def test_memory_stays_as_it_is():
-    out = run("""
-        def pages():
-            with open("/proc/self/statm") as file:
-                return int(file.read().split()[1])
-        x, out = np.ones((2, 64), np.float32)
-        losses, y = np.empty((), np.float32), np.zeros(4, np.int64)
-        run, together = (Instructions(team(), np.dtype(np.float32)) for _ in range(2))
-        for each in (run, together):
-            each.half_squares(x, 1.0, losses)
-            each.batch_norm_gradient(*np.ones((2, 4, 8), np.float32)[[0]], *np.ones((1, 8), np.float32),
-                np.ones((4, 8), np.float32), *np.ones((1, 8), np.float32), np.ones((4, 8), np.float32),
-                *np.ones((2, 8), np.float32))
-            each.softmax_loss(np.ones((4, 8), np.float32), y, np.ones((4, 8), np.float32), losses)
-        large = np.ones(20_000, np.float32)
-        together.relu(large, large)
-        for each in (run, together):
-            for _ in range(1000):
-                each.run()
-        before = pages()
-        for _ in range(70_000):
-            run.run()
-        for _ in range(30_000):
-            together.run()
-        print(pages() - before < 100)
-    """, size=2)  # fmt: skip
-    assert out == "True\n"
 
 
 def test_the_threads_of_blas_stay_the_users():
@@ -374,45 +298,6 @@ def test_a_blas_that_is_not_found_is_done_without():
         assert np.allclose(kernels.compiled().product(a, a), a @ a)
     """)  # fmt: skip
     assert out == "0 NumPy has another BLAS than OpenBLAS\n"
-
-
-def test_threads_that_the_system_refuses_are_done_without():
-    out = run("""
-        def refuse(thread):
-            if thread.name.endswith("2"):
-                raise RuntimeError("can't start new thread")
-            start(thread)
-        start, threading.Thread.start = threading.Thread.start, refuse
-        work = Work()
-        work.check()
-        work.check()
-        for thread in threads():
-            thread.join()
-        print("done")
-    """, size=3)  # fmt: skip
-    assert out == "done\n"
-
-
-def test_an_interruption_of_the_start_leaves_no_helper_behind():
-    out = run("""
-        def refuse(thread):
-            start(thread)
-            if thread.name.endswith("2") and not seen:
-                seen.append(1)
-                raise KeyboardInterrupt
-        seen = []
-        start, threading.Thread.start = threading.Thread.start, refuse
-        work = Work()
-        try:
-            work.check()
-        except KeyboardInterrupt:
-            print("stopped")
-        for thread in threads():
-            thread.join()
-        work.check()
-        print(len(threads()))
-    """, size=3)  # fmt: skip
-    assert out == "stopped\n2\n"
 
 
 def test_without_compiling_numpy_does_it_all():
@@ -482,19 +367,3 @@ def test_threads_are_those_that_the_environment_says(monkeypatch, environment, t
         monkeypatch.setenv(name, value)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert team.wanted_threads() == (threads or cores)
-
-
-def test_a_team_that_nobody_holds_is_gone():
-    crew = Team(3, _blas())
-    x = np.ones(20_000)
-    instructions = Instructions(crew, np.dtype(np.float64))
-    instructions.relu(x, x)
-    instructions.run()
-    before = threading.active_count()
-    crew.stop()
-    assert threading.active_count() == before - 2
-    instructions.run()
-    crew.close()
-    instructions.run()
-    assert threading.active_count() == before - 2
-    assert (x == 1).all()

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # it is there
-    raise ImportError("NUMBA_DISABLE_JIT is set")  # addresses are nothing that Python could work with
+    raise ModuleNotFoundError("NUMBA_DISABLE_JIT is set", name="numba")  # Python cannot work with addresses
 
 # What compiled functions are made of: they, what they call, and the numbers that they read.
 SOURCES = ("compiling", "jobs", "loops", "machine", "native", "numpy_", "rules")

@@ -111,8 +111,8 @@ def half_sum(parts, factor, out):  # type: ignore[no-untyped-def]  # as above
     out[0] = out.dtype.type(0.5 * factor * total)
 
 
-# Loops over columns do the first ones of each row, as many as their vectors have: so the part of a thread is what begins
-# at its first column. Inner loops read and write few arrays each: the compiler has to see that none overlap.
+# Loops over columns do the first ones of each row, as many as their vectors have: so the part of a thread is what
+# begins at its first column. Inner loops read and write few arrays each: the compiler has to see that none overlap.
 
 
 @compile_
