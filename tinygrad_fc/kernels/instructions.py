@@ -51,6 +51,11 @@ class Instructions:
     def _add(
         self, code: Code, arrays: tuple[np.ndarray, ...], more: tuple[int, ...], shared: bool, *reals: float
     ) -> int:
+        for place, array in enumerate(arrays):
+            flags = array.flags
+            if not (flags.c_contiguous or code == Code.PRODUCT and place < 2 and flags.f_contiguous):
+                raise ValueError(f"{code.name}: given an array {array.shape} of strides {array.strides}, expected one "
+                                 "that is contiguous; np.ascontiguousarray makes it so.")  # fmt: skip
         self._arrays += arrays
         row = [int(code), *map(address, arrays), *more]
         self._rows.append([*row, *[0] * (_SHARED - len(row)), int(shared)])
@@ -65,10 +70,10 @@ class Instructions:
         (m, k), n = a.shape, b.shape[1]
         ta, tb = not a.flags.c_contiguous, not b.flags.c_contiguous
         shared = m * n * k >= SMALL_PRODUCT and self.team.size > 1
-        if shared and inner(m, n, k):
+        if shared and inner.py_func(m, n, k):
             self._products.append((len(self._rows), (self.team.size - 1) * m * n))
         flags = (TRANSPOSE if ta else NO_TRANSPOSE, TRANSPOSE if tb else NO_TRANSPOSE, int(ending))
-        sizes = (0, m, n, k, m if ta else k, k if tb else n, n)
+        sizes = (0, m, n, k, *(max(length, 1) for length in (m if ta else k, k if tb else n, n)))  # BLAS refuses 0
         self._add(Code.PRODUCT, (a, b, c, c if extra is None else extra), (*sizes, *flags), shared)
 
     def sum_rows(self, g: np.ndarray, out: np.ndarray) -> None:
