@@ -18,7 +18,7 @@ from .trace import Trace
 _HOUSE = __name__.split(".")[0]
 # What says nothing of the values, or gives an array that is guarded too.
 _BLIND = frozenset(("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides", "flags", "T", "__class__",
-                    "reshape", "ravel", "squeeze", "transpose", "__array_finalize__"))  # fmt: skip
+                    "reshape", "ravel", "squeeze", "transpose", "__dict__", "__array_finalize__"))  # fmt: skip
 _SHAPES = (np.shape, np.ndim, np.size)
 _LOOKS = (
     "__getitem__", "__setitem__", "__iter__", "__contains__", "__bool__", "__float__", "__int__", "__index__",
@@ -37,7 +37,7 @@ class Guarded(np.ndarray):
         if name in _BLIND:
             return super().__getattribute__(name)
         note(name)
-        return getattr(np.ndarray.view(self, np.ndarray), name)
+        return getattr(plain(self), name)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if not any(isinstance(value, Tensor) for value in inputs) or "out" in kwargs:
@@ -53,7 +53,7 @@ class Guarded(np.ndarray):
 def _looking(name: str) -> Callable[..., Any]:
     def look(self: Any, *args: Any) -> Any:
         note(name)
-        return getattr(np.ndarray.view(self, np.ndarray), name)(*plain(args))
+        return getattr(plain(self), name)(*plain(args))
 
     return look
 
@@ -80,13 +80,18 @@ def note(what: str) -> None:
 
 def guarded(value: Any) -> Any:
     """Return an array as one that is guarded; a tensor notices by itself."""
-    return value if isinstance(value, Tensor) else value.view(Guarded)
+    if isinstance(value, Tensor):
+        return value
+    found = value.view(Guarded)
+    vars(found)["given"] = value
+    return found
 
 
 def plain(value: Any) -> Any:
     """Return a value with the guarded arrays in it as plain ones."""
     if type(value) is Guarded:
-        return np.ndarray.view(value, np.ndarray)
+        given = np.ndarray.__getattribute__(value, "__dict__").get("given")
+        return np.ndarray.view(value, np.ndarray) if given is None else given
     if type(value) in (tuple, list):
         return type(value)([plain(item) for item in value])
     if type(value) is dict:

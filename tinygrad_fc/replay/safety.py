@@ -140,6 +140,8 @@ class Reads:
                 value = getattr(builtins, name, _MISSING)
         for part in path:
             if not isinstance(value, types.ModuleType):
+                if isinstance(value, type) and issubclass(value, (np.ndarray, np.generic)):
+                    raise Unfit(f"{load.where} uses {name}.{part}, which does not notice that it reads an argument")
                 break
             if part in _ATTRIBUTES or value.__name__.startswith("numpy.") and value.__name__ != "numpy.linalg":
                 raise Unfit(f"{load.where} uses {name}.{'.'.join(path)}")
