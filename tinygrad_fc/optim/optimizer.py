@@ -191,6 +191,10 @@ class Optimizer:
         """Make new arrays for gradients to be written into; those of before stay with whoever holds them."""
         self._walk.renew_homes()
 
+    def leave_gradient_homes(self) -> None:
+        """Write into the arrays of `gradient_homes` no more: they are those of who asked for them."""
+        self._walk.leave_homes()
+
     def gradient_homes(self) -> dict[Any, np.ndarray]:
         """Return for the node of each parameter the array that its gradient is best written into; see `Walk`."""
         return {self._tensors[index].node: home for index, home in self._walk.homes.items()}

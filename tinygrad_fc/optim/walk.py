@@ -56,6 +56,11 @@ class Walk:
             self.pieces[place] = (members, where, flat, made, blocks)
             self.homes.update(zip(members, made, strict=True))
 
+    def leave_homes(self) -> None:
+        """Leave the homes to whoever uses them, and gather gradients elsewhere: a step must not write into them."""
+        self.renew_homes()
+        self.homes = {}
+
     def step(
         self, arrays: Sequence[np.ndarray], configs: Sequence[Mapping[str, Any]], scale: float, bound: float | None
     ) -> None:

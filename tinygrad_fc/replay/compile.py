@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine.node import MODE, Node, recording
 from ..engine.tensor import Tensor, constant
-from ..kernels import as_one, machine_for
+from ..kernels import as_one, machine_for, together
 from ..nn.parameter import changes
 from .guard import guarded, plain
 from .lower import Lowered
@@ -189,12 +189,13 @@ class Compiled:
             self._in_vain += self._reads is None  # its code is what it is
             return self._plain(args, {}, str(unfit))
         program = self._programs.get(tuple(key))
-        if program is not None:
+        if program is not None and together(self._size):
             if program.fits(arrays):
                 self.replays += 1
                 self.reason, self._in_vain = None, 0
                 return program.run(arrays)
             del self._programs[tuple(key)]
+            del program
         with as_one(self._size) as compiled:
             if not compiled:
                 self._in_vain += 1
@@ -264,14 +265,17 @@ class Compiled:
         if team is None:
             raise Unfit("NumPy has another BLAS than OpenBLAS")
         homes: dict[Node, np.ndarray] = {}
-        for optimizer in [*trace.updates, self._optimizer]:
-            if optimizer is None:
-                continue
-            optimizer.renew_gradient_homes()
-            homes.update(optimizer.gradient_homes())
-        parameters = {leaf.node: leaf._array for leaf in leaves}
-        lowered = Lowered(team, trace, trace.orders[0], arrays, parameters, homes)
-        return Program(lowered, trace, leaves, result)
+        optimizers = [optimizer for optimizer in (*trace.updates, self._optimizer) if optimizer is not None]
+        try:
+            for optimizer in optimizers:
+                optimizer.renew_gradient_homes()
+                homes.update(optimizer.gradient_homes())
+            parameters = {leaf.node: leaf._array for leaf in leaves}
+            lowered = Lowered(team, trace, trace.orders[0], arrays, parameters, homes)
+            return Program(lowered, trace, leaves, result)
+        finally:
+            for optimizer in optimizers:
+                optimizer.leave_gradient_homes()
 
 
 def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..engine.node import Node, Observer
 from ..engine.operation import Op
+from ..engine.tensor import Tensor
 
 
 class Call(NamedTuple):
@@ -86,6 +87,9 @@ class Trace(Observer):
         """Take note of a backward."""
         if self.orders:
             self.refuse("it goes backward more than once")
+        seeds = [g for g in pending.values() if g is not None]
+        if len(seeds) != 1 or isinstance(seeds[0], Tensor) or np.any(seeds[0] != 1):
+            self.refuse("it goes backward from other gradients than 1")
         for node in order:
             if node.op is None:
                 self.before[node] = node.grad
