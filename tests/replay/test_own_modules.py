@@ -1,11 +1,11 @@
-"""Modules of a user's: their state in Python, their methods and their containers are seen, or the step is not replayed."""
+"""Modules of a user's: state in Python, methods and containers are seen, or the step is not replayed."""
 
 import random
 import time
 
 import numpy as np
 import pytest
-from twins import World, assert_call_equal, assert_twins, batch
+from replay_twins import World, assert_call_equal, assert_twins, batch
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -24,7 +24,7 @@ class Plain(nn.Module):
     depth = 2
 
     def __init__(self):
-        self.layers = [nn.Linear(12, 16, "relu", seed=n) if n == 0 else nn.Linear(16, 16, "relu", seed=n) for n in (0, 1)]
+        self.layers = [nn.Linear(features, 16, "relu", seed=features) for features in (12, 16)]
         self.drop, self.last, self.flags = nn.Dropout(0.8, seed=3), nn.Linear(16, 5, seed=2), {"drop": True}
 
     def forward(self, x):
@@ -153,6 +153,27 @@ def test_a_module_with_state_in_python_is_not_replayed(effect):
     random.setstate(state)
     assert compiled.step.replays == 0
     assert len(compiled.step.reason) > 10
+
+
+def test_running_averages_that_python_gets_by_name():
+    class Gets(nn.Module):
+        def __init__(self):
+            self.fc0, self.fc1, self.bn = nn.Linear(12, 16, seed=0), nn.Linear(16, 5, seed=1), nn.BatchNorm1d(16)
+
+        def forward(self, x):
+            x = self.bn(getattr(self, f"fc{0}")(x))
+            return self.fc1(x if self.look() > 0.05 else x + x)
+
+    class Looks(Gets):
+        def look(self):
+            return getattr(self.bn, "running_mean")[0]  # noqa: B009  # on purpose
+
+    class Other(Gets):
+        def look(self):
+            return self.bn.training
+
+    assert assert_twins(model=Looks).step.replays == 0
+    assert assert_twins(model=Other).step.replays == 6
 
 
 def test_methods_that_are_not_called_do_not_matter():

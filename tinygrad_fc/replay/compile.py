@@ -60,7 +60,7 @@ class Program:
         self._places = [lowered.instructions.places_of(array) for array in lowered.given]
         self._arrays: list[np.ndarray] = list(lowered.given)
         # What is handed out is a view whose base is no array, so that views of it hold itself, and can be counted.
-        handed = {node: np.asarray(memoryview(d)) for node, d in lowered.gradients.items()}
+        handed = {node: np.asarray(d.data) for node, d in lowered.gradients.items()}
         self._result = _shape_of(result, lowered, handed)
         # `tg.gradients` leaves ``grad`` alone.
         fills = trace.filled or any(node.grad is not before for node, before in trace.before.items())
@@ -76,8 +76,7 @@ class Program:
                 self._gone.append(node)
             if before is None:
                 self._empty.append(node)
-        self._handed = list(handed.values())
-        self._watched = [(d, leaf.node) for leaf in leaves for d in [handed.get(leaf.node)] if d is not None]
+        self._watched: list[tuple[np.ndarray, Any]] = [(d, node) for node, d in handed.items()]
         del handed
         self._counts = [sys.getrefcount(d) for d, _ in self._watched]
 
@@ -268,8 +267,7 @@ class Compiled:
         optimizers = [optimizer for optimizer in (*trace.updates, self._optimizer) if optimizer is not None]
         try:
             for optimizer in optimizers:
-                optimizer.renew_gradient_homes()
-                homes.update(optimizer.gradient_homes())
+                homes.update(optimizer.gradient_homes(renew=True))
             parameters = {leaf.node: leaf._array for leaf in leaves}
             lowered = Lowered(team, trace, trace.orders[0], arrays, parameters, homes)
             return Program(lowered, trace, leaves, result)

@@ -1,6 +1,6 @@
 """Guard: the arrays that a step is given, as arrays that notice who looks at their values while the step is recorded.
 
-Their numbers will be others at the next call, so what Python makes of them (``if X.max() > 1``) would not be done again.
+Their numbers will be others at the next call, so what Python makes of them (``if X.max() > 1``) would be left undone.
 """
 
 from __future__ import annotations

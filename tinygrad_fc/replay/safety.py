@@ -32,7 +32,8 @@ _ATTRIBUTES = frozenset((
     "grad", "no_grad", "retain_grad", "gradients", "value_and_grad", "learning_rate", "factor", "config", "config_of",
     "groups", "clip_norm", "clip_value", "rule", "load_state_dict", "load_generator_state", "generator_state", "load",
     "save", "apply", "bn_params", "buffers", "named_buffers", "named_generators", "node", "_array", "_leaf", "saved",
-    "draw", "draw_key", "write_", "move_", "touch_", "renew_gradient_homes", "__dict__", "__setattr__", "__class__", "__globals__",
+    "draw", "draw_key", "write_", "move_", "touch_", "gradient_homes", "leave_gradient_homes", "__dict__",
+    "__setattr__", "__class__", "__globals__",
 ))  # fmt: skip
 # Rooms of this package whose functions compute on tensors and do nothing else.
 _ROOMS = frozenset(("engine", "ops", "fused", "nn", "models", "optim", "linalg", "special", "transforms", "replay"))
@@ -70,6 +71,7 @@ class Reads:
         self._checks: list[tuple[Any, str, Any]] = []  # a namespace or cell, a name, the value that is expected there
         self._seen: dict[int, Any] = {}
         self._names: set[str] = set()  # the attributes that code outside this package loads
+        self._gets = False  # whether it gets attributes by names that are computed
         self._containers: list[Any] = []  # lists and dicts of modules: nobody says when they change
         self._facts: Any = None
         for function in functions:
@@ -114,13 +116,12 @@ class Reads:
             return
         self._seen[id(function)] = function  # which keeps it, and so its id
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
-        for name, cell in cells.items():
-            value = _content(cell)
-            self._checks.append((cell, "", value))
+        self._checks += [(cell, "", _content(cell)) for cell in cells.values()]
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._judge("a default", value)
         for load in loads(code):
             self._load(load, function.__globals__, cells)
+        self._names.update(value for value in code.co_consts if isinstance(value, str))  # which `getattr` may be given
 
     def _load(self, load: Load, space: dict[str, Any], cells: dict[str, Any]) -> None:
         """Judge a name of the code, and what is reached from it if it is a Python module."""
@@ -172,10 +173,10 @@ class Reads:
             known = value.__module__ == "builtins" or _ours(value) or issubclass(value, (np.generic, np.ndarray))
             if value.__name__ in _EFFECTS or not known and value.__name__ not in _NUMPY:
                 raise Unfit(f"it uses the class {name}, whose attributes and effects cannot be seen")
-        elif type(value).__module__ == "numpy" or getattr(value, "__module__", "") == "numpy":
+        elif "numpy" in (type(value).__module__, getattr(value, "__module__", "")):
             if isinstance(value, np.ndarray):
                 raise Unfit(f"it reads the array {name}, whose values may change: give it as an argument")
-            if type(value).__name__ != "_ArrayFunctionDispatcher" and value.__name__ not in _NUMPY:
+            if type(value).__name__ != "_ArrayFunctionDispatcher" and getattr(value, "__name__", "") not in _NUMPY:
                 raise Unfit(f"it uses {name}, which does not notice that it reads an argument")
         elif isinstance(value, types.MethodType):
             self._judge(name, value.__self__)
@@ -186,7 +187,7 @@ class Reads:
         elif isinstance(value, types.FunctionType) and _ours(value):
             if value.__name__ in _ATTRIBUTES:
                 raise Unfit(f"it calls {name}, whose effects a replay does not have")
-            if value.__module__.split(".")[1] not in _ROOMS:
+            if f"{value.__module__}.".split(".")[1] not in _ROOMS:
                 self._function(value)
         elif callable(value) and not _ours(value):
             self._function(value)
@@ -194,11 +195,10 @@ class Reads:
             raise Unfit(f"it reads {name}, of {type(value).__name__}, whose changes cannot be seen")
 
     def _builtin(self, name: str, value: Any) -> None:
-        harmless = getattr(builtins, value.__name__, None) is value and value.__name__ not in _EFFECTS
-        if value.__name__ == "getattr" and harmless:
-            self._names |= {key for module in self.all_modules() for key in _values_in(module)}
-        numpys = getattr(value, "__module__", None) == "numpy" and value.__name__ in _NUMPY
-        if not (harmless or numpys or getattr(value, "__module__", None) == "math"):
+        called, home = value.__name__, getattr(value, "__module__", None)
+        harmless = called not in _EFFECTS and vars(builtins).get(called) is value
+        self._gets |= called == "getattr"
+        if not (harmless or home == "math" or home == "numpy" and called in _NUMPY):
             raise Unfit(f"it calls {name}, whose effects cannot be seen")
 
     def _module(self, root: Module) -> None:
@@ -244,7 +244,8 @@ class Reads:
                     else:
                         self._judge(f"{kind.__name__}.{name}", function)
         for module in self.all_modules():
-            changing = self._names.intersection(_values_in(module))
+            values = _values_in(module)
+            changing = values if self._gets and not _ours(type(module)) else self._names.intersection(values)
             if changing:
                 raise Unfit(f"it reads {type(module).__name__}.{min(changing)}, whose values change")
 
