@@ -226,7 +226,7 @@ class Tensor(Operators):
         return f"tensor {self.name!r} {self.shape}" if self.name else f"tensor {self.shape}"
 
     def __repr__(self) -> str:
-        body = np.array2string(self._array, separator=", ", prefix="tensor(")
+        body = np.array2string(self.data, separator=", ", prefix="tensor(")
         facts = [body]
         if self._array.dtype not in (np.float64, np.bool_, np.int64) or not self._array.size:
             facts.append(f"dtype={self._array.dtype}")
@@ -237,7 +237,7 @@ class Tensor(Operators):
         return f"tensor({', '.join(facts)})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._array.item() if self._array.ndim == 0 else self._array, spec) if spec else repr(self)
+        return format(self.item() if self._array.ndim == 0 else self.data, spec) if spec else repr(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if type(self.node) is Node and self.node.op is not None:

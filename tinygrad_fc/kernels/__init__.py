@@ -50,6 +50,12 @@ def as_one(size: int) -> Iterator[bool]:
         _every.reset(token)
 
 
+def together(size: int) -> bool:
+    """Whether compiled kernels run on all parts of what has so many elements, as a block of `as_one` would say."""
+    every = _least == 0 or _least < math.inf and (size >= LARGE or _every.get())
+    return every and compiled() is not None
+
+
 def use_kernels(policy: str) -> None:
     """Choose who runs the inner loops.
 

@@ -106,6 +106,8 @@ class Parameter(Tensor):
         if array is not self._array:
             np.copyto(self._array, array)
         self.touch_()
+        if (note := getattr(observer(), "written", None)) is not None:
+            note(self)
 
     def move_(self, storage: np.ndarray) -> None:
         """Make `storage` (an array of the same shape and dtype, e.g. a view of a flat buffer) the values' home."""

@@ -187,13 +187,14 @@ class Optimizer:
 
         return prepare
 
-    def renew_gradient_homes(self) -> None:
-        """Make new arrays for gradients to be written into; those of before stay with whoever holds them."""
-        self._walk.renew_homes()
+    def gradient_homes(self, renew: bool = False) -> dict[Any, np.ndarray]:
+        """Return for the node of each parameter the array, or a new one, that its gradient is best written into."""
+        homes = self._walk.renew_homes() if renew else self._walk.homes
+        return {self._tensors[index].node: home for index, home in homes.items()}
 
-    def gradient_homes(self) -> dict[Any, np.ndarray]:
-        """Return for the node of each parameter the array that its gradient is best written into; see `Walk`."""
-        return {self._tensors[index].node: home for index, home in self._walk.homes.items()}
+    def leave_gradient_homes(self) -> None:
+        """Write into the arrays of `gradient_homes` no more: they are those of who asked for them."""
+        self._walk.leave_homes()
 
     def zero_grad(self) -> None:
         """Forget the gradient of every parameter (set it to None)."""

@@ -42,8 +42,8 @@ class Walk:
         self._size = sum(w.size for *_, blocks in self.pieces for _, w, *_ in blocks)
         self._compiled: dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]] | None = None
 
-    def renew_homes(self) -> None:
-        """Make new homes; the arrays of before stay with whoever holds them."""
+    def renew_homes(self) -> dict[int, np.ndarray]:
+        """Make and return new homes; the arrays of before stay with whoever holds them."""
         self.homes = {}
         for place, (members, where, buffer, parts, blocks) in enumerate(self.pieces):
             if buffer is None:
@@ -55,6 +55,12 @@ class Walk:
                 start += part.size
             self.pieces[place] = (members, where, flat, made, blocks)
             self.homes.update(zip(members, made, strict=True))
+        return self.homes
+
+    def leave_homes(self) -> None:
+        """Leave the homes to whoever uses them, and gather gradients elsewhere: a step must not write into them."""
+        self.renew_homes()
+        self.homes = {}
 
     def step(
         self, arrays: Sequence[np.ndarray], configs: Sequence[Mapping[str, Any]], scale: float, bound: float | None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..engine.node import MODE, Node, recording
 from ..engine.tensor import Tensor, constant
-from ..kernels import as_one, machine_for
+from ..kernels import as_one, machine_for, together
 from ..nn.parameter import changes
+from .guard import guarded, plain
 from .lower import Lowered
 from .safety import Reads
 from .trace import Trace, Unfit
@@ -26,13 +27,23 @@ _NUMPY = "NumPy's kernels run it: Numba is not installed, or use_kernels does no
 
 
 class Program:
-    """One recording of a step, ready to be run on other arrays of the same shapes."""
+    """One recording of a step, ready to be run on other arrays of the same shapes.
 
-    def __init__(self, lowered: Lowered, trace: Trace, leaves: Sequence[Tensor], result: Any, clears: bool) -> None:
+    Parameters
+    ----------
+    lowered : Lowered
+    trace : Trace
+    leaves : dict of Tensor to ndarray or None
+        The parameters in reach, with the gradient that each had before the step.
+    result : object
+        What the step returned.
+    """
+
+    def __init__(
+        self, lowered: Lowered, trace: Trace, leaves: Mapping[Tensor, np.ndarray | None], result: Any
+    ) -> None:
         self._lowered = lowered
         self._leaves = [(leaf, leaf._array) for leaf in leaves]
-        self._result = _shape_of(result, lowered)
-        self._gradients = [(leaf, lowered.gradients[leaf.node]) for leaf in leaves if leaf.node in lowered.gradients]
         self._prepare: list[Callable[[], None]] = []
         self._updates: list[Any] = []  # those that an instruction cannot do
         self._plain: list[Any] = []
@@ -48,24 +59,38 @@ class Program:
         lowered.instructions.seal()
         self._places = [lowered.instructions.places_of(array) for array in lowered.given]
         self._arrays: list[np.ndarray] = list(lowered.given)
+        # What is handed out is a view whose base is no array, so that views of it hold itself, and can be counted.
+        handed = {node: np.asarray(d.data) for node, d in lowered.gradients.items()}
+        self._result = _shape_of(result, lowered, handed)
         # `tg.gradients` leaves ``grad`` alone.
-        self._fills = bool(trace.updates) or any(node.grad is not before for node, before in trace.before.items())
-        self._clears_last = all(leaf.grad is None for leaf, _ in self._gradients)
-        # Whether the step is known to clear gradients before it goes backward: some were left when it was recorded.
-        self._clears_first = clears
-        bases = {id(d.base): d.base for _, d in self._gradients if d.base is not None}
-        self._watched = [d for _, d in self._gradients] + list(bases.values())
-        self._counts: list[int] | None = None
+        fills = trace.filled or any(node.grad is not before for node, before in trace.before.items())
+        self._gradients: list[tuple[Any, np.ndarray]] = []
+        self._gone: list[Any] = []  # whose grad is None after the step
+        self._empty: list[Any] = []  # of whose earlier gradients the recording tells nothing
+        for leaf, before in leaves.items():
+            node: Any = leaf.node
+            filled = fills and node in handed
+            if filled:
+                self._gradients.append((node, handed[node]))
+            if filled and node.grad is None or not filled and before is not None and node.grad is None:
+                self._gone.append(node)
+            if before is None:
+                self._empty.append(node)
+        self._watched: list[tuple[np.ndarray, Any]] = [(d, node) for node, d in handed.items()]
+        del handed
+        self._counts = [sys.getrefcount(d) for d, _ in self._watched]
 
     def fits(self, arrays: Sequence[np.ndarray]) -> bool:
         """Whether the parameters are where they were, nobody holds gradients, and the labels are classes."""
-        clears = self._clears_first or not self._fills
         for leaf, array in self._leaves:
-            node = leaf.node
-            if leaf._array is not array or type(node) is not Node or node.grad is not None and not clears:
+            if leaf._array is not array or type(leaf.node) is not Node:
                 return False
-        if self._counts is not None and self._references() != self._counts:
-            return False  # somebody holds an array that the run would overwrite
+        for node in self._empty:
+            if node.grad is not None:
+                return False
+        for (d, node), count in zip(self._watched, self._counts, strict=True):
+            if sys.getrefcount(d) - (node.grad is d) != count:
+                return False  # somebody holds an array that the run would overwrite
         for optimizer in self._plain:
             if not optimizer.is_plain():
                 return False
@@ -74,9 +99,6 @@ class Program:
             if self._lowered.outside(labels, count):
                 return False
         return True
-
-    def _references(self) -> list[int]:
-        return [sys.getrefcount(array) for array in self._watched]
 
     def run(self, arrays: Sequence[np.ndarray]) -> Any:
         """Run the step, and return what it returned when it was recorded, with new values."""
@@ -90,22 +112,13 @@ class Program:
         for prepare in self._prepare:
             prepare()
         instructions.run()
-        self._hand_over()
-        if self._counts is None:
-            self._counts = self._references()
-        return _filled(self._result)
-
-    def _hand_over(self) -> None:
-        """Give the parameters their gradients, and do what is left to Python."""
-        if not self._fills:
-            return
-        for leaf, d in self._gradients:
-            leaf.node.grad = d  # type: ignore[union-attr]  # it is a leaf that needs a gradient
+        for node, d in self._gradients:
+            node.grad = d
         for optimizer in self._updates:
             optimizer.step()
-        if self._clears_last:
-            for leaf, _ in self._gradients:
-                leaf.node.grad = None  # type: ignore[union-attr]  # as above
+        for node in self._gone:
+            node.grad = None
+        return _filled(self._result)
 
 
 class Compiled:
@@ -175,12 +188,13 @@ class Compiled:
             self._in_vain += self._reads is None  # its code is what it is
             return self._plain(args, {}, str(unfit))
         program = self._programs.get(tuple(key))
-        if program is not None:
+        if program is not None and together(self._size):
             if program.fits(arrays):
                 self.replays += 1
                 self.reason, self._in_vain = None, 0
                 return program.run(arrays)
             del self._programs[tuple(key)]
+            del program
         with as_one(self._size) as compiled:
             if not compiled:
                 self._in_vain += 1
@@ -190,15 +204,24 @@ class Compiled:
     def _now(self) -> Any:
         """Return what the world around the step is like; cheap while nothing changes."""
         if self._reads is None or not self._reads.unchanged():
-            self._programs.clear()
-            self._reads = self._read()
-            leaves = {leaf: leaf.size for module in self._reads.modules for leaf in module.parameters()}
-            self._size = sum(leaves.values())
-            self._state = (-1, -1)
+            self._look()
         if self._state[0] != changes():
+            assert self._reads is not None
             found = self._reads.fingerprint()
+            if found not in self._worlds and self._state[0] >= 0:
+                self._look()  # a module may have others inside, or methods of its own
+                found = self._reads.fingerprint()
             self._state = (changes(), self._worlds.setdefault(found, len(self._worlds)))
         return self._state[1]
+
+    def _look(self) -> None:
+        """Read the code of the step, and what it reads."""
+        self._reads = None
+        self._programs.clear()
+        self._worlds.clear()
+        reads = self._read()
+        self._size = sum({leaf: leaf.size for module in reads.modules for leaf in module.parameters()}.values())
+        self._reads, self._state = reads, (-1, -1)
 
     def _record(self, key: Any, args: tuple[Any, ...], arrays: list[np.ndarray]) -> Any:
         """Run the step as it is written, and keep what it did."""
@@ -206,22 +229,21 @@ class Compiled:
         assert reads is not None
         self.recordings += 1
         trace, before = Trace(), changes()
-        leaves = [leaf for module in reads.modules for leaf in module.parameters() if leaf.requires_grad]
-        leaves = list(dict.fromkeys(leaves))
-        left_over = any(leaf.grad is not None for leaf in leaves)
+        found = [leaf for module in reads.modules for leaf in module.parameters() if leaf.requires_grad]
+        leaves = {leaf: leaf.grad for leaf in found}
         with recording(trace):
-            result = self._step(*args)
+            result = self._step(*[guarded(value) for value in args])
         try:
-            if changes() != before:
+            if changes() != before or not reads.unchanged():
                 raise Unfit("it changes a module")
-            self._programs[key] = self._lower(trace, leaves, arrays, result, left_over)
+            self._programs[key] = self._lower(trace, leaves, arrays, result)
             self.reason = None
         except Unfit as unfit:
             self.reason = str(unfit)
         self._in_vain += 1
-        return _detached(result)
+        return _detached(plain(result))
 
-    def _lower(self, trace: Trace, leaves: list[Any], arrays: list[np.ndarray], result: Any, clears: bool) -> Program:
+    def _lower(self, trace: Trace, leaves: dict[Any, Any], arrays: list[np.ndarray], result: Any) -> Program:
         if trace.fault:
             raise Unfit(trace.fault)
         if not trace.orders:
@@ -229,18 +251,29 @@ class Compiled:
         for node, before in trace.before.items():
             if before is not None and node.grad is not before:
                 raise Unfit(f"backward adds to the grad of {node.label()}, which it had before: call zero_grad first")
+        assert self._reads is not None
+        known = [*self._reads.optimizers, *self._reads.all_modules()]
+        for item in [*trace.updates, *[module for module, _ in trace.masks]]:
+            if not any(item is other for other in known):
+                raise Unfit(f"it uses a {type(item).__name__} that it does not find outside")
+        held = [leaf._array for leaf in leaves] + [array for array in arrays if array.size]
+        places = [array.__array_interface__["data"][0] for array in held]
+        if len(set(places)) < len(places):
+            raise Unfit("two arguments, or an argument and a parameter, are one array")
         team = machine_for(0, ())
         if team is None:
             raise Unfit("NumPy has another BLAS than OpenBLAS")
         homes: dict[Node, np.ndarray] = {}
-        for optimizer in [*trace.updates, self._optimizer]:
-            if optimizer is None:
-                continue
-            optimizer.renew_gradient_homes()
-            homes.update(optimizer.gradient_homes())
-        parameters = {leaf.node: leaf._array for leaf in leaves}
-        lowered = Lowered(team, trace, trace.orders[0], arrays, parameters, homes)
-        return Program(lowered, trace, leaves, result, clears)
+        optimizers = [optimizer for optimizer in (*trace.updates, self._optimizer) if optimizer is not None]
+        try:
+            for optimizer in optimizers:
+                homes.update(optimizer.gradient_homes(renew=True))
+            parameters = {leaf.node: leaf._array for leaf in leaves}
+            lowered = Lowered(team, trace, trace.orders[0], arrays, parameters, homes)
+            return Program(lowered, trace, leaves, result)
+        finally:
+            for optimizer in optimizers:
+                optimizer.leave_gradient_homes()
 
 
 def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
@@ -312,17 +345,17 @@ def _argument(value: Any) -> np.ndarray:
     return value
 
 
-def _shape_of(result: Any, lowered: Lowered) -> Any:
+def _shape_of(result: Any, lowered: Lowered, handed: Mapping[Node, np.ndarray]) -> Any:
     """Return the structure of a result with arrays of the program in the place of its tensors."""
     if isinstance(result, Tensor):
-        gradient = lowered.gradient_of(result._array)
-        return lowered.value(result._array) if gradient is None else _Shared(gradient)
+        node = lowered.gradient_of(result._array)
+        return lowered.computed(result._array) if node is None else _Shared(handed[node])
     if result is None:
         return None
     if type(result) in (tuple, list):
-        return type(result)([_shape_of(item, lowered) for item in result])
+        return type(result)([_shape_of(item, lowered, handed) for item in result])
     if type(result) is dict:
-        return {key: _shape_of(item, lowered) for key, item in result.items()}
+        return {key: _shape_of(item, lowered, handed) for key, item in result.items()}
     raise Unfit(f"it returns {type(result).__name__}, expected tensors")
 
 

@@ -76,6 +76,7 @@ class Lowered:
         self._values: dict[int, np.ndarray] = {address(array): array for array in parameters.values()}
         self._masks = {address(mask): (module, mask) for module, mask in trace.masks}
         self._arrived = {address(d): node for d, node in trace.arrivals if isinstance(d, np.ndarray)}
+        self._made: set[int] = set()
         self._saved: dict[Node, tuple[Any, ...]] = {}
         self._waiting: dict[Node, np.ndarray] = {}  # gradients that have arrived
         self._done_relu: set[Node] = set()  # whose gradient has been through the relu
@@ -110,18 +111,26 @@ class Lowered:
             if place is None:
                 raise Unfit(f"an array of shape {array.shape} is neither computed, nor a parameter, nor an argument")
             found = self.given[place]
-        if found.dtype != self.dtype or found.size != array.size or not found.flags.c_contiguous:
+        same = array.dtype == found.dtype == self.dtype and found.size == array.size
+        if not (same and found.flags.c_contiguous and array.flags.c_contiguous):  # a transpose has the same address
             raise Unfit(f"an array of {found.dtype} {found.shape} is used beside parameters of {self.dtype}")
         return found.reshape(array.shape)
 
-    def gradient_of(self, array: np.ndarray) -> np.ndarray | None:
-        """Return the array of the program that stands for a gradient of the trace, or None."""
+    def computed(self, array: np.ndarray) -> np.ndarray:
+        """Return the array of the program that stands for a result of an operation."""
+        if address(array) not in self._made:
+            raise Unfit(f"it returns an array of shape {array.shape} that it does not compute")
+        return self.value(array)
+
+    def gradient_of(self, array: np.ndarray) -> Node | None:
+        """Return the leaf whose gradient an array of the trace is, or None."""
         node = self._arrived.get(address(array))
-        return None if node is None else self.gradients.get(node)
+        return node if node in self.gradients and array.shape == node.shape and array.flags.c_contiguous else None
 
     def _new(self, like: np.ndarray) -> np.ndarray:
         made = np.empty(like.shape, self.dtype)
         self._values[address(like)] = made
+        self._made.add(address(like))
         return made
 
     # ---- forward
@@ -157,7 +166,10 @@ class Lowered:
             if weight is not None or smoothing or reduction != "mean" or ignored >= 0:
                 raise Unfit("cross_entropy with options has no instruction")
         place = self._inputs.get(address(y)) if isinstance(y, np.ndarray) else None
-        if place is None or y.dtype.kind not in "iu" or y.ndim != 1:
+        given = None if place is None else self.given[place]
+        if place is None or given is None or (y.dtype, y.shape, y.strides) != (given.dtype, given.shape, given.strides):
+            raise Unfit("the labels are no argument of the step")
+        if y.dtype.kind not in "iu" or y.ndim != 1:
             raise Unfit("the labels are no argument of the step")
         x = self.value(x)
         labels = np.empty(y.shape, np.int64)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..engine.node import Node, Observer
 from ..engine.operation import Op
+from ..engine.tensor import Tensor
 
 
 class Call(NamedTuple):
@@ -58,6 +59,7 @@ class Trace(Observer):
         self.masks: list[tuple[Any, np.ndarray]] = []
         self.averages: list[tuple[np.ndarray, np.ndarray, float]] = []
         self.updates: list[Any] = []
+        self.filled = False  # whether backward gave gradients to leaves, as far as updates tell
         self.fault: str | None = None
         self._results: list[Any] = []
         self._thread = threading.get_ident()
@@ -85,6 +87,9 @@ class Trace(Observer):
         """Take note of a backward."""
         if self.orders:
             self.refuse("it goes backward more than once")
+        seeds = [g for g in pending.values() if g is not None]
+        if len(seeds) != 1 or isinstance(seeds[0], Tensor) or np.any(seeds[0] != 1):
+            self.refuse("it goes backward from other gradients than 1")
         for node in order:
             if node.op is None:
                 self.before[node] = node.grad
@@ -105,6 +110,10 @@ class Trace(Observer):
 
     # What happens beside the tape. Those to whom it happens call these, if the observer has them.
 
+    def written(self, parameter: Any) -> None:
+        """Take note that a parameter is written."""
+        self.refuse(f"{parameter._label()} is written in the step")
+
     def masked(self, module: Any, mask: np.ndarray) -> None:
         """Take note of a mask that dropout drew."""
         self.masks.append((module, mask))
@@ -119,4 +128,8 @@ class Trace(Observer):
             self.refuse("an optimizer's step is given gradients")
         if not self.orders:
             self.refuse("an optimizer steps before backward")
+        nodes = [tensor.node for tensor in optimizer._tensors]
+        if any(node not in self.before or node.grad is None or self.before[node] is not None for node in nodes):
+            self.refuse("an optimizer steps on gradients that are not this backward's alone")
+        self.filled = True
         self.updates.append(optimizer)
