@@ -59,7 +59,9 @@ class Lowered:
         parameters: Mapping[Node, np.ndarray], homes: Mapping[Node, np.ndarray],
     ) -> None:  # fmt: skip
         from ..kernels.instructions import Instructions
+        from ..kernels.loops import outside
 
+        self._outside: Any = outside
         self.gradients: dict[Node, np.ndarray] = {}
         self.draws: list[tuple[Any, np.ndarray]] = []
         self.labels: list[tuple[int, np.ndarray, int]] = []  # place among the inputs, buffer, number of classes
@@ -95,9 +97,7 @@ class Lowered:
 
     def outside(self, labels: np.ndarray, count: int) -> bool:
         """Whether one of the labels is no class."""
-        from ..kernels import loops
-
-        return bool(loops.outside(labels, count))
+        return bool(self._outside(labels, count))
 
     # ---- values
 
