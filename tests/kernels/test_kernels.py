@@ -180,7 +180,7 @@ def forget():
 
 
 def test_without_numba_numpy_does_it_all(monkeypatch, forget):
-    for name in ("numba_", "loops", "machine", "native", "team", "instructions"):
+    for name in ("numba_", "loops", "rules", "machine", "native", "compiling", "jobs", "team", "instructions"):
         monkeypatch.setitem(sys.modules, f"tinygrad_fc.kernels.{name}", None)
         monkeypatch.delitem(sys.modules, f"tinygrad_fc.kernels.{name}")
         monkeypatch.delattr(kernels, name, raising=False)

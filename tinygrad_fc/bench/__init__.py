@@ -60,6 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sweep", action="store_true",
         help="instead, time steps over depth, width, batch and threads, and very deep networks",
     )  # fmt: skip
+    parser.add_argument(
+        "--ideas", action="store_true",
+        help="instead, time single ideas beside what they took the place of (needs Numba)",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few and short rounds: a look, not a measurement")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write every figure to this file")
     parser.add_argument(
@@ -86,7 +90,7 @@ def main(arguments: argparse.Namespace) -> int:
         0; 1 if an engine that is installed failed or computed something else, or a fused operation did or is not faster
         than what it is composed of; 2 for a name that does not exist or a file that cannot be written.
     """
-    from . import figure, fused, report, session, solver, sweep
+    from . import figure, fused, ideas, report, session, solver, sweep
     from .engines import select_engines
     from .networks import select_networks
 
@@ -100,6 +104,9 @@ def main(arguments: argparse.Namespace) -> int:
             raise ValueError("--sweep has its own networks and engines: leave --networks, --engines and --fused away")
         if arguments.sweep and arguments.solver:
             raise ValueError("--sweep and --solver: choose one")
+        others = (arguments.networks, arguments.engines, arguments.fused is not None, arguments.solver, arguments.sweep)
+        if arguments.ideas and any(others):
+            raise ValueError("--ideas has its own arrays: leave the other choices away")
         ops = None if arguments.fused is None else fused.select_ops(arguments.fused)
         for option, path in (("--json", arguments.json), ("--figure", arguments.figure)):
             if path is not None:
@@ -127,9 +134,15 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.sweep:
         deep = (100, 300) if arguments.quick else sweep.DEEP
         parts = sweep.measure_sweep(pace, sweep.axes(arguments.quick), deep)
-    for part in parts:
-        results.update(part)
-        print(report.text(part), flush=True)
+    if arguments.ideas:
+        parts = ideas.measure_ideas(pace)
+    try:
+        for part in parts:
+            results.update(part)
+            print(report.text(part), flush=True)
+    except ValueError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         print(f"Written: {arguments.json}")

@@ -212,6 +212,16 @@ def _import(found: dict[str, Any]) -> str:
     return "\n".join([title, table(rows), ""])
 
 
+def _ideas(found: dict[str, Any]) -> str:
+    rows = [["now: before", "now", "before", "before / now"]]
+    for row in found["rows"]:
+        if "problem" in row:
+            rows.append([row["idea"], row["problem"], "", ""])
+            continue
+        rows.append([row["idea"], *(duration(row[form]["median"]) for form in ("now", "before")), spread(row["ratio"])])
+    return f"Single ideas, {found['rounds']} rounds\n{table(rows)}\n"
+
+
 _WRITERS: dict[str, Callable[[Any], str]] = {
     "environment": _environment,
     "steps": _steps,
@@ -224,4 +234,5 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "solver": _solver,
     "import": _import,
     "fused": _fused,
+    "ideas": _ideas,
 }

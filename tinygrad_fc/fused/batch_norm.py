@@ -73,13 +73,12 @@ def _kernels(x: Any, *vectors: Any) -> Any:
     return kernels(x) if alike else numpy_
 
 
-def _gradients(g: Any, gamma: Any, normal: Any, rate: Any) -> tuple[Any, Any, Any]:
-    """Return the gradients in x, gamma and beta, which share their sums over the batch."""
+def _gradients(g: Any, gamma: Any, normal: Any, rate: Any) -> tuple[Any, Any, Any, Any]:
+    """Return g, and the gradients in x, gamma and beta, which share their sums over the batch."""
     if g.dtype.char == "e":
-        d, along, total = _gradients(widened(g), widened(gamma), widened(normal), rate)
-        return halved(d), halved(along), halved(total)
-    d, along, total = _kernels(g, gamma, normal, rate).batch_norm_gradient(g, gamma, normal, rate)
-    return d, along, total
+        _, d, along, total = _gradients(widened(g), widened(gamma), widened(normal), rate)
+        return g, halved(d), halved(along), halved(total)
+    return g, *_kernels(g, gamma, normal, rate).batch_norm_gradient(g, gamma, normal, rate)
 
 
 def _compose(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> Any:
@@ -102,7 +101,7 @@ def _samples(generator: np.random.Generator) -> list[Any]:
 batch_norm = fused_op(
     _batch_norm, name="batch_norm",
     leaves=("normal", "rate", "mean", "variance"), beside=("mean", "variance"),
-    via=_gradients, x=lambda found: found[0], gamma=lambda found: found[1], beta=lambda found: found[2],
+    via=_gradients, x=lambda found: found[1], gamma=lambda found: found[2], beta=lambda found: found[3],
     compose=_compose, samples=_samples, cure=CURE,
 )  # fmt: skip
 batch_norm.__doc__ = """Normalize each feature over the batch: ``(x - mean) / sqrt(variance + eps) * gamma + beta``.

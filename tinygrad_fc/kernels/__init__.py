@@ -84,7 +84,8 @@ def use_kernels(policy: str) -> None:
     if policy not in ("auto", "numpy", "numba"):
         raise ValueError(f"use_kernels: policy={policy!r}, expected 'auto', 'numpy' or 'numba'.")
     if policy == "numba" and compiled() is None:
-        raise ModuleNotFoundError("use_kernels: 'numba' needs Numba: pip install numba (or tinygrad_fc[fast]).")
+        cure = "pip install numba (or tinygrad_fc[fast]), and leave NUMBA_DISABLE_JIT alone"
+        raise ModuleNotFoundError(f"use_kernels: 'numba' needs Numba: {cure}.")
     _least = {"auto": LARGE, "numpy": math.inf, "numba": 0}[policy]
 
 

@@ -51,6 +51,11 @@ class Instructions:
     def _add(
         self, code: Code, arrays: tuple[np.ndarray, ...], more: tuple[int, ...], shared: bool, *reals: float
     ) -> int:
+        for place, array in enumerate(arrays):
+            flags = array.flags
+            if not (flags.c_contiguous or code == Code.PRODUCT and place < 2 and flags.f_contiguous):
+                raise ValueError(f"{code.name}: given an array {array.shape} of strides {array.strides}, expected one "
+                                 "that is contiguous; np.ascontiguousarray makes it so.")  # fmt: skip
         self._arrays += arrays
         row = [int(code), *map(address, arrays), *more]
         self._rows.append([*row, *[0] * (_SHARED - len(row)), int(shared)])
@@ -65,10 +70,10 @@ class Instructions:
         (m, k), n = a.shape, b.shape[1]
         ta, tb = not a.flags.c_contiguous, not b.flags.c_contiguous
         shared = m * n * k >= SMALL_PRODUCT and self.team.size > 1
-        if shared and inner(m, n, k):
+        if shared and inner.py_func(m, n, k):
             self._products.append((len(self._rows), (self.team.size - 1) * m * n))
         flags = (TRANSPOSE if ta else NO_TRANSPOSE, TRANSPOSE if tb else NO_TRANSPOSE, int(ending))
-        sizes = (0, m, n, k, m if ta else k, k if tb else n, n)
+        sizes = (0, m, n, k, *(max(length, 1) for length in (m if ta else k, k if tb else n, n)))  # BLAS refuses 0
         self._add(Code.PRODUCT, (a, b, c, c if extra is None else extra), (*sizes, *flags), shared)
 
     def sum_rows(self, g: np.ndarray, out: np.ndarray) -> None:
@@ -142,11 +147,9 @@ class Instructions:
     def seal(self) -> None:
         """Make the list ready to run."""
         rows = np.array(self._rows, np.int64).reshape(-1, WIDTH)
-        if self._products:
-            scratch = np.empty(max(size for _, size in self._products), self.dtype)
-            self._arrays.append(scratch)
-            for place, _ in self._products:
-                rows[place, 5] = address(scratch)
+        self._scratch = np.empty(max((size for _, size in self._products), default=0), self.dtype)
+        for place, _ in self._products:
+            rows[place, 5] = address(self._scratch)
         self.reals = np.array(self._numbers, np.float64).reshape(-1, REALS)
         self._sealed = rows
         self._together = self.team.size > 1 and bool(rows[:, _SHARED].any())
@@ -174,6 +177,15 @@ class Instructions:
         flat, at = self._sealed.reshape(-1), address(array)
         for place in places:
             flat[place] = at
+
+    def release(self) -> None:
+        """Keep no array alive but what the list made for itself."""
+        self._arrays = [self._scratch]
+
+    def aim(self, row: int, *arrays: np.ndarray) -> None:
+        """Put other arrays in the places of all operands of a sealed instruction; the caller keeps them alive."""
+        assert self._sealed is not None
+        self._sealed[row, 1 : 1 + len(arrays)] = [address(array) for array in arrays]
 
     def run(self) -> None:
         """Run all instructions in order."""

@@ -14,11 +14,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from .compiling import compile_
 from .native import intrinsic
-
-# Every product and every sum is rounded by itself, as NumPy rounds them: so the bits are the same wherever the compiler
-# puts a loop. (It has to be said: a function takes over the options of whoever calls it first, unless it has its own.)
-compile_: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 
 # ---- layers: of the arrays of shape (rows, columns) some rows
 
@@ -52,9 +49,9 @@ def relu(x, out):  # type: ignore[no-untyped-def]  # as above
 @compile_
 def relu_gradient(g, out, d):  # type: ignore[no-untyped-def]  # as above
     """``d = g * (out != 0)``; `out` is relu's result, and NaN passes."""
-    zero = g.dtype.type(0)
+    zero, one = g.dtype.type(0), g.dtype.type(1)
     for i in range(g.size):
-        d[i] = g[i] if out[i] != zero else zero
+        d[i] = g[i] * (one if out[i] != zero else zero)
 
 
 @compile_
@@ -67,9 +64,9 @@ def add(a, b):  # type: ignore[no-untyped-def]  # as above
 @compile_
 def relu_gradient_in_place(g, out):  # type: ignore[no-untyped-def]  # as above
     """``g = g * (out != 0)``."""
-    zero = g.dtype.type(0)
+    zero, one = g.dtype.type(0), g.dtype.type(1)
     for i in range(g.size):
-        g[i] = g[i] if out[i] != zero else zero
+        g[i] *= one if out[i] != zero else zero
 
 
 @compile_
@@ -177,8 +174,8 @@ def _exp32(x):  # type: ignore[no-untyped-def]  # as above
         p = p * r + f(0.5)
         p = p * r + f(1.0)
         p = p * r + f(1.0)
-        low = v < f(-87.0)
-        x[i] = f(0.0) if low else p * _two_to(np.int32(f(0.0) if low else n))
+        scale = _two_to(np.int32(n if v >= f(-87.0) else f(0.0)))  # no integer is made of NaN, nor of what is huge
+        x[i] = f(0.0) if v < f(-87.0) else p * scale
 
 
 @compile_

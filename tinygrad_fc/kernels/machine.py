@@ -8,8 +8,6 @@ first thread. Which thread does what depends on the sizes and on the number of t
 from __future__ import annotations
 
 import functools
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -17,8 +15,8 @@ import numpy as np
 from numba import types
 
 from . import loops, rules
-from .loops import compile_
-from .native import atomic_add, atomic_load, atomic_store, atomic_swap, call, call_gemm, call_runner, pointer, width_of
+from .compiling import compile_c, compile_part
+from .native import atomic_add, atomic_load, atomic_store, call, call_gemm, pointer, width_of
 from .numpy_ import SMALL_PRODUCT
 
 carray: Any = numba.carray  # type: ignore[attr-defined]  # it is there
@@ -33,21 +31,17 @@ _RELU, _RELU_GRADIENT, _ADD, _BATCH_NORM, _BATCH_NORM_GRADIENT, _RUNNING, _KEEP,
 _SCALE, _SQUARES, _HALF_SUM = 12, 13, 14
 _RULES = 20
 
-# Places in a team's memory, 64-bit integers. Those that are written often have a cache line of their own, and so has
-# each helping thread (from HELPERS on): whether it sleeps, and the semaphore that wakes it (`SLEEP` places behind).
-JOBS, ARRIVED, PHASE = 0, 8, 16
-ROWS, REALS_AT, COUNT, RUNNER, SIZE = 24, 25, 26, 27, 28
-WAIT, POST, YIELD, SGEMM, DGEMM, GET_THREADS, SET_THREADS = 32, 33, 34, 35, 36, 37, 38
-HELPERS, LINE, SLEEP = 48, 16, 8
+# Places in a team's memory, 64-bit integers. Those that are written often have a cache line of their own. The rest is
+# the affair of `jobs`.
+ARRIVED, PHASE, YIELD, SGEMM, DGEMM = 8, 16, 34, 35, 36
 
 _SPINS = 4000  # of waiting for the others before the processor is offered to somebody else: some microseconds
-_PATIENCE = 100_000  # of waiting for the next job before falling asleep: a fifth of a millisecond
 
 SMALL_LOOP = 16_384  # elements that are passed over, from which a second thread pays
 _VECTOR = 16  # float32 elements of a cache line, and of the widest vectors
 
 
-@compile_
+@compile_part
 def _meet(team, size):  # type: ignore[no-untyped-def]  # Numba infers the types
     """Wait until all threads are here."""
     phase = atomic_load(team + 8 * PHASE)
@@ -62,7 +56,7 @@ def _meet(team, size):  # type: ignore[no-untyped-def]  # Numba infers the types
             call(atomic_load(team + 8 * YIELD), 0)
 
 
-@compile_
+@compile_part
 def _share(count, me, size, unit):  # type: ignore[no-untyped-def]  # as above
     """Return where a thread's part of `count` begins and ends: at multiples of `unit`."""
     if size == 1:
@@ -71,8 +65,8 @@ def _share(count, me, size, unit):  # type: ignore[no-untyped-def]  # as above
     return min(part * me, count), min(part * (me + 1), count)
 
 
-@compile_
-def end(ending, c, extra, n, ldc, low, high, left, right, one):  # type: ignore[no-untyped-def]  # as above
+@compile_part
+def _end(ending, c, extra, n, ldc, low, high, left, right, one):  # type: ignore[no-untyped-def]  # as above
     """Do the ending of a product on rows `low` to `high`, columns `left` to `right`."""
     if ending == 0 or high <= low or right <= left:
         return
@@ -91,7 +85,7 @@ def end(ending, c, extra, n, ldc, low, high, left, right, one):  # type: ignore[
             loops.bias_relu(row, b)
 
 
-@compile_
+@compile_part
 def _product(row, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  # as above
     """Do a thread's part of a product: some rows, some columns, or some of the inner sums."""
     a, b, c, extra, scratch = row[1], row[2], row[3], row[4], row[5]
@@ -102,9 +96,9 @@ def _product(row, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  #
     if me >= size:
         return
     ta32, tb32 = np.int32(ta), np.int32(tb)
+    top, bottom, left, right = 0, m, 0, n  # what this thread does the ending of
     if size == 1:
         call_gemm(gemm, ta32, tb32, m, n, k, one, a, lda, b, ldb, zero, c, ldc)
-        end(ending, c, extra, n, ldc, 0, m, 0, n, one)
     elif inner(m, n, k):
         low, high = _share(k, me, size, _VECTOR)
         first = a + width * (low * lda if ta == TRANSPOSE else low)
@@ -112,33 +106,31 @@ def _product(row, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  #
         out, step = (c, ldc) if me == 0 else (scratch + width * (me - 1) * m * n, n)
         call_gemm(gemm, ta32, tb32, m, n, high - low, one, first, lda, second, ldb, zero, out, step)
         _meet(team, size)
-        low, high = _share(m, me, size, 1)
-        for i in range(low, high):
+        top, bottom = _share(m, me, size, 1)
+        for i in range(top, bottom):
             total = carray(pointer(c + width * i * ldc, one), (n,))
             for other in range(size - 1):
                 loops.add(total, carray(pointer(scratch + width * (other * m + i) * n, one), (n,)))
-        end(ending, c, extra, n, ldc, low, high, 0, n, one)
     elif m >= n:
-        low, high = _share(m, me, size, 1)
-        if high > low:
-            first = a + width * (low if ta == TRANSPOSE else low * lda)
-            call_gemm(gemm, ta32, tb32, high - low, n, k, one, first, lda, b, ldb, zero, c + width * low * ldc, ldc)
-            end(ending, c, extra, n, ldc, low, high, 0, n, one)
+        top, bottom = _share(m, me, size, 1)
+        if bottom > top:
+            first = a + width * (top if ta == TRANSPOSE else top * lda)
+            call_gemm(gemm, ta32, tb32, bottom - top, n, k, one, first, lda, b, ldb, zero, c + width * top * ldc, ldc)
     else:
-        low, high = _share(n, me, size, _VECTOR)
-        if high > low:
-            second = b + width * (low * ldb if tb == TRANSPOSE else low)
-            call_gemm(gemm, ta32, tb32, m, high - low, k, one, a, lda, second, ldb, zero, c + width * low, ldc)
-            end(ending, c, extra, n, ldc, 0, m, low, high, one)
+        left, right = _share(n, me, size, _VECTOR)
+        if right > left:
+            second = b + width * (left * ldb if tb == TRANSPOSE else left)
+            call_gemm(gemm, ta32, tb32, m, right - left, k, one, a, lda, second, ldb, zero, c + width * left, ldc)
+    _end(ending, c, extra, n, ldc, top, bottom, left, right, one)
 
 
-@compile_
+@compile_part
 def inner(m, n, k):  # type: ignore[no-untyped-def]  # as above
     """Whether threads share the inner sums of a product, since its result has too few rows and columns."""
     return k >= 4 * max(m, n)
 
 
-@compile_
+@compile_part
 def _rule(code, w, dw, row, low, count, reals, one):  # type: ignore[no-untyped-def]  # as above
     width = width_of(one)
     if code == 0:
@@ -165,7 +157,7 @@ def _rule(code, w, dw, row, low, count, reals, one):  # type: ignore[no-untyped-
             rules.adamax(w, dw, first, second, reals[0], reals[1], reals[2], reals[3])
 
 
-@compile_
+@compile_part
 def _on_rows(row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as above
     """Do a thread's part of what shares an array by rows: the softmax loss."""
     rows, columns, width = row[5], row[6], width_of(one)
@@ -180,7 +172,7 @@ def _on_rows(row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as a
         loops.softmax_loss(x, y, rows, slope, losses)
 
 
-@compile_
+@compile_part
 def _on_columns(code, row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as above
     """Do a thread's part of what shares an array by columns: sums over the batch, and normalization by them."""
     place = 3 if code == _SUM_ROWS else 9 if code == _BATCH_NORM else 8
@@ -210,7 +202,7 @@ def _on_columns(code, row, reals, me, size, one):  # type: ignore[no-untyped-def
         loops.batch_norm_gradient(g, second, normal, rate, d, along, total)
 
 
-@compile_
+@compile_part
 def _on_elements(code, row, reals, me, size, one):  # type: ignore[no-untyped-def]  # as above
     """Do a thread's part of what passes over flat arrays."""
     width = width_of(one)
@@ -247,7 +239,7 @@ def _on_elements(code, row, reals, me, size, one):  # type: ignore[no-untyped-de
         _rule(code - _RULES, first, second, row, low, count, reals, one)
 
 
-@compile_
+@compile_part
 def _run(rows, reals, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  # as above
     for i in range(rows.shape[0]):
         row, code = rows[i], rows[i, 0]
@@ -275,96 +267,33 @@ def _run(rows, reals, team, me, size, one, gemm):  # type: ignore[no-untyped-def
             _meet(team, size)
 
 
-def _stamp() -> int:
-    """Return a number that changes with the source of the compiled loops.
-
-    Numba's cache on disk looks at the file of a function, and not at those of the functions that it calls.
-    """
-    folder = Path(__file__).parent
-    sources = [(folder / name).read_bytes() for name in ("loops.py", "machine.py", "native.py", "rules.py")]
-    return zlib.crc32(b"".join(sources))
+def run_single(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
+    """Run all instructions, on float32, as one thread of a team."""
+    wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
+    numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
+    _run(wholes, numbers, team, me, size, np.float32(1), atomic_load(team + 8 * SGEMM))
 
 
-def _single(stamp: int) -> Any:
-    def run(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
-        """Run all instructions, on float32, as one thread of a team."""
-        if count > stamp - stamp:  # that it is named here makes it a part of the cache's key
-            wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
-            numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
-            _run(wholes, numbers, team, me, size, np.float32(1), atomic_load(team + 8 * SGEMM))
-
-    return run
-
-
-def _double(stamp: int) -> Any:
-    def run(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
-        """Run all instructions, on float64, as one thread of a team."""
-        if count > stamp - stamp:  # as above
-            wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
-            numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
-            _run(wholes, numbers, team, me, size, np.float64(1), atomic_load(team + 8 * DGEMM))
-
-    return run
+def run_double(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
+    """Run all instructions, on float64, as one thread of a team."""
+    wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
+    numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
+    _run(wholes, numbers, team, me, size, np.float64(1), atomic_load(team + 8 * DGEMM))
 
 
 @functools.cache
 def runner(dtype: np.dtype[Any]) -> int:
     """Return the address of what runs instructions on arrays of float32 or float64; it is compiled at the first call.
 
-    Each is compiled by itself, and apart from `serve` and `launch`: most programs need one of the two.
+    Each is compiled by itself, and apart from `jobs`: most programs need one of the two.
     """
-    signature = types.void(*(types.int64,) * 6)
-    function = (_single if dtype.itemsize == 4 else _double)(_stamp())
-    run: Any = numba.cfunc(signature, cache=True)(function)
+    run = compile_c(types.void(*(types.int64,) * 6), run_single if dtype.itemsize == 4 else run_double)
     _kept.append(run)
     place: int = run.address
     return place
 
 
 _kept: list[Any] = []
-
-
-@compile_
-def serve(team, me):  # type: ignore[no-untyped-def]  # as above
-    """Take part in every job of a team, for ever: the life of a helping thread."""
-    asleep = team + 8 * (HELPERS + LINE * me)
-    done = 0
-    while True:
-        spins = 0
-        while atomic_load(team + 8 * JOBS) == done and spins < _PATIENCE:
-            spins += 1
-        if spins == _PATIENCE:
-            atomic_store(asleep, 1)
-            # Either a job came meanwhile and the word is taken back, or whoever posts one sees it, and wakes this one.
-            if atomic_load(team + 8 * JOBS) == done or not atomic_swap(asleep, 0):
-                call(atomic_load(team + 8 * WAIT), asleep + 8 * SLEEP)
-            continue
-        done += 1
-        run, rows, reals = team + 8 * RUNNER, team + 8 * ROWS, team + 8 * REALS_AT
-        count, size = atomic_load(team + 8 * COUNT), atomic_load(team + 8 * SIZE)
-        call_runner(atomic_load(run), atomic_load(rows), atomic_load(reals), count, team, me, size)
-
-
-@compile_
-def launch(run, rows, reals, team, together):  # type: ignore[no-untyped-def]  # as above
-    """Run one instruction or more with all threads of a team or the calling one alone; return when all is done."""
-    before, set_threads = call(atomic_load(team + 8 * GET_THREADS), 0), atomic_load(team + 8 * SET_THREADS)
-    if before != 1:
-        call(set_threads, 1)  # the products are shared here, and not in BLAS
-    size = atomic_load(team + 8 * SIZE) if together else 1
-    if size > 1:
-        atomic_store(team + 8 * RUNNER, run)
-        atomic_store(team + 8 * ROWS, rows.ctypes.data)
-        atomic_store(team + 8 * REALS_AT, reals.ctypes.data)
-        atomic_store(team + 8 * COUNT, rows.shape[0])
-        atomic_add(team + 8 * JOBS, 1)
-        for helper in range(1, size):
-            asleep = team + 8 * (HELPERS + LINE * helper)
-            if atomic_load(asleep) and atomic_swap(asleep, 0):
-                call(atomic_load(team + 8 * POST), asleep + 8 * SLEEP)
-    call_runner(run, rows.ctypes.data, reals.ctypes.data, rows.shape[0], team, 0, size)
-    if before != 1:
-        call(set_threads, before)
 
 
 def address(array: Any) -> int:

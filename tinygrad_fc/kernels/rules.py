@@ -10,13 +10,12 @@ import math
 
 import numpy as np
 
-from .loops import compile_
+from .compiling import compile_
 
 
 @compile_
 def _normal(value, tiny):  # type: ignore[no-untyped-def]  # Numba infers the types
     return value if abs(value) >= tiny or value != value else value - value
-
 
 
 @compile_

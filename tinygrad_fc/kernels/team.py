@@ -6,17 +6,20 @@ Helpers sleep when there is nothing to do for a fifth of a millisecond.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
-import functools
 import os
+import signal
 import threading
+import weakref
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numba import types
 
-from . import machine
+from . import jobs, machine
 
 # How NumPy's wheels name the functions of the OpenBLAS that they bring, with 64-bit integers; and OpenBLAS itself.
 _NAMES = (
@@ -34,7 +37,7 @@ def _blas() -> tuple[int, int, int, int] | None:
     """Return the addresses of sgemm, dgemm, and of what reads and sets BLAS's threads; None where NumPy has another."""
     try:  # a handle of NumPy's own extension finds what it was linked with
         library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)
-    except OSError:
+    except (AttributeError, OSError, TypeError):  # it is built into Python, say
         return None
     for single, double, threads in _NAMES:
         names = (single, double, threads.format("get"), threads.format("set"))
@@ -47,11 +50,26 @@ def _blas() -> tuple[int, int, int, int] | None:
 def wanted_threads() -> int:
     """Return how many threads share the work: what the environment says for BLAS, else a thread for each core."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        if os.environ.get(name, "").isdecimal() and int(os.environ[name]) > 0:
-            return int(os.environ[name])
+        first = os.environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may have one for each level
+        if first.isdecimal() and int(first) > 0:
+            return int(first)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+_LONGEST = 5.0  # seconds that the end of the interpreter waits for a job
+_RECORD = np.zeros(8, np.int64)  # see `jobs`
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_RECORD))  # never freed: threads may look at it to the very end
+_TEAMS: weakref.WeakSet[Team] = weakref.WeakSet()
+
+
+def _help(memory: np.ndarray, at: int, helper: int) -> None:
+    """Serve: what a helping thread does. It holds the memory, and leaves signals to the threads that know of them."""
+    if hasattr(signal, "pthread_sigmask"):
+        faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
+    jobs.serve(at, helper)
 
 
 class Team:
@@ -64,34 +82,66 @@ class Team:
     """
 
     def __init__(self, size: int, blas: tuple[int, int, int, int]) -> None:
-        self._lock = threading.Lock()
-        library: Any = ctypes.CDLL(None) if size > 1 else None
-        places = machine.HELPERS + machine.LINE * size
+        self._blas = blas
+        self._lock = threading.RLock()  # a handler of a signal may run instructions between two lines of `run`
+        self._library: Any = ctypes.CDLL(None) if size > 1 else None
+        self._threads: list[threading.Thread] = []
+        self._started = self._closed = size == 1
+        self.size = size
+        self._state = self._prepare()
+        _TEAMS.add(self)
+
+    def _prepare(self) -> tuple[np.ndarray, int]:
+        """Return memory for the threads, and where it begins."""
+        places = jobs.HELPERS + jobs.LINE * self.size
         memory = np.zeros(places + _LINE // 8, np.int64)
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))  # never freed: helpers may look at it to the very end
         offset = -machine.address(memory) % _LINE // 8
         state = memory[offset : offset + places]
-        self._at = machine.address(state)
-        state[[machine.SGEMM, machine.DGEMM, machine.GET_THREADS, machine.SET_THREADS]] = blas
-        if size > 1:
+        at = machine.address(state)
+        state[[machine.SGEMM, machine.DGEMM, jobs.GET_THREADS, jobs.SET_THREADS]] = self._blas
+        state[jobs.RECORD] = machine.address(_RECORD)
+        if self.size > 1:
             names = ("sem_wait", "sem_post", "sched_yield")
-            state[[machine.WAIT, machine.POST, machine.YIELD]] = [_address(getattr(library, name)) for name in names]
-            for helper in range(1, size):
-                sleeper = self._at + 8 * (machine.HELPERS + machine.LINE * helper + machine.SLEEP)
-                if library.sem_init(ctypes.c_void_p(sleeper), 0, 0):
-                    size = 1  # a system without such semaphores
+            state[[jobs.WAIT, jobs.POST, machine.YIELD]] = [_address(getattr(self._library, name)) for name in names]
+            for helper in range(1, self.size):
+                sleeper = at + 8 * (jobs.HELPERS + jobs.LINE * helper + jobs.SLEEP)
+                if self._library.sem_init(ctypes.c_void_p(sleeper), 0, 0):  # a system without such semaphores
+                    self.size, self._closed = 1, True
                     break
-        self.size = state[machine.SIZE] = size
-        self._started = size == 1
+        state[jobs.SIZE] = self.size
+        return memory, at
 
-    def _start(self) -> None:
-        """Start the helpers. They never come back to Python, and end with the process."""
-        machine.serve.compile((types.int64, types.int64))
-        for helper in range(1, self.size):
-            threading.Thread(
-                target=machine.serve, args=(self._at, helper), daemon=True, name=f"tinygrad_fc-{helper}"
-            ).start()
-        self._started = True
+    def _start(self) -> bool:
+        """Start the helpers, unless they are there; return whether they are.
+
+        Each start has memory of its own: a helper that comes late, after a start that failed, disturbs no other.
+        """
+        if self._started or self._closed:
+            return not self._closed
+        jobs.serve.compile((types.int64, types.int64))
+        memory, at = self._prepare()
+        threads = []
+        try:
+            for helper in range(1, self.size):
+                name = f"tinygrad_fc-{helper}"
+                threads.append(threading.Thread(target=_help, args=(memory, at, helper), daemon=True, name=name))
+                threads[-1].start()
+        except BaseException as error:
+            jobs.dismiss(at)
+            if not isinstance(error, RuntimeError):
+                raise
+            self._closed = True  # the system has no thread left, or the interpreter ends
+            return False
+        self._state, self._threads, self._started = (memory, at), threads, True
+        return True
+
+    def stop(self) -> None:
+        """Have the helpers leave, and wait until they have; the next run starts others."""
+        if self._started and self.size > 1:
+            self._started = False
+            jobs.dismiss(self._state[1])
+            for thread in self._threads:
+                thread.join()
 
     def run(self, rows: np.ndarray, reals: np.ndarray, dtype: np.dtype[Any], together: bool) -> None:
         """Run instructions.
@@ -109,25 +159,79 @@ class Team:
             decides it by the sizes.
         """
         run = machine.runner(dtype)
-        if not together:
-            machine.launch(run, rows, reals, self._at, False)
-            return
-        with self._lock:
-            if not self._started:
-                self._start()
-            machine.launch(run, rows, reals, self._at, True)
+        if together and not self._closed:
+            with self._lock:
+                if self._start():
+                    jobs.launch(run, rows, reals, self._state[1], True)
+                    return
+        memory, at = self._state  # held until all is done: another thread may start helpers meanwhile
+        jobs.launch(run, rows, reals, at, False)
+        del memory
+
+    def hold(self) -> None:
+        """Let the running job end, and begin none: the process is about to fork."""
+        self._lock.acquire()
+        self.stop()
+
+    def release(self) -> None:
+        """Let jobs begin again after `hold`."""
+        self._lock.release()
+
+    def renew(self) -> None:
+        """Begin anew in a child, which has the memory of the team, and none of its threads."""
+        self._lock = threading.RLock()
+        self._started, self._threads = self.size == 1, []
+        before = int(_RECORD[jobs.BEFORE])
+        if _RECORD[jobs.LAUNCHES] and before != 1:  # another thread of the parent was amid a launch
+            ctypes.CFUNCTYPE(None, ctypes.c_int)(self._blas[3])(before)
+        _RECORD[:] = 0
+
+    def close(self) -> None:
+        """Have the helpers leave for good: what runs from now on runs on the thread that calls."""
+        self._closed = True
+        if self._lock.acquire(timeout=_LONGEST):
+            self.stop()
+            self._lock.release()
 
 
-@functools.cache
 def team() -> Team | None:
     """Return the team, or None where NumPy's BLAS cannot be called (it is not OpenBLAS)."""
+    if not _team:
+        _team.setdefault(0, _make())  # of two threads that come at once, the first decides
+    return _team[0]
+
+
+_team: dict[int, Team | None] = {}
+
+
+def _make() -> Team | None:
     blas = _blas()
     if blas is None:
         return None
-    shared = wanted_threads() if os.name == "posix" and hasattr(ctypes.CDLL(None), "sem_init") else 1
-    return Team(shared, blas)
+    return Team(wanted_threads() if os.name == "posix" and hasattr(ctypes.CDLL(None), "sem_init") else 1, blas)
 
 
+def _all(method: Callable[[Team], None]) -> Callable[[], None]:
+    def call() -> None:
+        for each in list(_TEAMS):
+            method(each)
+
+    return call
+
+
+def _before_fork() -> None:
+    _all(Team.hold)()
+    # BLAS holds a lock of its own while its threads are set, which would stay locked in the child.
+    for each in list(_TEAMS)[:1]:
+        jobs.seize(each._state[1])
+
+
+def _after_fork() -> None:
+    _RECORD[jobs.LOCKED] = 0
+    _all(Team.release)()
+
+
+# A child of fork would have no helpers, and perhaps half of a job: so there is none while the process forks.
 if hasattr(os, "register_at_fork"):
-    # A child has the memory of the team, and none of its threads.
-    os.register_at_fork(after_in_child=team.cache_clear)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_all(Team.renew))
+atexit.register(_all(Team.close))  # compiled code must not run when the interpreter takes down what it needs
