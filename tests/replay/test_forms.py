@@ -303,7 +303,14 @@ def test_a_step_within_a_step():
 
         return step
 
-    assert_twins(make)
+    assert assert_twins(make).step.replays == 6
+
+
+def test_numpys_kernels_run_it_as_it_is_written():
+    tg.use_kernels("numpy")
+    world = assert_twins()
+    assert world.step.replays == 0
+    assert "NumPy's kernels" in world.step.reason
 
 
 def test_arguments_by_name():

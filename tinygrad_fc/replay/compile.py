@@ -285,8 +285,8 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
 
     Whatever would make a replay wrong is noticed, and the step recorded again or run as it is written: other shapes or
     dtypes, another mode or option of a module, a parameter that is new, frozen or has another array, another value of a
-    name that the step reads, a value that Python looks at (``loss.item()``, ``if loss > 1``), writing to what is
-    outside. ``step.reason`` then says why.
+    name that the step reads, a value that Python looks at (``loss.item()``, ``if loss > 1``, ``X.max()``), writing to
+    what is outside, and calling what is not known to be harmless. ``step.reason`` then says why.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ class Reads:
         if isinstance(function, types.MethodType):
             self._judge(function.__qualname__, function.__self__)
             function = function.__func__
-        if hasattr(type(function), "replays"):  # another compiled step: it runs as it is written
+        if hasattr(function, "replays"):  # another compiled step: it runs as it is written
             function = function.__wrapped__
         code = getattr(function, "__code__", None)
         if code is None:
