@@ -151,42 +151,6 @@ def test_fork_gives_the_child_a_team_of_its_own():
     assert out == "done\n"
 
 
-def test_fork_while_jobs_run_in_other_threads():
-    """Those that run together end before; those that run alone leave BLAS with one thread, which the child mends."""
-    out = run("""
-        def forever(crew):
-            work = Work(crew)
-            while not enough.is_set():
-                work.check()
-        def alone():
-            x = np.ones(1000, np.float32)
-            run = Instructions(team(), np.dtype(np.float32))
-            for _ in range(3000):
-                run.relu(x, x)
-            while not enough.is_set():
-                run.run()
-        Work().check()
-        enough, before = threading.Event(), blas()
-        workers = [threading.Thread(target=forever, args=(team(),)) for _ in range(2)]
-        workers += [threading.Thread(target=forever, args=(Team(3, module._blas()),)), threading.Thread(target=alone)]
-        for worker in workers:
-            worker.start()
-        for _ in range(10):
-            if pid := os.fork():
-                assert os.waitpid(pid, 0)[1] == 0
-            else:
-                assert blas() == before
-                Work().check()
-                os._exit(0)
-        enough.set()
-        for worker in workers:
-            worker.join()
-        assert blas() == before
-        print("done")
-    """, size=2)  # fmt: skip
-    assert out == "done\n"
-
-
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_many_python_threads_launch_at_once(size):
     """Also for the first time, and also without the main thread: none waits for another for ever."""
