@@ -3,8 +3,8 @@
 Nothing outside the command line imports this package. `networks` holds what is trained, `engines` who trains it (with
 `handmade`, `normalized` and `peers`), `workers` the process of each, `measure` the comparison and the clock, `chains`
 the cost of one op and the memory of many, `resident` what processes take, `fused` what each fused operation gains,
-`solver` what the Solver adds to a step, `sweep` how the cost grows, `report` the
-tables, `figure` the picture.
+`ideas` what single ideas do, `solver` what the Solver adds to a step, `epoch` what an epoch through it takes, `second`
+Hessian-vector products, `sweep` how the cost grows, `report` the tables, `figure` the picture.
 """
 
 from __future__ import annotations
@@ -64,6 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ideas", action="store_true",
         help="instead, time single ideas beside what they took the place of (needs Numba)",
     )  # fmt: skip
+    parser.add_argument(
+        "--epoch", action="store_true",
+        help="instead, time an epoch of 50,000 images through the Solver beside plain loops of PyTorch and JAX",
+    )  # fmt: skip
+    parser.add_argument(
+        "--second", action="store_true",
+        help="instead, time Hessian-vector products of the two-layer network's loss",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few and short rounds: a look, not a measurement")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write every figure to this file")
     parser.add_argument(
@@ -90,7 +98,7 @@ def main(arguments: argparse.Namespace) -> int:
         0; 1 if an engine that is installed failed or computed something else, or a fused operation did or is not faster
         than what it is composed of; 2 for a name that does not exist or a file that cannot be written.
     """
-    from . import figure, fused, ideas, report, session, solver, sweep
+    from . import epoch, figure, fused, ideas, report, second, session, solver, sweep
     from .engines import select_engines
     from .networks import select_networks
 
@@ -107,6 +115,11 @@ def main(arguments: argparse.Namespace) -> int:
         others = (arguments.networks, arguments.engines, arguments.fused is not None, arguments.solver, arguments.sweep)
         if arguments.ideas and any(others):
             raise ValueError("--ideas has its own arrays: leave the other choices away")
+        for option, chosen, other in (
+            ("--epoch", arguments.epoch, arguments.second), ("--second", arguments.second, arguments.epoch)
+        ):  # fmt: skip
+            if chosen and (other or arguments.ideas or any(others)):
+                raise ValueError(f"{option} has its own network and engines: leave the other choices away")
         ops = None if arguments.fused is None else fused.select_ops(arguments.fused)
         for option, path in (("--json", arguments.json), ("--figure", arguments.figure)):
             if path is not None:
@@ -116,6 +129,8 @@ def main(arguments: argparse.Namespace) -> int:
                 raise ValueError(f"--figure: given {arguments.figure}, expected a name that ends in .svg, .png or .pdf")
             if arguments.fused is not None or arguments.solver:
                 raise ValueError("--figure draws networks and sweeps: leave --fused and --solver away")
+            if arguments.epoch or arguments.second:
+                raise ValueError("--figure draws networks and sweeps: leave --epoch and --second away")
             figure.load_matplotlib()  # missed now, not after minutes
         if arguments.files:
             if arguments.figure is None:
@@ -136,6 +151,11 @@ def main(arguments: argparse.Namespace) -> int:
         parts = sweep.measure_sweep(pace, sweep.axes(arguments.quick), deep)
     if arguments.ideas:
         parts = ideas.measure_ideas(pace)
+    if arguments.epoch:
+        size = (epoch.QUICK_IMAGES, epoch.QUICK_ROUNDS) if arguments.quick else (epoch.IMAGES, epoch.ROUNDS)
+        parts = epoch.measure_epoch(pace, *size)
+    if arguments.second:
+        parts = second.measure_second(pace)
     try:
         for part in parts:
             results.update(part)

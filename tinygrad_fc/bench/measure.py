@@ -113,7 +113,8 @@ def interleave(
     rounds : int
         How often each is run.
     block_seconds : float
-        About how long one timing takes; what takes longer is timed once.
+        About how long one timing takes; what takes longer is timed once. With 0 everything is, and nothing is tried
+        first.
     tick : callable, optional
         Called after each timing (a progress bar's update).
 
@@ -122,8 +123,8 @@ def interleave(
     dict of str to list of float
         Seconds per repeat, one figure a round.
     """
-    repeats = {}
-    for name, timer in timers.items():
+    repeats = dict.fromkeys(timers, 1)
+    for name, timer in timers.items() if block_seconds else ():
         once = min(timer(1) for _ in range(3))  # a first step may compile or allocate
         repeats[name] = max(1, round(block_seconds / max(once, 1e-7)))
     times: dict[str, list[float]] = {name: [] for name in timers}

@@ -14,7 +14,7 @@ import numpy as np
 
 from .handmade import Update
 from .networks import EPS, MOMENTUM, Array, Problem
-from .runs import NotAvailableError, Run
+from .runs import NotAvailableError, Run, Training
 
 
 def build_torch(problem: Problem) -> Run:
@@ -35,6 +35,13 @@ def build_torch_compile(problem: Problem) -> Run:
 
 def _build_torch(problem: Problem, compiled: bool) -> Run:
     torch: Any = import_module("torch")
+    inputs, labels = torch.tensor(problem.inputs), torch.tensor(problem.labels)
+    return torch_training(problem, (inputs, labels) if compiled else None).on(inputs, labels)
+
+
+def torch_training(problem: Problem, example: tuple[Any, Any] | None = None) -> Training:
+    """PyTorch's steps of `build_torch` on any batch, or with an example of one those of `build_torch_compile`."""
+    torch: Any = import_module("torch")
     linear, cross_entropy = torch.nn.functional.linear, torch.nn.functional.cross_entropy
     network = problem.network
     # PyTorch's layers keep W as (outputs, inputs).
@@ -43,26 +50,21 @@ def _build_torch(problem: Problem, compiled: bool) -> Run:
     w, b = params[len(problem.weights) - 2 : len(problem.weights)]
     rule = torch.optim.Adam if network.rule == "adam" else torch.optim.SGD
     optimizer = rule(params, lr=network.learning_rate, fused=True)
-    inputs, labels = torch.tensor(problem.inputs), torch.tensor(problem.labels)
 
     def loss_of(x: Any, y: Any) -> Any:
         return cross_entropy(linear(hidden(x), w, b), y)
 
-    if compiled:
-        loss_of = _torch_compiled(torch, loss_of, inputs, labels, params)
-    last: list[Any] = [None]
+    if example is not None:
+        loss_of = _torch_compiled(torch, loss_of, *example, params)
 
-    def step() -> None:
+    def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(inputs, labels)
+        loss = loss_of(x, y)
         loss.backward()
         optimizer.step()
-        last[0] = loss
+        return loss
 
-    def weights() -> list[Array]:
-        return [p.detach().numpy().T.copy() for p in params]
-
-    return Run(step=step, loss=lambda: float(last[0].item()), weights=weights)
+    return Training(step, lambda: [p.detach().numpy().T.copy() for p in params])
 
 
 def _torch_compiled(torch: Any, loss_of: Callable[[Any, Any], Any], inputs: Any, labels: Any, params: Any) -> Any:
@@ -109,12 +111,17 @@ def _torch_hidden(torch: Any, problem: Problem, params: list[Any]) -> Callable[[
 
 def build_jax(problem: Problem) -> Run:
     """JAX: forward, backward and update in one jitted function whose parameters and moments are donated."""
+    jnp: Any = import_module("jax.numpy")
+    return jax_training(problem).on(jnp.array(problem.inputs), jnp.array(problem.labels))
+
+
+def jax_training(problem: Problem) -> Training:
+    """JAX's steps of `build_jax`, on any batch."""
     jax: Any = import_module("jax")
     jnp: Any = import_module("jax.numpy")
     network = problem.network
     rate = network.learning_rate
     params = [jnp.array(w) for w in problem.params]
-    inputs, labels = jnp.array(problem.inputs), jnp.array(problem.labels)
     hidden, moving = _jax_hidden(jax, problem)
     count = len(problem.weights)
 
@@ -145,16 +152,13 @@ def build_jax(problem: Problem) -> Run:
         train = jax.jit(adam, donate_argnums=(0, 1, 2, 3, 4))
         zeros = [[jnp.zeros_like(p) for p in params] for _ in range(2)]
         state = (params, moving, *zeros, jnp.zeros((), jnp.float32))
-    last: list[Any] = [None, state]
+    held = [state]
 
-    def step() -> None:
-        last[0], *last[1] = train(*last[1], inputs, labels)
+    def step(x: Any, y: Any) -> Any:
+        loss, *held[0] = train(*held[0], x, y)
+        return loss
 
-    def loss() -> float:
-        jax.block_until_ready(last[1])
-        return float(last[0])
-
-    return Run(step=step, loss=loss, weights=lambda: [np.array(p) for p in last[1][0]])
+    return Training(step, lambda: [np.array(p) for p in held[0][0]], lambda: jax.block_until_ready(held[0]))
 
 
 def _jax_hidden(jax: Any, problem: Problem) -> tuple[Callable[[Any, Any, Any], Any], Any]:

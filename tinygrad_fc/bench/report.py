@@ -212,6 +212,38 @@ def _import(found: dict[str, Any]) -> str:
     return "\n".join([title, table(rows), ""])
 
 
+def _epoch(found: dict[str, Any]) -> str:
+    rows, notes = [("engine", "an epoch", "fastest", "a step", "ours = 1")], []
+    for name, figures in found["engines"].items():
+        if "seconds" not in figures:
+            notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
+            continue
+        times = [duration(figures[part]["median"]) for part in ("seconds", "step")]
+        rows.append((name, times[0], duration(figures["fastest"]), times[1], _beside_ours(figures)))
+    title = f"An epoch of {found['images']:,} images ({found['source']}), {found['steps']} steps of {found['network']}"
+    return "\n".join([f"{title}, {_rounds(found['rounds'])}", table(rows), *notes, ""])
+
+
+def _second(found: dict[str, Any]) -> str:
+    rows, notes = [("engine", "a product", "fastest", "ours = 1")], []
+    for name, figures in found["engines"].items():
+        if "seconds" not in figures:
+            notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
+            continue
+        times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
+        rows.append((name, *times, _beside_ours(figures)))
+    title = f"Hessian-vector product of the loss of {found['network']}, by all weights, {_rounds(found['rounds'])}"
+    return "\n".join([title, table(rows), *notes, ""])
+
+
+def _beside_ours(figures: dict[str, Any]) -> str:
+    return spread(figures["to_ours"]) if "to_ours" in figures else "-"
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round{'' if count == 1 else 's'}"
+
+
 def _ideas(found: dict[str, Any]) -> str:
     rows = [["now: before", "now", "before", "before / now"]]
     for row in found["rows"]:
@@ -231,6 +263,8 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "startup": _startup,
     "sweep": _sweep,
     "deep": _deep,
+    "epoch": _epoch,
+    "second": _second,
     "solver": _solver,
     "import": _import,
     "fused": _fused,

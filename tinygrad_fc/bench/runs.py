@@ -37,3 +37,35 @@ class Run:
         """Wait until the last step has ended."""
         if self.loss is not None:
             self.loss()
+
+
+@dataclass(frozen=True)
+class Training:
+    """An engine set up for a network, whatever its batches.
+
+    Parameters
+    ----------
+    step : callable
+        Trains on a batch, in the engine's kind of array, and returns the loss, which has ``item``.
+    weights : callable
+        As in `Run`.
+    wait : callable
+        Returns when the last step has ended.
+    """
+
+    step: Callable[[Any, Any], Any]
+    weights: Callable[[], list[Array]]
+    wait: Callable[[], object] = lambda: None
+
+    def on(self, inputs: Any, labels: Any) -> Run:
+        """Return the run that trains on one batch again and again."""
+        last: list[Any] = [None]
+
+        def step() -> None:
+            last[0] = self.step(inputs, labels)
+
+        def loss() -> float:
+            self.wait()
+            return float(last[0].item())
+
+        return Run(step, loss, self.weights)

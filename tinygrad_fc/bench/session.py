@@ -267,6 +267,32 @@ def time_worker(worker: workers.Worker, warm: float, repeats: int) -> float:
     return worker.call(workers.time_block, repeats, warm)
 
 
+def time_agreeing(found: dict[str, dict[str, Any]], crew: dict[str, workers.Worker], pace: Pace, what: str) -> int:
+    """Time what the workers of engines that agree were set up for; add their figures to `found`, return the rounds.
+
+    Where a pace has no block, a timing is one step, as it takes long; the rounds then are those that its seconds allow.
+    """
+    timers: dict[str, Callable[[int], float]] = {
+        name: partial(time_worker, crew[name], pace.warm)
+        for name, figures in found.items()
+        if not {"problem", "unavailable"} & set(figures)
+    }
+    if not timers:
+        return 0
+    rounds = pace.rounds_of(len(timers)) if pace.block else pace.rounds
+    if pace.seconds and not pace.block:
+        round_seconds = sum(2.0 * timer(1) for timer in timers.values())  # each step comes after one that is not timed
+        rounds = max(rounds, round(pace.seconds / max(round_seconds, 1e-7)))
+    with progress(rounds * len(timers), what) as bar:
+        times = measure.interleave(timers, rounds, pace.block, bar.update)
+    to_ours = measure.ratios(times, "ours") if "ours" in times else {}
+    for name, values in times.items():
+        found[name].update(seconds=asdict(measure.Spread.of(values)), fastest=min(values))
+        if to_ours:
+            found[name]["to_ours"] = asdict(to_ours[name])
+    return rounds
+
+
 def time_ops(
     engines: Sequence[Engine], crew: dict[str, workers.Worker], pace: Pace, stack: ExitStack
 ) -> dict[str, Any]:

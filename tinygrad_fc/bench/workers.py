@@ -130,6 +130,11 @@ class FirstSteps(NamedTuple):
 _run: list[Run] = []  # what this process times: at most one run
 
 
+def begin(run: Run) -> None:
+    """Make a run what `time_block` times in this process."""
+    _run[:] = [run]
+
+
 def first_steps(run: Run, count: int) -> FirstSteps | None:
     """Do the first steps of a run; None if the run has nothing to compare."""
     if run.loss is None or run.weights is None:
@@ -151,7 +156,7 @@ def start_training(build: Callable[..., Run], network: Network, count: int) -> F
 def start_chain(build: Callable[[int], Chain], links: int) -> list[NDArray[np.float64]]:
     """Set an engine's chain of small ops up in this process; return the gradients of its first step."""
     chain = build(links)
-    _run[:] = [Run(step=chain)]
+    begin(Run(step=chain))
     return [np.asarray(gradient) for gradient in chain()]
 
 
