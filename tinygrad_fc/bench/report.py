@@ -130,7 +130,7 @@ def _resident(found: dict[str, Any]) -> str:
         if isinstance(row["growth"], dict):
             parts.append(f"  ours, training on: {row['growth'].get('problem') or row['growth']['unavailable']}")
         elif row["growth"] is not None:
-            first, last = found["growth_steps"]
+            first, last = row.get("growth_steps", found["growth_steps"])
             parts.append(f"  ours grows by {_mebibytes(row['growth'])} from step {first:,} to step {last:,}")
         parts.append("")
     return "\n".join(parts)
