@@ -91,7 +91,7 @@ def test_an_exception_at_the_end_is_the_users():
 
 def test_the_interpreter_ends_while_other_threads_launch():
     for size in (1, 2):
-        run("""
+        out = run("""
             def forever():
                 work = Work()
                 while True:
@@ -103,7 +103,9 @@ def test_the_interpreter_ends_while_other_threads_launch():
                 threading.Thread(target=forever, daemon=True).start()
             ready.wait()
             time.sleep(0.05)
+            print("done")
         """, size=size)  # fmt: skip
+        assert out == "done\n"
 
 
 def test_what_runs_after_the_end_runs_alone():

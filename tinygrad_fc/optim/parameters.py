@@ -135,7 +135,7 @@ def groups_of(saved: Any) -> dict[str, Any]:
         if len(groups) == len(saved):
             return groups
     except (KeyError, TypeError, IndexError):
-        pass
+        pass  # it is no such list either, and refused below
     raise ValueError(f"state_dict: groups: given {saved!r}, expected a list of 'pattern', each once, and 'options'")
 
 
