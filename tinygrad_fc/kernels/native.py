@@ -78,26 +78,26 @@ def width_of(typing, like):  # type: ignore[no-untyped-def]
     return types.int64(like), codegen
 
 
-@intrinsic
-def atomic_add(typing, address, value):  # type: ignore[no-untyped-def]
-    """Add to the 64-bit integer at an address, as one step for all threads; return what it was before."""
+def _in_one_step(operation: str) -> Any:
+    """Return what writes an operation on the 64-bit integer at an address that no other thread can come into."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         place = builder.inttoptr(args[0], _I64.as_pointer())
-        return builder.atomic_rmw("add", place, args[1], "seq_cst")
+        return builder.atomic_rmw(operation, place, args[1], "seq_cst")
 
-    return types.int64(types.int64, types.int64), codegen
+    return codegen
+
+
+@intrinsic
+def atomic_add(typing, address, value):  # type: ignore[no-untyped-def]
+    """Add to the 64-bit integer at an address, as one step for all threads; return what it was before."""
+    return types.int64(types.int64, types.int64), _in_one_step("add")
 
 
 @intrinsic
 def atomic_swap(typing, address, value):  # type: ignore[no-untyped-def]
     """Write the 64-bit integer at an address, as one step for all threads; return what it was before."""
-
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        place = builder.inttoptr(args[0], _I64.as_pointer())
-        return builder.atomic_rmw("xchg", place, args[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), codegen
+    return types.int64(types.int64, types.int64), _in_one_step("xchg")
 
 
 @intrinsic
