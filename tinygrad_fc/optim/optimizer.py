@@ -28,6 +28,7 @@ from .walk import Walk, machine_codes
 
 if TYPE_CHECKING:
     from ..kernels.instructions import Instructions
+    from ..kernels.passes import Passes
 
 # Elements per call of a rule: a block of each array stays in the cache while the rule passes over it several times.
 # Of 8K to 256K, 64K and more are fastest at 5.2 million float32 parameters, and 64K needs the least scratch memory.
@@ -165,7 +166,7 @@ class Optimizer:
         if (note := getattr(observer(), "updated", None)) is not None:
             note(self, gradients is not None)
 
-    def instruct(self, instructions: Instructions) -> Callable[[], None] | None:
+    def instruct(self, instructions: Instructions | Passes) -> Callable[[], None] | None:
         """Append the update, from the homes of the gradients, to a list of instructions.
 
         Returns

@@ -23,9 +23,6 @@ from .trace import Trace, Unfit
 PATIENCE = 8
 
 
-_NUMPY = "NumPy's kernels run it: Numba is not installed, or use_kernels does not choose it for a network so small"
-
-
 class Program:
     """One recording of a step, ready to be run on other arrays of the same shapes.
 
@@ -181,24 +178,21 @@ class Compiled:
     def _run(self, args: tuple[Any, ...]) -> Any:
         try:
             arrays = [_argument(value) for value in args]
-            key: list[Any] = [self._now()]
+            key: list[Any] = [self._now(), together(self._size)]
             for array in arrays:
                 key += array.shape, array.dtype
         except Unfit as unfit:
             self._in_vain += self._reads is None  # its code is what it is
             return self._plain(args, {}, str(unfit))
         program = self._programs.get(tuple(key))
-        if program is not None and together(self._size):
+        if program is not None:
             if program.fits(arrays):
                 self.replays += 1
                 self.reason, self._in_vain = None, 0
                 return program.run(arrays)
             del self._programs[tuple(key)]
             del program
-        with as_one(self._size) as compiled:
-            if not compiled:
-                self._in_vain += 1
-                return self._plain(args, {}, _NUMPY)
+        with as_one(self._size):
             return self._record(tuple(key), args, arrays)
 
     def _now(self) -> Any:
@@ -260,8 +254,8 @@ class Compiled:
         places = [array.__array_interface__["data"][0] for array in held]
         if len(set(places)) < len(places):
             raise Unfit("two arguments, or an argument and a parameter, are one array")
-        team = machine_for(0, ())
-        if team is None:
+        make = machine_for(self._size, ())
+        if make is None:
             raise Unfit("NumPy has another BLAS than OpenBLAS")
         homes: dict[Node, np.ndarray] = {}
         optimizers = [optimizer for optimizer in (*trace.updates, self._optimizer) if optimizer is not None]
@@ -269,7 +263,7 @@ class Compiled:
             for optimizer in optimizers:
                 homes.update(optimizer.gradient_homes(renew=True))
             parameters = {leaf.node: leaf._array for leaf in leaves}
-            lowered = Lowered(team, trace, trace.orders[0], arrays, parameters, homes)
+            lowered = Lowered(make, trace, trace.orders[0], arrays, parameters, homes)
             return Program(lowered, trace, leaves, result)
         finally:
             for optimizer in optimizers:
@@ -279,9 +273,10 @@ class Compiled:
 def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     """Return the step, recorded at its first call and replayed at later ones.
 
-    A replay runs the kernels of the recorded operations, of backward and of the update, one after another in compiled
-    code and on several threads, into the same buffers: nothing is recorded, and nothing allocated. It gives the bits
-    that the step would give, and draws the masks of dropout and moves running averages as the step would.
+    A replay runs the kernels of the recorded operations, of backward and of the update, one after another into the same
+    buffers: nothing is recorded, and nothing allocated. With Numba that is compiled code on several threads, without it
+    (or where `use_kernels` does not choose it) calls of NumPy. It gives the bits that the step would give, and draws
+    the masks of dropout and moves running averages as the step would. It does not report numbers that overflow.
 
     Whatever would make a replay wrong is noticed, and the step recorded again or run as it is written: other shapes or
     dtypes, another mode or option of a module, a parameter that is new, frozen or has another array, another value of a
@@ -308,7 +303,7 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
 
     See Also
     --------
-    use_kernels : Replays need Numba.
+    use_kernels : Chooses who runs a replay.
 
     Examples
     --------
