@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from . import numpy_
+from . import helpers, numpy_
 from .codes import Code, Ending
 
 # Elements that stay in the cache while several passes go over them.
-BLOCK = 32_768
+BLOCK = 65_536
+# Elements of an update from which a second thread pays for being woken.
+LARGE = 131_072
+_FLOATS = 32_768  # elements of a relu's gradient up to which a mask of floats is quicker than one of bools
 
 _MOST = 16  # operands of an instruction
 
@@ -102,7 +105,7 @@ class Passes:
 
     def relu_gradient(self, g: np.ndarray, out: np.ndarray, d: np.ndarray) -> None:
         """``d = g`` where `out`, the result of a relu, is not 0, and 0 elsewhere."""
-        factor = np.empty(g.shape, self.dtype) if g.size <= BLOCK else None
+        factor = np.empty(g.shape, self.dtype) if g.size <= _FLOATS else None
         self._bind(numpy_.relu_gradient, g, out, d, more=(np.empty(g.shape, np.bool_), factor, self._zero))
 
     def add(self, a: np.ndarray, b: np.ndarray) -> None:
@@ -157,8 +160,7 @@ class Passes:
 
     def update(self, code: Code, w: np.ndarray, dw: np.ndarray, state: tuple[np.ndarray, ...], *reals: float) -> int:
         """Apply an update rule; return the row to `retune`."""
-        scratch = np.empty(min(w.size, BLOCK), self.dtype)
-        return self._add(lambda *arrays: _Update(code, reals, arrays, scratch), w, dw, *state)
+        return self._add(lambda *arrays: _Update(code, reals, arrays), w, dw, *state)
 
     def seal(self) -> None:
         """Make the list ready to run."""
@@ -205,18 +207,27 @@ def _run(calls: list[_Call]) -> None:
 class _Update:
     """An update rule on arrays: the parameters, the gradient and what the rule keeps."""
 
-    __slots__ = ("blocks", "loop", "reals")
+    __slots__ = ("blocks", "loop", "reals", "scratch")
 
-    def __init__(self, code: Code, reals: Sequence[float], arrays: Sequence[np.ndarray], scratch: np.ndarray) -> None:
+    def __init__(self, code: Code, reals: Sequence[float], arrays: Sequence[np.ndarray]) -> None:
         self.loop, self.reals = _LOOPS[code], reals
-        starts = range(0, arrays[0].size, BLOCK)
-        self.blocks = [tuple(array.reshape(-1)[start : start + BLOCK] for array in arrays) for start in starts]
-        self.blocks = [(*block, scratch[: block[0].size]) for block in self.blocks]
+        size = arrays[0].size
+        sharers = helpers.size() if size >= LARGE else 1
+        length = -(-size // (sharers * -(-size // (sharers * BLOCK)))) if size else 1  # the same for each, about
+        starts = range(0, size, length)
+        self.blocks = [tuple(array.reshape(-1)[start : start + length] for array in arrays) for start in starts]
+        self.scratch = [np.empty(min(size, length), arrays[0].dtype) for _ in range(sharers)]
 
     def __call__(self) -> None:
-        loop, reals = self.loop, self.reals
-        for *arrays, scratch in self.blocks:
-            loop(*arrays, *reals, scratch)
+        if len(self.scratch) > 1:
+            helpers.share(self.work, self.blocks)
+        else:
+            for block in self.blocks:
+                self.work(block, 0)
+
+    def work(self, block: tuple[np.ndarray, ...], n: int) -> None:
+        """Update a block, as the n-th of those who share."""
+        self.loop(*block, *self.reals, self.scratch[n][: block[0].size])
 
 
 def _plain(name: str) -> Callable[..., Any]:

@@ -355,8 +355,10 @@ class Optimizer:
 
     def is_plain(self) -> bool:
         """Whether an update is the rule's loop and nothing else."""
-        decays = any(config.get("weight_decay") for config in self._configs)
-        return self._clips == (None, None) and not decays and isinstance(self.rule.update, Loop)
+        for config in self._configs:  # at each replay: `any` would take twice as long
+            if config.get("weight_decay"):
+                return False
+        return self._clips == (None, None) and isinstance(self.rule.update, Loop)
 
     def _advance(self) -> list[dict[str, Any]]:
         """Count a step and make graphs of before it stale; return the hyperparameters of each place for it."""

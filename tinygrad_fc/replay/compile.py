@@ -40,6 +40,7 @@ class Program:
         self, lowered: Lowered, trace: Trace, leaves: Mapping[Tensor, np.ndarray | None], result: Any
     ) -> None:
         self._lowered = lowered
+        self._outside: Callable[[np.ndarray, int], bool] = lowered.instructions.outside
         self._leaves = [(leaf, leaf._array) for leaf in leaves]
         self._prepare: list[Callable[[], None]] = []
         self._updates: list[Any] = []  # those that an instruction cannot do
@@ -93,7 +94,7 @@ class Program:
                 return False
         for place, labels, count in self._lowered.labels:
             labels[...] = arrays[place]
-            if self._lowered.outside(labels, count):
+            if self._outside(labels, count):
                 return False
         return True
 

@@ -93,10 +93,6 @@ class Lowered:
         homes = optimizer.gradient_homes()
         return all(home.dtype == self.dtype and self.gradients.get(node) is home for node, home in homes.items())
 
-    def outside(self, labels: np.ndarray, count: int) -> bool:
-        """Whether one of the labels is no class."""
-        return bool(self.instructions.outside(labels, count))
-
     # ---- values
 
     def value(self, array: Any) -> np.ndarray:
