@@ -10,9 +10,9 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn
 
 
-@pytest.fixture(autouse=True)
-def compiled_kernels():
-    tg.use_kernels("numba")
+@pytest.fixture(autouse=True, params=["numba", "numpy"])
+def policy(request):
+    tg.use_kernels(request.param)
     yield
     tg.use_kernels("auto")
 
@@ -304,13 +304,6 @@ def test_a_step_within_a_step():
         return step
 
     assert assert_twins(make).step.replays == 6
-
-
-def test_numpys_kernels_run_it_as_it_is_written():
-    tg.use_kernels("numpy")
-    world = assert_twins()
-    assert world.step.replays == 0
-    assert "NumPy's kernels" in world.step.reason
 
 
 def test_arguments_by_name():
