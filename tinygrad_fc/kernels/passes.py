@@ -190,7 +190,11 @@ class Passes:
             shape = operands[place].shape
             turned = not operands[place].flags.c_contiguous
             operands[place] = array.reshape(shape[::-1]).T if turned else array.reshape(shape)
-            self._calls[row] = self._makes[row](*operands)
+            call = self._calls[row]
+            if isinstance(call, _Update):
+                call.cut(operands)
+            else:
+                self._calls[row] = self._makes[row](*operands)
 
     def run(self) -> None:
         """Run all instructions in order."""
@@ -207,16 +211,21 @@ def _run(calls: list[_Call]) -> None:
 class _Update:
     """An update rule on arrays: the parameters, the gradient and what the rule keeps."""
 
-    __slots__ = ("blocks", "loop", "reals", "scratch")
+    __slots__ = ("_length", "blocks", "loop", "reals", "scratch")
 
     def __init__(self, code: Code, reals: Sequence[float], arrays: Sequence[np.ndarray]) -> None:
         self.loop, self.reals = _LOOPS[code], reals
-        size = arrays[0].size
+        size = max(arrays[0].size, 1)
         sharers = helpers.size() if size >= LARGE else 1
-        length = -(-size // (sharers * -(-size // (sharers * BLOCK)))) if size else 1  # the same for each, about
-        starts = range(0, size, length)
+        rounds = -(-size // (sharers * BLOCK))
+        self._length = -(-size // (sharers * rounds))  # so that all have as many blocks to do
+        self.scratch = [np.empty(self._length, arrays[0].dtype) for _ in range(sharers)]
+        self.cut(arrays)
+
+    def cut(self, arrays: Sequence[np.ndarray]) -> None:
+        """Take arrays, of the same size, in the place of those of before."""
+        starts, length = range(0, arrays[0].size, self._length), self._length
         self.blocks = [tuple(array.reshape(-1)[start : start + length] for array in arrays) for start in starts]
-        self.scratch = [np.empty(min(size, length), arrays[0].dtype) for _ in range(sharers)]
 
     def __call__(self) -> None:
         if len(self.scratch) > 1:
