@@ -16,7 +16,7 @@ from ..kernels import compiled, machine_for, numpy_, use_kernels
 from . import measure, session
 
 if TYPE_CHECKING:
-    from ..kernels.instructions import Instructions
+    from ..kernels import InstructionList
 
 N, D, M = 100, 3072, 100  # the batch, and the first layer of the course's networks
 DEAD = 1e-40  # below the smallest normal number of float32
@@ -56,8 +56,8 @@ def make_ideas() -> list[Idea]:
     make, dtype = machine_for(0, ()), np.dtype(np.float32)
     assert make is not None  # `measure_ideas` looked
 
-    def listed(write: Callable[[Instructions], object]) -> Instructions:
-        instructions: Instructions = make(dtype)
+    def listed(write: Callable[[InstructionList], object]) -> InstructionList:
+        instructions = make(dtype)
         write(instructions)
         instructions.seal()
         return instructions
@@ -67,7 +67,7 @@ def make_ideas() -> list[Idea]:
     inner = listed(lambda it: it.product(x, w, out))
     both = [(x, w, other), (x.T, g, dw_other)]
 
-    def layer(instructions: Instructions) -> None:
+    def layer(instructions: InstructionList) -> None:
         instructions.product(x, w, out)
         instructions.product(x.T, g, dw)
 

@@ -15,11 +15,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from . import numpy_
+
+if TYPE_CHECKING:
+    from .instructions import Instructions
+    from .passes import Passes
+
+    InstructionList: TypeAlias = Instructions | Passes
 
 # From here on one compiled pass over the arrays is several times as fast as NumPy's handful. Importing Numba takes half
 # a second, once; whoever installs it means to train, and toys with smaller arrays never spend it.
@@ -116,7 +122,7 @@ def product_kernels(a: np.ndarray, b: np.ndarray, *more: np.ndarray) -> ModuleTy
     return compiled() or numpy_
 
 
-def machine_for(size: int, dtypes: Iterable[np.dtype[Any]]) -> Callable[[np.dtype[Any]], Any] | None:
+def machine_for(size: int, dtypes: Iterable[np.dtype[Any]]) -> Callable[[np.dtype[Any]], InstructionList] | None:
     """Return what makes lists of instructions on arrays of a dtype, or None where there is nothing to run them.
 
     Compiled code runs those of `instructions.Instructions`, on several threads. Where Numba is not installed, or

@@ -183,7 +183,7 @@ def keep(key: np.ndarray, limit: int, mask: np.ndarray, z: Out = None, room: Out
     np.less(z.reshape(mask.shape), np.uint64(limit), out=mask)
 
 
-def drop(x: np.ndarray, mask: np.ndarray, scale: float, out: Out = None) -> Any:
+def drop(x: np.ndarray, mask: np.ndarray, scale: Any, out: Out = None) -> Any:
     """Return ``x * mask * scale``."""
     out = np.multiply(x, mask, out)
     out *= scale

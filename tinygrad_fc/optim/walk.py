@@ -14,8 +14,7 @@ from .norm import clip
 from .rule import Loop, Rule
 
 if TYPE_CHECKING:
-    from ..kernels.instructions import Instructions
-    from ..kernels.passes import Passes
+    from ..kernels import InstructionList
 
 
 class Walk:
@@ -40,7 +39,7 @@ class Walk:
         self.homes: dict[int, np.ndarray] = {}
         self._dtypes = {blocks[0][1].dtype for *_, blocks in self.pieces}
         self._size = sum(w.size for *_, blocks in self.pieces for _, w, *_ in blocks)
-        self._compiled: dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]] | None = None
+        self._compiled: dict[np.dtype[Any], tuple[InstructionList, list[tuple[int, int]]]] | None = None
 
     def renew_homes(self) -> dict[int, np.ndarray]:
         """Make and return new homes; the arrays of before stay with whoever holds them."""
@@ -102,8 +101,9 @@ class Walk:
                     self._rule.update(w, gradient[block], state, config, scratch)
 
     def _step_compiled(
-        self, make: Callable[..., Any], arrays: Sequence[np.ndarray], configs: Sequence[Mapping[str, Any]]
-    ) -> None:
+        self, make: Callable[[np.dtype[Any]], InstructionList], arrays: Sequence[np.ndarray],
+        configs: Sequence[Mapping[str, Any]],
+    ) -> None:  # fmt: skip
         """Update all parameters by one list of instructions for each dtype."""
         codes = machine_codes()
         if self._compiled is None:
@@ -120,16 +120,16 @@ class Walk:
             instructions.run()
 
     def _compile(
-        self, make: Callable[..., Any]
-    ) -> dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]]:
-        lists: dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]] = {}
+        self, make: Callable[[np.dtype[Any]], InstructionList]
+    ) -> dict[np.dtype[Any], tuple[InstructionList, list[tuple[int, int]]]]:
+        lists: dict[np.dtype[Any], tuple[InstructionList, list[tuple[int, int]]]] = {}
         for index, (*_, blocks) in enumerate(self.pieces):
             dtype = blocks[0][1].dtype
             instructions, rows = lists.setdefault(dtype, (make(dtype), []))
             rows.append((self._instruct(instructions, blocks, None), index))
         return lists
 
-    def instruct(self, instructions: Instructions | Passes) -> list[tuple[int, int]]:
+    def instruct(self, instructions: InstructionList) -> list[tuple[int, int]]:
         """Append the update to a list of instructions, from the homes; return the row and the place of each part."""
         rows = []
         for members, place, buffer, _, blocks in self.pieces:
@@ -138,7 +138,7 @@ class Walk:
         return rows
 
     def _instruct(
-        self, instructions: Instructions | Passes, blocks: list[Block], dw: np.ndarray | None
+        self, instructions: InstructionList, blocks: list[Block], dw: np.ndarray | None
     ) -> int:
         from ..kernels.codes import Code
 

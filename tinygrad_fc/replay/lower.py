@@ -15,8 +15,7 @@ from ..ops.shaping import reshaped
 from .trace import Call, Trace, Unfit
 
 if TYPE_CHECKING:
-    from ..kernels.instructions import Instructions
-    from ..kernels.passes import Passes
+    from ..kernels import InstructionList
 
 
 def address(array: np.ndarray) -> int:
@@ -57,7 +56,7 @@ class Lowered:
     """
 
     def __init__(
-        self, make: Callable[[np.dtype[Any]], Instructions | Passes], trace: Trace, order: list[Node],
+        self, make: Callable[[np.dtype[Any]], InstructionList], trace: Trace, order: list[Node],
         inputs: Sequence[np.ndarray], parameters: Mapping[Node, np.ndarray], homes: Mapping[Node, np.ndarray],
     ) -> None:  # fmt: skip
         self.gradients: dict[Node, np.ndarray] = {}
