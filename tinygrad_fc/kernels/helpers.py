@@ -50,7 +50,8 @@ def share(work: Work, blocks: Sequence[Any]) -> None:
         ``work(block, n)``, where n is below `size` and no other thread's. It computes in NumPy, which reports no
         floating-point faults.
     blocks : sequence
-        In any order, at the same time.
+        Done at the same time: the caller begins with the first, and the helpers with the last. BLAS shares large
+        products in the same way, so that each finds much of what it needs in the cache of its core.
     """
     waiting = collections.deque(blocks)
     done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
@@ -58,7 +59,7 @@ def share(work: Work, blocks: Sequence[Any]) -> None:
     def help_out(n: int) -> None:
         while waiting:
             try:
-                block = waiting.popleft()
+                block = waiting.pop() if n else waiting.popleft()
             except IndexError:  # another thread was quicker
                 return
             try:
