@@ -245,7 +245,7 @@ def _plain(name: str) -> Callable[..., Any]:
     return loop
 
 
-_LOOPS = {code: _plain(code.name.lower()) for code in Code if code >= Code.SGD}
+_LOOPS = {int(code): _plain(code.name.lower()) for code in Code if code >= Code.SGD}
 
 
 def _address(array: np.ndarray) -> int:

@@ -354,7 +354,7 @@ class Optimizer:
 
     def is_plain(self) -> bool:
         """Whether an update is the rule's loop and nothing else."""
-        decays = any(config.get("weight_decay") for config in self._configs)
+        decays = [config for config in self._configs if config.get("weight_decay")]
         return self._clips == (None, None) and not decays and isinstance(self.rule.update, Loop)
 
     def _advance(self) -> list[dict[str, Any]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from sys import getrefcount
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,7 +76,7 @@ class Program:
                 self._empty.append(node)
         self._watched: list[tuple[np.ndarray, Any]] = [(d, node) for node, d in handed.items()]
         del handed
-        self._counts = [sys.getrefcount(d) for d, _ in self._watched]
+        self._counts = [getrefcount(d) for d, _ in self._watched]
 
     def fits(self, arrays: Sequence[np.ndarray]) -> bool:
         """Whether the parameters are where they were, nobody holds gradients, and the labels are classes."""
@@ -86,9 +86,10 @@ class Program:
         for node in self._empty:
             if node.grad is not None:
                 return False
-        for (d, node), count in zip(self._watched, self._counts, strict=True):
-            if sys.getrefcount(d) - (node.grad is d) != count:
-                return False  # somebody holds an array that the run would overwrite
+        # One more holds an array that is the grad: whoever else does would see it overwritten.
+        held = [getrefcount(d) - (node.grad is d) for d, node in self._watched]
+        if held != self._counts:
+            return False
         for optimizer in self._plain:
             if not optimizer.is_plain():
                 return False
