@@ -49,6 +49,8 @@ class Passes:
         self._makes: list[_Make] = []
         self._arrays: list[list[np.ndarray]] = []
         self._calls: list[_Call] = []
+        self._longest = 0  # block of an update
+        self._rooms: list[np.ndarray] = []  # scratch memory of all updates, for each of those who share
         # To enter it takes a sixth of the time of `np.errstate`.
         self._context = contextvars.Context()
         self._context.run(np.seterr, all="ignore")
@@ -160,10 +162,12 @@ class Passes:
 
     def update(self, code: Code, w: np.ndarray, dw: np.ndarray, state: tuple[np.ndarray, ...], *reals: float) -> int:
         """Apply an update rule; return the row to `retune`."""
-        return self._add(lambda *arrays: _Update(code, reals, arrays), w, dw, *state)
+        self._longest = max(self._longest, min(w.size, BLOCK))
+        return self._add(lambda *arrays: _Update(code, reals, arrays, self._rooms), w, dw, *state)
 
     def seal(self) -> None:
         """Make the list ready to run."""
+        self._rooms = [np.empty(self._longest, self.dtype) for _ in range(helpers.size())]
         self._calls = [make(*arrays) for make, arrays in zip(self._makes, self._arrays, strict=True)]
 
     def retune(self, row: int, code: Code, reals: Sequence[float], dw: np.ndarray | None = None) -> None:
@@ -209,17 +213,21 @@ def _run(calls: list[_Call]) -> None:
 
 
 class _Update:
-    """An update rule on arrays: the parameters, the gradient and what the rule keeps."""
+    """An update rule on arrays: the parameters, the gradient and what the rule keeps.
 
-    __slots__ = ("_length", "blocks", "loop", "reals", "scratch")
+    It is shared among as many as there are rooms to work in.
+    """
 
-    def __init__(self, code: Code, reals: Sequence[float], arrays: Sequence[np.ndarray]) -> None:
+    __slots__ = ("_length", "blocks", "loop", "reals", "rooms")
+
+    def __init__(
+        self, code: Code, reals: Sequence[float], arrays: Sequence[np.ndarray], rooms: list[np.ndarray]
+    ) -> None:
         self.loop, self.reals = _LOOPS[code], reals
         size = max(arrays[0].size, 1)
-        sharers = helpers.size() if size >= LARGE else 1
-        rounds = -(-size // (sharers * BLOCK))
-        self._length = -(-size // (sharers * rounds))  # so that all have as many blocks to do
-        self.scratch = [np.empty(self._length, arrays[0].dtype) for _ in range(sharers)]
+        self.rooms = rooms if size >= LARGE else rooms[:1]
+        rounds = -(-size // (len(self.rooms) * BLOCK))
+        self._length = -(-size // (len(self.rooms) * rounds))  # so that all have as many blocks to do
         self.cut(arrays)
 
     def cut(self, arrays: Sequence[np.ndarray]) -> None:
@@ -228,7 +236,7 @@ class _Update:
         self.blocks = [tuple(array.reshape(-1)[start : start + length] for array in arrays) for start in starts]
 
     def __call__(self) -> None:
-        if len(self.scratch) > 1:
+        if len(self.rooms) > 1:
             helpers.share(self.work, self.blocks)
         else:
             for block in self.blocks:
@@ -236,7 +244,7 @@ class _Update:
 
     def work(self, block: tuple[np.ndarray, ...], n: int) -> None:
         """Update a block, as the n-th of those who share."""
-        self.loop(*block, *self.reals, self.scratch[n][: block[0].size])
+        self.loop(*block, *self.reals, self.rooms[n][: block[0].size])
 
 
 def _plain(name: str) -> Callable[..., Any]:
