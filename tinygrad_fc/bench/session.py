@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import os
 import platform
 import statistics
@@ -147,10 +148,14 @@ def available_cores() -> int:
 
 
 def blas() -> str:
-    """Return the name and version of the library that does NumPy's matrix products."""
+    """Return the name and version of the library that does NumPy's matrix products, and of MKL, if it does our own."""
     config: Any = np.show_config(mode="dicts")
     found = config.get("Build Dependencies", {}).get("blas", {})
-    return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
+    name = f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
+    try:
+        return f"{name}, MKL {importlib.metadata.version('mkl')} for large products of ours"
+    except importlib.metadata.PackageNotFoundError:
+        return name
 
 
 def progress(total: int, what: str) -> Any:
