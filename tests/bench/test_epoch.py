@@ -163,15 +163,3 @@ def test_long_steps_are_timed_once_and_as_often_as_the_seconds_allow(monkeypatch
         assert done == [1] * (2 * rounds + 2 * (seconds is not None))
         assert found["torch"]["to_ours"]["median"] == 1.0
         assert found["jax"] == {"problem": "failed"}
-
-
-@pytest.mark.parametrize("words", [["--engines", "ours"], ["--fused"], ["--solver"], ["--sweep"], ["--ideas"],
-                                   ["--second"]])  # fmt: skip
-def test_other_options_do_not_go_with_it(words: list[str], capsys: Any) -> None:
-    assert main(["bench", "--epoch", *words]) == 2
-    assert "--epoch has its own network and engines" in capsys.readouterr().err
-
-
-def test_no_figure_is_drawn_of_it(tmp_path: Path, capsys: Any) -> None:
-    assert main(["bench", "--epoch", "--figure", str(tmp_path / "a.svg")]) == 2
-    assert "leave --epoch and --second away" in capsys.readouterr().err

@@ -120,15 +120,3 @@ def test_engines_that_fail_or_are_wrong_are_not_timed(monkeypatch: pytest.Monkey
     _, part = second.measure_second(PACE)
     assert session.problems(part) == ["failed: numpy: ValueError: broken", "not compared: numpy failed"]
     assert "numpy: failed: numpy: ValueError: broken" in report.text(part)
-
-
-@pytest.mark.parametrize("words", [["--networks", "small"], ["--fused"], ["--solver"], ["--sweep"], ["--ideas"],
-                                   ["--epoch"]])  # fmt: skip
-def test_other_options_do_not_go_with_it(words: list[str], capsys: Any) -> None:
-    assert main(["bench", "--second", *words]) == 2
-    assert "leave the other choices away" in capsys.readouterr().err
-
-
-def test_no_figure_is_drawn_of_it(tmp_path: Path, capsys: Any) -> None:
-    assert main(["bench", "--second", "--figure", str(tmp_path / "a.svg")]) == 2
-    assert "leave --epoch and --second away" in capsys.readouterr().err

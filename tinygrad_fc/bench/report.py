@@ -65,28 +65,32 @@ def _environment(found: dict[str, Any]) -> str:
 
 def _steps(found: list[dict[str, Any]]) -> str:
     newest = found[-1]
-    rows = [("engine", "a step", "fastest", "products = 1", "numpy = 1")]
+    rows = [("engine", "a step", "fastest", "products = 1", "numpy = 1", "ours / it")]
     notes = []
     for name, figures in newest["engines"].items():
         if "seconds" not in figures:
             notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
             continue
         times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
-        rows.append((name, *times, spread(figures["to_products"]), spread(figures["to_numpy"])))
+        rows.append((name, *times, spread(figures["to_products"]), spread(figures["to_numpy"]), _ours_to(figures)))
     if newest["compared"] != "as timed":
         notes.append(f"  Results were compared {newest['compared']}: engines draw other masks.")
     return "\n".join([f"Training step of {newest['title']}, {newest['rounds']} rounds", table(rows), *notes, ""])
 
 
+def _ours_to(figures: dict[str, Any]) -> str:
+    return spread(figures["ours_to_it"]) if "ours_to_it" in figures else "-"
+
+
 def _ops(found: dict[str, Any]) -> str:
-    rows = [("engine", "an op", "fastest", "floor = 1")]
+    rows = [("engine", "an op", "fastest", "floor = 1", "ours / it")]
     notes = []
     for name, figures in found["engines"].items():
         if "problem" in figures:
             notes.append(f"  {name}: {figures['problem']}")
             continue
         times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
-        rows.append((name, *times, spread(figures["to_floor"])))
+        rows.append((name, *times, spread(figures["to_floor"]), _ours_to(figures)))
     title = (
         f"One recorded small op, forward and backward (a chain of {found['links']}; "
         f"the floor is a plain Python loop), {found['rounds']} rounds"

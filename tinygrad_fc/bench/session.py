@@ -60,7 +60,7 @@ class Pace:
     @classmethod
     def full(cls, seconds: float | None) -> Self:
         """Long enough for figures to be quoted."""
-        return cls(rounds=15, seconds=seconds or 0.0, block=0.05, warm=0.15, processes=11)
+        return cls(rounds=31, seconds=seconds or 0.0, block=0.05, warm=0.15, processes=11)
 
     @classmethod
     def quick(cls, seconds: float | None) -> Self:
@@ -181,12 +181,13 @@ def time_network(
     rounds = pace.rounds_of(len(timers))
     with progress(rounds * len(timers), network.name) as bar:
         times = measure.interleave(timers, rounds, pace.block, bar.update)
-    products, tuned = measure.ratios(times, "products"), measure.ratios(times, "numpy")
+    products, tuned, share = measure.ratios(times, "products"), measure.ratios(times, "numpy"), measure.shares(times)
     for name, values in times.items():
         found[name]["seconds"] = asdict(measure.Spread.of(values))
         found[name]["fastest"] = min(values)
         found[name]["to_products"] = asdict(products[name])
         found[name]["to_numpy"] = asdict(tuned[name])
+        found[name].update(share[name])
     compared = "with dropout that keeps everything" if network.keep_ratio < 1.0 else "as timed"
     facts = {"network": asdict(network), "title": str(network), "compared": compared}
     return {**facts, "rounds": rounds, "engines": found}
@@ -319,11 +320,12 @@ def time_ops(
             found[name]["problem"] = "wrong: its gradients are not those of the plain loop"
     with progress(pace.rounds * len(timers), "one op") as bar:
         times = measure.interleave(timers, pace.rounds, pace.block, bar.update)
-    to_floor = measure.ratios(times, "floor")
+    to_floor, share = measure.ratios(times, "floor"), measure.shares(times)
     for name, values in times.items():
         found[name]["seconds"] = asdict(measure.Spread.of([value / CHAIN_LINKS for value in values]))
         found[name]["fastest"] = min(values) / CHAIN_LINKS
         found[name]["to_floor"] = asdict(to_floor[name])
+        found[name].update(share[name])
     return {"links": CHAIN_LINKS, "rounds": pace.rounds, "engines": found}
 
 
