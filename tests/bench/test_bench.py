@@ -272,7 +272,7 @@ class TestCommand:
         assert step["engines"]["ours"]["update_error"] < measure.UPDATE_TOLERANCE
         assert set(results["ops"]["engines"]) == {"floor", "ours"}
         assert results["memory"]["step_bytes"]["ours"] > 0
-        assert results["environment"]["command"].endswith(f" bench --networks small --engines ours --quick --json {file}")
+        assert results["environment"]["command"].endswith(f" --networks small --engines ours --quick --json {file}")
         printed = capsys.readouterr().out
         assert "Training step of small (64-32-32-10, N=32, Adam)" in printed
         assert str(file) in printed
