@@ -291,11 +291,9 @@ def time_agreeing(found: dict[str, dict[str, Any]], crew: dict[str, workers.Work
         rounds = max(rounds, round(pace.seconds / max(round_seconds, 1e-7)))
     with progress(rounds * len(timers), what) as bar:
         times = measure.interleave(timers, rounds, pace.block, bar.update)
-    to_ours = measure.ratios(times, "ours") if "ours" in times else {}
+    share = measure.shares(times)
     for name, values in times.items():
-        found[name].update(seconds=asdict(measure.Spread.of(values)), fastest=min(values))
-        if to_ours:
-            found[name]["to_ours"] = asdict(to_ours[name])
+        found[name].update(seconds=asdict(measure.Spread.of(values)), fastest=min(values), **share[name])
     return rounds
 
 
