@@ -1,11 +1,15 @@
-"""Every instruction gives what NumPy's kernel gives, alone and shared among threads, at any size and with NaN."""
+"""Every instruction gives what NumPy's kernel gives, alone and shared among threads, at any size and with NaN.
+
+Compiled code and NumPy run the same tests.
+"""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
 
-from tinygrad_fc.kernels import numpy_
+from tinygrad_fc.kernels import helpers, numpy_, passes
 from tinygrad_fc.kernels.codes import Code, Ending
 from tinygrad_fc.kernels.instructions import Instructions
 from tinygrad_fc.kernels.team import Team, _blas
@@ -26,13 +30,33 @@ def team_of(size):
     return Team(size, _blas())
 
 
+def compiled_list(size, dtype):
+    return Instructions(team_of(size), np.dtype(dtype))
+
+
+def numpys_list(size, dtype):
+    helpers._SIZE = size
+    return passes.Passes(np.dtype(dtype))
+
+
+@pytest.fixture(autouse=True, params=[compiled_list, numpys_list], ids=["compiled", "numpy"])
+def executor(request, monkeypatch):
+    """Who runs the lists; NumPy shares and cuts small arrays, too."""
+    monkeypatch.setattr(sys.modules[__name__], "make_list", request.param)
+    for module, name, value in ((passes, "LARGE", 1000), (passes, "BLOCK", 4096), (helpers, "_SIZE", 1)):
+        monkeypatch.setattr(module, name, value)
+
+
+make_list = None  # what the fixture chose
+
+
 def alone_and_shared(dtype, write, *arrays):
     """Run what `write` writes with teams of 1, 2 and 3, twice each; return the arrays that it wrote, by 1, 2 and 3."""
     results = []
     for size in (1, 2, 3):
         for _ in range(2):
             copies = [array.copy() for array in arrays]
-            instructions = Instructions(team_of(size), np.dtype(dtype))
+            instructions = make_list(size, dtype)
             out = write(instructions, *copies)
             instructions.run()
             results.append(out)
@@ -269,7 +293,7 @@ def test_products_keep_what_is_no_number(dtype, m, k, n, rng):
 def test_lists_are_retuned_and_pointed_elsewhere(rng):
     w, dw, x, other, out = (rng.standard_normal(40_000) for _ in range(5))
     for size in (1, 2, 3):
-        mine, run = w.copy(), Instructions(team_of(size), np.dtype(np.float64))
+        mine, run = w.copy(), make_list(size, np.float64)
         row = run.update(Code.SGD, mine, dw, (), 0.1)
         run.relu(x, out)
         run.run()
@@ -283,13 +307,13 @@ def test_lists_are_retuned_and_pointed_elsewhere(rng):
 
 
 def test_an_empty_list_does_nothing():
-    run = Instructions(team_of(2), np.dtype(np.float32))
+    run = make_list(2, np.float32)
     run.run()
     assert len(run) == 0
 
 
 def test_arrays_that_are_not_contiguous_are_refused():
-    run, x = Instructions(team_of(1), np.dtype(np.float32)), np.ones((8, 8), np.float32)
+    run, x = make_list(1, np.float32), np.ones((8, 8), np.float32)
     for write in (
         lambda: run.relu(x[:, ::2], np.empty((8, 4), np.float32)),
         lambda: run.product(x[::2, ::2], x[:4], np.empty((4, 8), np.float32)),

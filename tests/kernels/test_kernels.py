@@ -1,5 +1,6 @@
 """The compiled kernels equal NumPy's to rounding, and are taken where arrays are large and Numba is there."""
 
+import functools
 import sys
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from tinygrad_fc import kernels
 from tinygrad_fc.kernels import numpy_
+from tinygrad_fc.kernels.passes import Passes
 
 SCALARS = {
     "sgd": (0.1,), "sgd_momentum": (0.9, 0.1), "sgd_nesterov": (0.9, 0.1), "rmsprop": (0.99, 0.1, 1e-8),
@@ -82,6 +84,19 @@ def test_policies(compiled):
     assert kernels.kernels(large) is compiled
     with pytest.raises(ValueError, match="policy='gpu', expected 'auto', 'numpy' or 'numba'"):
         kernels.use_kernels("gpu")
+
+
+def test_a_block_runs_all_its_arrays_alike(compiled):
+    small, large = np.zeros(3), np.zeros(kernels.LARGE)
+    for size, module, kind in ((kernels.LARGE - 1, numpy_, Passes), (kernels.LARGE, compiled, functools.partial)):
+        with kernels.as_one(size) as chosen:
+            assert chosen == (module is compiled) == kernels.together(size)
+            assert kernels.kernels(small) is kernels.kernels(large) is module
+            made = kernels.machine_for(size, (small.dtype,))
+            assert made is Passes if kind is Passes else isinstance(made, functools.partial)
+    with kernels.as_one(3), kernels.as_one(kernels.LARGE):
+        assert kernels.kernels(small) is compiled
+    assert kernels.machine_for(kernels.LARGE, (np.dtype(np.float16),)) is None
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -271,7 +271,22 @@ def test_without_compiling_numpy_does_it_all():
         import numpy as np
         import tinygrad_fc as tg
         from tinygrad_fc import kernels
-        assert kernels.kernels(np.zeros(10**6)) is kernels.numpy_ and kernels.machine_for(10**6, ()) is None
+        assert kernels.kernels(np.zeros(10**6)) is kernels.numpy_
+        assert kernels.machine_for(10**6, ()).__name__ == "Passes"
+        model = tg.models.TwoLayerNet(200, 1000, 10, seed=0)  # so large that two threads update it
+        optimizer = tg.optim.Optimizer(model, "adam", learning_rate=0.01)
+        @tg.compile
+        def step(X, y):
+            optimizer.zero_grad()
+            loss = model.loss_tensor(X, y)
+            loss.backward()
+            optimizer.step()
+            return loss
+        rng = np.random.default_rng(0)
+        X, y = rng.standard_normal((50, 200)), rng.integers(10, size=50)
+        losses = [step(X, y).item() for _ in range(20)]
+        assert (step.replays, step.reason) == (18, None)
+        assert losses[-1] < 0.1 * losses[0]
         try:
             tg.use_kernels("numba")
         except ModuleNotFoundError as error:

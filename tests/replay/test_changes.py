@@ -8,9 +8,9 @@ import tinygrad_fc as tg
 from tinygrad_fc import nn
 
 
-@pytest.fixture(autouse=True)
-def compiled_kernels():
-    tg.use_kernels("numba")
+@pytest.fixture(autouse=True, params=["numba", "numpy"])
+def policy(request):
+    tg.use_kernels(request.param)
     yield
     tg.use_kernels("auto")
 

@@ -8,11 +8,12 @@ from replay_twins import World, assert_call_equal, assert_twins, batch, bits, or
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
+from tinygrad_fc.kernels.passes import Passes
 
 
-@pytest.fixture(autouse=True)
-def compiled_kernels():
-    tg.use_kernels("numba")
+@pytest.fixture(autouse=True, params=["numba", "numpy"])
+def policy(request):
+    tg.use_kernels(request.param)
     yield
     tg.use_kernels("auto")
 
@@ -306,11 +307,17 @@ def test_a_step_within_a_step():
     assert assert_twins(make).step.replays == 6
 
 
-def test_numpys_kernels_run_it_as_it_is_written():
-    tg.use_kernels("numpy")
-    world = assert_twins()
-    assert world.step.replays == 0
-    assert "NumPy's kernels" in world.step.reason
+def test_numpy_replays_small_networks_and_reports_no_overflow():
+    tg.use_kernels("auto")
+    world = World(compiled=True)
+    for n in range(4):
+        world.step(*batch(n))
+    assert type(next(iter(world.step._programs.values()))._lowered.instructions) is Passes
+    X, y = batch(4)
+    with np.errstate(all="raise"):
+        loss = world.step(X * np.float32(1e38), y)
+    assert world.step.replays == 3
+    assert not np.isfinite(loss.data)
 
 
 def test_arguments_by_name():

@@ -13,9 +13,9 @@ from tinygrad_fc.models.trained import ReplayedLoss, loss_and_gradients
 from tinygrad_fc.training import Callback, Solver
 
 
-@pytest.fixture(autouse=True)
-def compiled_kernels():
-    tg.use_kernels("numba")
+@pytest.fixture(autouse=True, params=["numba", "numpy"])
+def policy(request):
+    tg.use_kernels(request.param)
     yield
     tg.use_kernels("auto")
 

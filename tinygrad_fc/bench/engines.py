@@ -134,8 +134,8 @@ def build_eager(problem: Problem) -> Run:
 
 
 def build_ours_numpy(problem: Problem) -> Run:
-    """This package, as it is without Numba."""
-    return _build_ours(problem, numba=False)
+    """This package, as it is without Numba, the step compiled."""
+    return _build_ours(problem, compiled=True, numba=False)
 
 
 def build_ours_gradients(problem: Problem) -> Run:
@@ -154,7 +154,7 @@ ENGINES = (
     Engine("numpy", build_numpy, "numpy", "hand-tuned: given arrays, in place, update in blocks over flat arrays"),
     Engine("ours", build_ours, PACKAGE, "loss_tensor, backward, Optimizer.step under tg.compile"),
     Engine("ours-eager", build_eager, PACKAGE, "the same as it is written; compiled where Numba is installed"),
-    Engine("ours-numpy", build_ours_numpy, PACKAGE, "the same without Numba"),
+    Engine("ours-numpy", build_ours_numpy, PACKAGE, "under tg.compile, without Numba"),
     Engine("ours-unfused", build_unfused, PACKAGE, "the same with primitives only"),
     Engine(
         "torch", peers.build_torch, "torch",

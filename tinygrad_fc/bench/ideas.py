@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..kernels import compiled, machine_for, numpy_, use_kernels
 from . import measure, session
+
+if TYPE_CHECKING:
+    from ..kernels import InstructionList
 
 N, D, M = 100, 3072, 100  # the batch, and the first layer of the course's networks
 DEAD = 1e-40  # below the smallest normal number of float32
@@ -49,12 +52,12 @@ def _close(a: np.ndarray, b: np.ndarray) -> bool:
 def make_ideas() -> list[Idea]:
     """Set every comparison up."""
     from ..kernels.codes import Code, Ending
-    from ..kernels.instructions import Instructions
 
-    team, dtype = machine_for(0, ()), np.dtype(np.float32)
+    make, dtype = machine_for(0, ()), np.dtype(np.float32)
+    assert make is not None  # `measure_ideas` looked
 
-    def listed(write: Callable[[Instructions], object]) -> Instructions:
-        instructions = Instructions(team, dtype)
+    def listed(write: Callable[[InstructionList], object]) -> InstructionList:
+        instructions = make(dtype)
         write(instructions)
         instructions.seal()
         return instructions
@@ -64,7 +67,7 @@ def make_ideas() -> list[Idea]:
     inner = listed(lambda it: it.product(x, w, out))
     both = [(x, w, other), (x.T, g, dw_other)]
 
-    def layer(instructions: Instructions) -> None:
+    def layer(instructions: InstructionList) -> None:
         instructions.product(x, w, out)
         instructions.product(x.T, g, dw)
 
@@ -173,7 +176,7 @@ def measure_ideas(pace: session.Pace) -> Iterator[dict[str, Any]]:
         If Numba is not installed, or NumPy's BLAS cannot be called.
     """
     use_kernels("auto" if compiled() is None else "numba")
-    if machine_for(0, ()) is None:
+    if compiled() is None or machine_for(0, ()) is None:
         raise ValueError("--ideas times compiled kernels: install Numba, pip install 'tinygrad_fc[fast]'")
     method = "One process, both forms in turn; medians over the rounds, in brackets the quartiles."
     yield {"environment": {**session.environment([], {}, pace), "method": method}}

@@ -12,14 +12,20 @@ import functools
 import importlib
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from . import numpy_
+
+if TYPE_CHECKING:
+    from .instructions import Instructions
+    from .passes import Passes
+
+    InstructionList: TypeAlias = Instructions | Passes
 
 # From here on one compiled pass over the arrays is several times as fast as NumPy's handful. Importing Numba takes half
 # a second, once; whoever installs it means to train, and toys with smaller arrays never spend it.
@@ -28,12 +34,14 @@ _REAL = frozenset(map(np.dtype, (np.float32, np.float64)))  # of this machine's 
 _COMPILED = _REAL | {np.dtype(np.bool_)}  # which masks are
 
 _least: float = LARGE  # the smallest size that is compiled
-# In a block that `as_one` opened, arrays of all sizes may be.
-_every: ContextVar[bool] = ContextVar("tinygrad_fc.as_one", default=False)
+# In a block that `as_one` opened, whether arrays of all sizes may be, or none.
+_every: ContextVar[bool | None] = ContextVar("tinygrad_fc.as_one", default=None)
 
 
 def _size() -> float:
-    return 0 if _every.get() and _least < math.inf else _least
+    if 0 < _least < math.inf and (every := _every.get()) is not None:
+        return 0 if every else math.inf
+    return _least
 
 
 @contextlib.contextmanager
@@ -52,7 +60,7 @@ def as_one(size: int) -> Iterator[bool]:
 
 def together(size: int) -> bool:
     """Whether compiled kernels run on all parts of what has so many elements, as a block of `as_one` would say."""
-    every = _least == 0 or _least < math.inf and (size >= LARGE or _every.get())
+    every = _least == 0 or _least < math.inf and (size >= LARGE or _every.get() is True)
     return every and compiled() is not None
 
 
@@ -114,21 +122,30 @@ def product_kernels(a: np.ndarray, b: np.ndarray, *more: np.ndarray) -> ModuleTy
     return compiled() or numpy_
 
 
-def machine_for(size: int, dtypes: Iterable[np.dtype[Any]]) -> Any:
-    """Return the team that runs lists of instructions (`instructions.Instructions`), or None where NumPy works instead.
+def machine_for(size: int, dtypes: Iterable[np.dtype[Any]]) -> Callable[[np.dtype[Any]], InstructionList] | None:
+    """Return what makes lists of instructions on arrays of a dtype, or None where there is nothing to run them.
+
+    Compiled code runs those of `instructions.Instructions`, on several threads. Where Numba is not installed, or
+    `use_kernels` does not choose it, NumPy runs those of `passes.Passes`.
 
     Parameters
     ----------
     size : int
         Elements of all arrays together: below a number that `use_kernels` sets, NumPy does it.
     dtypes : iterable of dtype
-        Of the arrays.
+        Of the arrays: float32 and float64 have instructions.
     """
-    if size < _size() or not _REAL.issuperset(dtypes) or compiled() is None:
+    if not _REAL.issuperset(dtypes):
         return None
-    from .team import team  # it needs Numba
+    if size < _size() or compiled() is None:
+        from .passes import Passes
 
-    return team()
+        return Passes
+    from .instructions import Instructions  # it needs Numba
+    from .team import team
+
+    shared = team()  # NumPy may have another BLAS than the one that it calls
+    return None if shared is None else functools.partial(Instructions, shared)
 
 
 @functools.cache

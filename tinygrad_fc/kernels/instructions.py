@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .codes import Code, Ending
-from .loops import PART
+from .loops import PART, outside
 from .machine import NO_TRANSPOSE, REALS, SMALL_LOOP, TRANSPOSE, WIDTH, address, inner
 from .numpy_ import SMALL_PRODUCT
 from .team import Team
@@ -36,6 +36,7 @@ class Instructions:
     """
 
     reals: np.ndarray
+    outside = staticmethod(outside)
 
     def __init__(self, team: Team, dtype: np.dtype[Any]) -> None:
         self.team, self.dtype = team, dtype

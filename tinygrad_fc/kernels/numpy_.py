@@ -1,5 +1,9 @@
 """The inner loops in NumPy.
 
+Those that compute an array allocate it, and what they need beside it, or write into the arrays that they are given: so
+`passes` runs the same lines without allocating. Arguments of that kind are the last ones, and None by default. A number
+may be given as such a `scalar`.
+
 In the update rules every scalar is a Python float, and every line writes into w, the state or scratch: nothing is
 allocated (but by Adadelta), and float32 stays float32. Scalars are folded first, so that the arrays are passed over as
 few times as the formula allows. Underflow is no fault in them, nor in a softmax: averages of gradients that have died
@@ -9,9 +13,11 @@ away, and the probabilities of hopeless classes, sink below the smallest number,
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+Out: TypeAlias = Any  # an array to write into, or None
 
 
 @functools.lru_cache(maxsize=64)
@@ -22,8 +28,17 @@ def ones(count: int, dtype: np.dtype) -> np.ndarray:
     return row
 
 
+@functools.lru_cache(maxsize=512)
+def scalar(value: float, dtype: np.dtype) -> np.ndarray:
+    """Return a number as an array of no dimensions, read-only and shared: NumPy reads it sooner than a Python float."""
+    number = np.array(value, dtype)
+    number.flags.writeable = False
+    return number
+
+
 _LARGE_RESULT = 32_768  # elements; see `product`
 _LONG = 2_048  # elements; see `half_squares`
+_FEW = 48  # classes; see `softmax_loss`
 # Multiplications from which compiled kernels share a product among threads: what OpenBLAS begins to share, too.
 SMALL_PRODUCT = 262_145
 
@@ -34,7 +49,12 @@ def product(a: np.ndarray, b: np.ndarray) -> Any:
     Into a large result ``dot`` is the slower one, since it fills it with zeros before: by a fifth to a half for a
     megabyte and an inner length of 10, by a twentieth where the product itself takes long.
     """
-    return a.dot(b) if len(a) * b.shape[1] < _LARGE_RESULT else a @ b
+    return a.dot(b) if starts_soon(a, b) else a @ b
+
+
+def starts_soon(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether ``dot`` is quicker than ``@`` for the product of two matrices; see `product`."""
+    return len(a) * b.shape[1] < _LARGE_RESULT
 
 
 def is_small(a: np.ndarray, b: np.ndarray) -> bool:
@@ -48,10 +68,10 @@ def bias(out: np.ndarray, b: np.ndarray) -> None:
     np.add(out, b, out)
 
 
-def bias_relu(out: np.ndarray, b: np.ndarray) -> None:
+def bias_relu(out: np.ndarray, b: np.ndarray, zero: Any = 0.0) -> None:
     """``out = max(out + b, 0)``, for each row."""
     np.add(out, b, out)
-    np.maximum(out, 0.0, out=out)
+    np.maximum(out, zero, out=out)
 
 
 def affine(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> Any:
@@ -68,45 +88,74 @@ def affine_relu(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> Any:
     return out
 
 
-def sum_rows(g: np.ndarray) -> Any:
+def sum_rows(g: np.ndarray, out: Out = None) -> Any:
     """Return ``g.sum(axis=0)``: as a product, in half the time of `np.add.reduce`."""
-    return ones(len(g), g.dtype).dot(g)
+    return ones(len(g), g.dtype).dot(g, out)
 
 
-def relu(x: np.ndarray) -> Any:
+def relu(x: np.ndarray, out: Out = None, zero: Any = 0) -> Any:
     """Return ``max(x, 0)``."""
-    return np.maximum(x, 0)
+    return np.maximum(x, zero, out=out)
 
 
-def relu_gradient(g: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """``g * (out != 0)``; `out` is relu's result, so never negative, and NaN passes."""
-    return g * (out != 0)
+def relu_gradient(
+    g: np.ndarray, out: np.ndarray, d: Out = None, mask: Out = None, factor: Out = None, zero: Any = 0
+) -> Any:
+    """``g * (out != 0)``; `out` is relu's result, so never negative, and NaN passes.
+
+    `mask`, of bools, and `factor`, of g's dtype, take what g is multiplied by.
+    """
+    mask = np.not_equal(out, zero, mask)
+    if factor is None:
+        return np.multiply(g, mask, d)
+    factor[...] = mask  # a product with it is quicker than with bools, by more than this takes, unless memory is slow
+    return np.multiply(g, factor, d)
 
 
-def batch_norm(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> tuple[Any, ...]:
+def batch_norm(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, out: Out = None, normal: Out = None,
+    rate: Out = None, mean: Out = None, variance: Out = None,
+) -> tuple[Any, ...]:  # fmt: skip
     """Return x normalized over its rows, and what is left: the normalized x, the rate, the mean and the variance."""
-    mean = sum_rows(x) / len(x)
-    normal = x - mean
-    variance = sum_rows(normal * normal) / len(x)
-    rate = 1.0 / np.sqrt(variance + eps)
-    normal *= rate
-    out = normal * gamma
+    mean = np.divide(sum_rows(x, mean), len(x), mean)
+    normal = np.subtract(x, mean, normal)
+    variance = np.divide(sum_rows(np.multiply(normal, normal, out), variance), len(x), variance)
+    rate = np.add(variance, eps, rate)
+    np.divide(1.0, np.sqrt(rate, rate), rate)
+    np.multiply(normal, rate, normal)
+    out = np.multiply(normal, gamma, out)
     return np.add(out, beta, out=out if np.result_type(out, beta) == out.dtype else None), normal, rate, mean, variance
 
 
 def batch_norm_gradient(
-    g: np.ndarray, gamma: np.ndarray, normal: np.ndarray, rate: np.ndarray
-) -> tuple[Any, Any, Any]:
-    """Return the gradients of `batch_norm` in x, gamma and beta."""
-    total, along = sum_rows(g), sum_rows(g * normal)
-    d = normal * (along / -len(g))
-    d += g
-    d -= total / len(g)
-    d *= gamma * rate
+    g: np.ndarray, gamma: np.ndarray, normal: np.ndarray, rate: np.ndarray, d: Out = None, along: Out = None,
+    total: Out = None, row: Out = None,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """Return the gradients of `batch_norm` in x, gamma and beta; `row` is as long as a row."""
+    total, along = sum_rows(g, total), sum_rows(np.multiply(g, normal, d), along)
+    d = np.multiply(normal, np.divide(along, -len(g), row), d)
+    np.add(d, g, d)
+    np.subtract(d, np.divide(total, len(g), row), d)
+    np.multiply(d, np.multiply(gamma, rate, row), d)
     return d, along, total
 
 
-def keep(key: np.ndarray, limit: int, mask: np.ndarray) -> None:
+def running(average: np.ndarray, batch: np.ndarray, momentum: float, room: Out = None) -> None:
+    """``average = momentum * average + (1 - momentum) * batch``."""
+    np.multiply(average, momentum, average)
+    np.add(average, np.multiply(batch, 1.0 - momentum, room), average)
+
+
+@functools.lru_cache(maxsize=8)
+def counters(count: int) -> np.ndarray:
+    """Return the multiples of the constant of `keep`, read-only and shared."""
+    multiples = np.arange(1, count + 1, dtype=np.uint64)
+    multiples *= np.uint64(0x9E3779B97F4A7C15)
+    multiples.flags.writeable = False
+    return multiples
+
+
+def keep(key: np.ndarray, limit: int, mask: np.ndarray, z: Out = None, room: Out = None) -> None:
     """Draw a mask: an element stays where its number, of 53 bits, is below the limit.
 
     Parameters
@@ -117,26 +166,26 @@ def keep(key: np.ndarray, limit: int, mask: np.ndarray) -> None:
         The share that stays, times 2**53.
     mask : ndarray of bool
         Is written, in its elements' order.
+    z, room : ndarray of uint64, shape (mask.size,), optional
+        To work in.
 
     Notes
     -----
     The generator is SplitMix64 (Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, OOPSLA 2014,
     figure 17), whose n-th number is a mix of the key plus n times a constant: threads draw parts of one mask.
     """
-    z = np.arange(1, mask.size + 1, dtype=np.uint64)
-    z *= np.uint64(0x9E3779B97F4A7C15)
-    z += key
+    z = np.add(counters(mask.size), key, z)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        z ^= z >> np.uint64(shift)
+        z ^= np.right_shift(z, np.uint64(shift), room)
         z *= np.uint64(factor)
-    z ^= z >> np.uint64(31)
+    z ^= np.right_shift(z, np.uint64(31), room)
     z >>= np.uint64(11)
     np.less(z.reshape(mask.shape), np.uint64(limit), out=mask)
 
 
-def drop(x: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
+def drop(x: np.ndarray, mask: np.ndarray, scale: Any, out: Out = None) -> Any:
     """Return ``x * mask * scale``."""
-    out = x * mask
+    out = np.multiply(x, mask, out)
     out *= scale
     return out
 
@@ -149,10 +198,14 @@ def half_squares(w: np.ndarray, factor: float) -> Any:
     return 0.5 * factor * square
 
 
+_UNSIGNED = {np.dtype(np.int64): np.dtype(np.uint64)}  # labels as most have them
+
+
 def outside(y: np.ndarray, count: int) -> bool:
     """Whether any of the labels y, integers and at least one, is not in 0 to count - 1."""
     # As unsigned numbers, negative labels are huge: one pass finds both faults.
-    return bool(np.maximum.reduce(y.view(f"{y.dtype.byteorder}u{y.itemsize}")) >= count)
+    numbers = y.view(_UNSIGNED.get(y.dtype) or f"{y.dtype.byteorder}u{y.itemsize}")
+    return bool(numbers.item(numbers.argmax()) >= count)  # in a third of the time of a reduction
 
 
 @functools.lru_cache(maxsize=64)
@@ -164,17 +217,36 @@ def starts(count: int, length: int) -> np.ndarray:
 
 
 @np.errstate(under="ignore")
-def softmax_loss(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean cross-entropy of the softmax of each row of x against labels y, and its slope in x."""
+def softmax_loss(
+    x: np.ndarray, y: np.ndarray, slope: Out = None, loss: Out = None, columns: Out = None, labelled: Out = None,
+    room: tuple[Out, Out, Out] = (None, None, None),
+) -> tuple[Any, Any]:  # fmt: skip
+    """Return the mean cross-entropy of the softmax of each row of x against labels y, and its slope in x.
+
+    `columns` has the shape of ``x.T``, `labelled`, of np.intp, and those in `room` that of ``x[:, 0]``.
+    """
     count, classes = x.shape
-    slope = np.subtract(x, np.maximum.reduce(x, axis=1, keepdims=True), order="C")
-    flat, labelled = slope.reshape(-1), starts(count, classes) + y
-    right = flat[labelled]
-    np.exp(slope, out=slope)
-    total = np.add.reduce(slope, axis=1)  # a product with ones would be quicker, and round differently in the last bit
-    loss = np.add.reduce(np.log(total) - right) / count
-    total *= count
-    slope /= total[:, None]
+    right, total, losses = room
+    number = scalar(count, x.dtype)
+    if classes < _FEW:  # row by row it takes twice as long
+        if columns is None:
+            columns = x.T.copy()
+        else:
+            columns[...] = x.T
+        largest = np.maximum.reduce(columns, 0, None, losses)
+    else:
+        largest = np.maximum.reduce(x, 1, None, losses)
+    slope = np.subtract(x, largest[:, None], slope, order="C")
+    flat = slope.reshape(-1)
+    labelled = np.add(starts(count, classes), y, labelled)
+    right = flat.take(labelled, None, right, "clip")  # in a third of the time that checking takes
+    np.exp(slope, slope)
+    total = slope.dot(ones(classes, slope.dtype), total)
+    losses = np.log(total, losses)
+    np.subtract(losses, right, losses)
+    loss = np.divide(np.add.reduce(losses), number, loss)
+    np.multiply(total, number, total)
+    np.divide(slope, total[:, None], slope)
     flat[labelled] -= 1.0 / count
     return loss, slope
 
@@ -191,7 +263,7 @@ def sgd_momentum(
     w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``velocity = momentum * velocity - rate * dw; w += velocity``."""
-    np.multiply(velocity, momentum, velocity)
+    np.multiply(velocity, scalar(momentum, w.dtype), velocity)
     np.multiply(dw, rate, scratch)
     np.subtract(velocity, scratch, velocity)
     np.add(w, velocity, w)
@@ -202,9 +274,9 @@ def rmsprop(
     w: np.ndarray, dw: np.ndarray, cache: np.ndarray, decay: float, rate: float, epsilon: float, scratch: np.ndarray
 ) -> None:
     """``cache = decay * cache + (1 - decay) * dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    np.multiply(cache, decay, cache)
-    np.multiply(dw, dw, scratch)
-    np.multiply(scratch, 1.0 - decay, scratch)
+    np.multiply(cache, scalar(decay, w.dtype), cache)
+    np.square(dw, scratch)
+    np.multiply(scratch, scalar(1.0 - decay, w.dtype), scratch)
     np.add(cache, scratch, cache)
     np.sqrt(cache, scratch)
     np.add(scratch, epsilon, scratch)
@@ -222,12 +294,12 @@ def adam(
 
     ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2``.
     """
-    np.multiply(m, beta1, m)
-    np.multiply(dw, 1.0 - beta1, scratch)
+    np.multiply(m, scalar(beta1, w.dtype), m)
+    np.multiply(dw, scalar(1.0 - beta1, w.dtype), scratch)
     np.add(m, scratch, m)
-    np.multiply(v, beta2, v)
-    np.multiply(dw, dw, scratch)
-    np.multiply(scratch, 1.0 - beta2, scratch)
+    np.multiply(v, scalar(beta2, w.dtype), v)
+    np.square(dw, scratch)
+    np.multiply(scratch, scalar(1.0 - beta2, w.dtype), scratch)
     np.add(v, scratch, v)
     np.sqrt(v, scratch)
     np.add(scratch, epsilon, scratch)
@@ -241,18 +313,18 @@ def sgd_nesterov(
     w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
 ) -> None:
     """``velocity = momentum * velocity - rate * dw; w += momentum * velocity - rate * dw``."""
-    np.multiply(velocity, momentum, velocity)
+    np.multiply(velocity, scalar(momentum, w.dtype), velocity)
     np.multiply(dw, rate, scratch)
     np.subtract(velocity, scratch, velocity)
     np.subtract(w, scratch, w)
-    np.multiply(velocity, momentum, scratch)
+    np.multiply(velocity, scalar(momentum, w.dtype), scratch)
     np.add(w, scratch, w)
 
 
 @np.errstate(under="ignore")
 def adagrad(w: np.ndarray, dw: np.ndarray, cache: np.ndarray, rate: float, epsilon: float, scratch: np.ndarray) -> None:
     """``cache += dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    np.multiply(dw, dw, scratch)
+    np.square(dw, scratch)
     np.add(cache, scratch, cache)
     np.sqrt(cache, scratch)
     np.add(scratch, epsilon, scratch)
@@ -270,9 +342,9 @@ def adadelta(
 
     ``cache = decay * cache + (1 - decay) * dw**2`` before, ``delta = decay * delta + (1 - decay) * step**2`` after.
     """
-    np.multiply(cache, decay, cache)
-    np.multiply(dw, dw, scratch)
-    np.multiply(scratch, 1.0 - decay, scratch)
+    np.multiply(cache, scalar(decay, w.dtype), cache)
+    np.square(dw, scratch)
+    np.multiply(scratch, scalar(1.0 - decay, w.dtype), scratch)
     np.add(cache, scratch, cache)
     step = np.empty_like(scratch)  # the one rule that needs a second buffer, and the only array that rules allocate
     np.add(delta, epsilon, step)
@@ -283,9 +355,9 @@ def adadelta(
     np.multiply(step, dw, step)
     np.multiply(step, rate, scratch)
     np.subtract(w, scratch, w)
-    np.multiply(delta, decay, delta)
-    np.multiply(step, step, step)
-    np.multiply(step, 1.0 - decay, step)
+    np.multiply(delta, scalar(decay, w.dtype), delta)
+    np.square(step, step)
+    np.multiply(step, scalar(1.0 - decay, w.dtype), step)
     np.add(delta, step, delta)
 
 
@@ -298,10 +370,10 @@ def adamax(
 
     ``m = beta1 * m + (1 - beta1) * dw; u = max(beta2 * u, abs(dw))``.
     """
-    np.multiply(m, beta1, m)
-    np.multiply(dw, 1.0 - beta1, scratch)
+    np.multiply(m, scalar(beta1, w.dtype), m)
+    np.multiply(dw, scalar(1.0 - beta1, w.dtype), scratch)
     np.add(m, scratch, m)
-    np.multiply(u, beta2, u)
+    np.multiply(u, scalar(beta2, w.dtype), u)
     np.abs(dw, scratch)
     np.maximum(u, scratch, out=u)
     np.add(u, epsilon, scratch)
@@ -316,11 +388,11 @@ def lion(
 ) -> None:
     """``w -= rate * sign(beta1 * m + (1 - beta1) * dw)``, then ``m = beta2 * m + (1 - beta2) * dw``."""
     # Of the first mean only the sign counts: divided by 1 - beta1, it needs one buffer and not two.
-    np.multiply(m, beta1 / (1.0 - beta1), scratch)
+    np.multiply(m, scalar(beta1 / (1.0 - beta1), w.dtype), scratch)
     np.add(scratch, dw, scratch)
     np.sign(scratch, scratch)
     np.multiply(scratch, rate, scratch)
     np.subtract(w, scratch, w)
-    np.multiply(m, beta2, m)
-    np.multiply(dw, 1.0 - beta2, scratch)
+    np.multiply(m, scalar(beta2, w.dtype), m)
+    np.multiply(dw, scalar(1.0 - beta2, w.dtype), scratch)
     np.add(m, scratch, m)

@@ -15,6 +15,7 @@ from ..fused.arguments import finite, fraction, widened
 from ..fused.batch_norm import check_batch, check_spread
 from ..fused.dropout import check_keep_ratio
 from ..kernels import kernels
+from ..kernels.numpy_ import running as move_average
 from . import init
 from .activations import ACTIVATIONS, check_activation, form
 from .inputs import flag, real_array, real_tensor
@@ -252,8 +253,7 @@ class BatchNorm1d(_Norm):
         for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
             if note is not None:
                 note(running, batch, self.momentum)
-            running *= self.momentum
-            running += (1.0 - self.momentum) * batch
+            move_average(running, batch, self.momentum)
         return out
 
 

@@ -27,7 +27,7 @@ from .rules import get_rule
 from .walk import Walk, machine_codes
 
 if TYPE_CHECKING:
-    from ..kernels.instructions import Instructions
+    from ..kernels import InstructionList
 
 # Elements per call of a rule: a block of each array stays in the cache while the rule passes over it several times.
 # Of 8K to 256K, 64K and more are fastest at 5.2 million float32 parameters, and 64K needs the least scratch memory.
@@ -165,7 +165,7 @@ class Optimizer:
         if (note := getattr(observer(), "updated", None)) is not None:
             note(self, gradients is not None)
 
-    def instruct(self, instructions: Instructions) -> Callable[[], None] | None:
+    def instruct(self, instructions: InstructionList) -> Callable[[], None] | None:
         """Append the update, from the homes of the gradients, to a list of instructions.
 
         Returns
@@ -354,7 +354,7 @@ class Optimizer:
 
     def is_plain(self) -> bool:
         """Whether an update is the rule's loop and nothing else."""
-        decays = any(config.get("weight_decay") for config in self._configs)
+        decays = [config for config in self._configs if config.get("weight_decay")]
         return self._clips == (None, None) and not decays and isinstance(self.rule.update, Loop)
 
     def _advance(self) -> list[dict[str, Any]]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..kernels import as_one, machine_for
+from ..kernels import as_one, machine_for, together
 from .arena import Arena, Block, Piece
 from .norm import clip
 from .rule import Loop, Rule
 
 if TYPE_CHECKING:
-    from ..kernels.instructions import Instructions
-    from ..kernels.team import Team
+    from ..kernels import InstructionList
 
 
 class Walk:
@@ -40,7 +39,7 @@ class Walk:
         self.homes: dict[int, np.ndarray] = {}
         self._dtypes = {blocks[0][1].dtype for *_, blocks in self.pieces}
         self._size = sum(w.size for *_, blocks in self.pieces for _, w, *_ in blocks)
-        self._compiled: dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]] | None = None
+        self._compiled: dict[np.dtype[Any], tuple[InstructionList, list[tuple[int, int]]]] | None = None
 
     def renew_homes(self) -> dict[int, np.ndarray]:
         """Make and return new homes; the arrays of before stay with whoever holds them."""
@@ -78,9 +77,10 @@ class Walk:
         """
         clipped = scale != 1.0 or bound is not None
         plain = not clipped and not any(config.get("weight_decay") for config in configs)
-        team = machine_for(self._size, self._dtypes) if plain and isinstance(self._rule.update, Loop) else None
-        if team is not None:
-            self._step_compiled(team, arrays, configs)
+        able = plain and isinstance(self._rule.update, Loop) and together(self._size)
+        make = machine_for(self._size, self._dtypes) if able else None
+        if make is not None:
+            self._step_compiled(make, arrays, configs)
             return
         with as_one(self._size):
             self._step_by_blocks(arrays, configs, scale, bound)
@@ -101,12 +101,13 @@ class Walk:
                     self._rule.update(w, gradient[block], state, config, scratch)
 
     def _step_compiled(
-        self, team: Team, arrays: Sequence[np.ndarray], configs: Sequence[Mapping[str, Any]]
-    ) -> None:
+        self, make: Callable[[np.dtype[Any]], InstructionList], arrays: Sequence[np.ndarray],
+        configs: Sequence[Mapping[str, Any]],
+    ) -> None:  # fmt: skip
         """Update all parameters by one list of instructions for each dtype."""
         codes = machine_codes()
         if self._compiled is None:
-            self._compiled = self._compile(team)
+            self._compiled = self._compile(make)
         loop: Any = self._rule.update  # a Loop
         numbers = [loop.numbers(config) for config in configs]
         for instructions, rows in self._compiled.values():
@@ -118,17 +119,17 @@ class Walk:
                 instructions.retune(row, codes[name], reals, kept[-1])
             instructions.run()
 
-    def _compile(self, team: Team) -> dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]]:
-        from ..kernels.instructions import Instructions
-
-        lists: dict[np.dtype[Any], tuple[Instructions, list[tuple[int, int]]]] = {}
+    def _compile(
+        self, make: Callable[[np.dtype[Any]], InstructionList]
+    ) -> dict[np.dtype[Any], tuple[InstructionList, list[tuple[int, int]]]]:
+        lists: dict[np.dtype[Any], tuple[InstructionList, list[tuple[int, int]]]] = {}
         for index, (*_, blocks) in enumerate(self.pieces):
             dtype = blocks[0][1].dtype
-            instructions, rows = lists.setdefault(dtype, (Instructions(team, dtype), []))
+            instructions, rows = lists.setdefault(dtype, (make(dtype), []))
             rows.append((self._instruct(instructions, blocks, None), index))
         return lists
 
-    def instruct(self, instructions: Instructions) -> list[tuple[int, int]]:
+    def instruct(self, instructions: InstructionList) -> list[tuple[int, int]]:
         """Append the update to a list of instructions, from the homes; return the row and the place of each part."""
         rows = []
         for members, place, buffer, _, blocks in self.pieces:
@@ -136,7 +137,9 @@ class Walk:
             rows.append((self._instruct(instructions, blocks, dw), place))
         return rows
 
-    def _instruct(self, instructions: Instructions, blocks: list[Block], dw: np.ndarray | None) -> int:
+    def _instruct(
+        self, instructions: InstructionList, blocks: list[Block], dw: np.ndarray | None
+    ) -> int:
         from ..kernels.codes import Code
 
         w, *state = (_joined([arrays[n] for arrays in [(block[1], *block[2]) for block in blocks]]) for n in
@@ -146,7 +149,7 @@ class Walk:
 
 @functools.cache
 def machine_codes() -> dict[str, Any]:
-    """Return the machine's codes of the rules' loops by name."""
+    """Return the codes of the rules' loops by name."""
     from ..kernels.codes import Code
 
     return {code.name.lower(): int(code) for code in Code}

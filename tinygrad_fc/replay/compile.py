@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from sys import getrefcount
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +21,6 @@ from .trace import Trace, Unfit
 
 # After so many recordings in a row that no call could use, a step stays as it is written.
 PATIENCE = 8
-
-
-_NUMPY = "NumPy's kernels run it: Numba is not installed, or use_kernels does not choose it for a network so small"
 
 
 class Program:
@@ -43,6 +40,7 @@ class Program:
         self, lowered: Lowered, trace: Trace, leaves: Mapping[Tensor, np.ndarray | None], result: Any
     ) -> None:
         self._lowered = lowered
+        self._outside: Callable[[np.ndarray, int], bool] = lowered.instructions.outside
         self._leaves = [(leaf, leaf._array) for leaf in leaves]
         self._prepare: list[Callable[[], None]] = []
         self._updates: list[Any] = []  # those that an instruction cannot do
@@ -78,7 +76,7 @@ class Program:
                 self._empty.append(node)
         self._watched: list[tuple[np.ndarray, Any]] = [(d, node) for node, d in handed.items()]
         del handed
-        self._counts = [sys.getrefcount(d) for d, _ in self._watched]
+        self._counts = [getrefcount(d) for d, _ in self._watched]
 
     def fits(self, arrays: Sequence[np.ndarray]) -> bool:
         """Whether the parameters are where they were, nobody holds gradients, and the labels are classes."""
@@ -88,15 +86,16 @@ class Program:
         for node in self._empty:
             if node.grad is not None:
                 return False
-        for (d, node), count in zip(self._watched, self._counts, strict=True):
-            if sys.getrefcount(d) - (node.grad is d) != count:
-                return False  # somebody holds an array that the run would overwrite
+        # One more holds an array that is the grad: whoever else does would see it overwritten.
+        held = [getrefcount(d) - (node.grad is d) for d, node in self._watched]
+        if held != self._counts:
+            return False
         for optimizer in self._plain:
             if not optimizer.is_plain():
                 return False
         for place, labels, count in self._lowered.labels:
             labels[...] = arrays[place]
-            if self._lowered.outside(labels, count):
+            if self._outside(labels, count):
                 return False
         return True
 
@@ -181,24 +180,21 @@ class Compiled:
     def _run(self, args: tuple[Any, ...]) -> Any:
         try:
             arrays = [_argument(value) for value in args]
-            key: list[Any] = [self._now()]
+            key: list[Any] = [self._now(), together(self._size)]
             for array in arrays:
                 key += array.shape, array.dtype
         except Unfit as unfit:
             self._in_vain += self._reads is None  # its code is what it is
             return self._plain(args, {}, str(unfit))
         program = self._programs.get(tuple(key))
-        if program is not None and together(self._size):
+        if program is not None:
             if program.fits(arrays):
                 self.replays += 1
                 self.reason, self._in_vain = None, 0
                 return program.run(arrays)
             del self._programs[tuple(key)]
             del program
-        with as_one(self._size) as compiled:
-            if not compiled:
-                self._in_vain += 1
-                return self._plain(args, {}, _NUMPY)
+        with as_one(self._size):
             return self._record(tuple(key), args, arrays)
 
     def _now(self) -> Any:
@@ -260,8 +256,8 @@ class Compiled:
         places = [array.__array_interface__["data"][0] for array in held]
         if len(set(places)) < len(places):
             raise Unfit("two arguments, or an argument and a parameter, are one array")
-        team = machine_for(0, ())
-        if team is None:
+        make = machine_for(self._size, ())
+        if make is None:
             raise Unfit("NumPy has another BLAS than OpenBLAS")
         homes: dict[Node, np.ndarray] = {}
         optimizers = [optimizer for optimizer in (*trace.updates, self._optimizer) if optimizer is not None]
@@ -269,7 +265,7 @@ class Compiled:
             for optimizer in optimizers:
                 homes.update(optimizer.gradient_homes(renew=True))
             parameters = {leaf.node: leaf._array for leaf in leaves}
-            lowered = Lowered(team, trace, trace.orders[0], arrays, parameters, homes)
+            lowered = Lowered(make, trace, trace.orders[0], arrays, parameters, homes)
             return Program(lowered, trace, leaves, result)
         finally:
             for optimizer in optimizers:
@@ -279,9 +275,10 @@ class Compiled:
 def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     """Return the step, recorded at its first call and replayed at later ones.
 
-    A replay runs the kernels of the recorded operations, of backward and of the update, one after another in compiled
-    code and on several threads, into the same buffers: nothing is recorded, and nothing allocated. It gives the bits
-    that the step would give, and draws the masks of dropout and moves running averages as the step would.
+    A replay runs the kernels of the recorded operations, of backward and of the update, one after another into the same
+    buffers: nothing is recorded, and nothing allocated. With Numba that is compiled code on several threads, without it
+    (or where `use_kernels` does not choose it) calls of NumPy. It gives the bits that the step would give, and draws
+    the masks of dropout and moves running averages as the step would. It does not report numbers that overflow.
 
     Whatever would make a replay wrong is noticed, and the step recorded again or run as it is written: other shapes or
     dtypes, another mode or option of a module, a parameter that is new, frozen or has another array, another value of a
@@ -308,7 +305,7 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
 
     See Also
     --------
-    use_kernels : Replays need Numba.
+    use_kernels : Chooses who runs a replay.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Lower: from a trace to instructions for the machine of `kernels`, forward and backward."""
+"""Lower: from a trace to a list of instructions of `kernels`, forward and backward."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from ..ops.shaping import reshaped
 from .trace import Call, Trace, Unfit
 
 if TYPE_CHECKING:
-    from ..kernels.instructions import Instructions
-    from ..kernels.team import Team
+    from ..kernels import InstructionList
 
 
 def address(array: np.ndarray) -> int:
@@ -30,6 +29,8 @@ class Lowered:
 
     Parameters
     ----------
+    make : callable
+        What `kernels.machine_for` returned: makes an empty list of instructions for a dtype.
     trace : Trace
         Of a run without a fault.
     order : list of Node
@@ -55,13 +56,9 @@ class Lowered:
     """
 
     def __init__(
-        self, team: Team, trace: Trace, order: list[Node], inputs: Sequence[np.ndarray],
-        parameters: Mapping[Node, np.ndarray], homes: Mapping[Node, np.ndarray],
+        self, make: Callable[[np.dtype[Any]], InstructionList], trace: Trace, order: list[Node],
+        inputs: Sequence[np.ndarray], parameters: Mapping[Node, np.ndarray], homes: Mapping[Node, np.ndarray],
     ) -> None:  # fmt: skip
-        from ..kernels.instructions import Instructions
-        from ..kernels.loops import outside
-
-        self._outside: Any = outside
         self.gradients: dict[Node, np.ndarray] = {}
         self.draws: list[tuple[Any, np.ndarray]] = []
         self.labels: list[tuple[int, np.ndarray, int]] = []  # place among the inputs, buffer, number of classes
@@ -71,7 +68,7 @@ class Lowered:
         self.dtype = dtypes.pop()
         if self.dtype not in (np.float32, np.float64):
             raise Unfit(f"its parameters are of {self.dtype}")
-        self.instructions: Instructions = Instructions(team, self.dtype)
+        self.instructions = make(self.dtype)
         self._trace, self._parameters, self._homes = trace, parameters, homes
         self._inputs = {address(array): place for place, array in enumerate(inputs)}
         self.given = list(inputs)
@@ -94,10 +91,6 @@ class Lowered:
         """Whether the gradients of an optimizer's parameters are in the homes that it knows, all of one dtype."""
         homes = optimizer.gradient_homes()
         return all(home.dtype == self.dtype and self.gradients.get(node) is home for node, home in homes.items())
-
-    def outside(self, labels: np.ndarray, count: int) -> bool:
-        """Whether one of the labels is no class."""
-        return bool(self._outside(labels, count))
 
     # ---- values
 
