@@ -167,8 +167,9 @@ class Team:
             decides it by the sizes.
         """
         if _forker and _forker == threading.get_ident():
-            with _let_in(self._state[1]):
+            with _let_in(self._state[1]), self._lock:
                 self.run(rows, reals, dtype, together)
+                self.stop()  # the child would wait for its helpers
             return
         run = machine.runner(dtype)
         if together and not self._closed:
