@@ -324,3 +324,8 @@ def lion(
     np.multiply(m, beta2, m)
     np.multiply(dw, 1.0 - beta2, scratch)
     np.add(m, scratch, m)
+
+
+def sum_of_squares(x: np.ndarray) -> float:
+    """Return ``sum(x ** 2)`` of a flat array, by one call of BLAS."""
+    return float(np.vdot(x, x))
