@@ -106,10 +106,10 @@ def squares(x, first, last, parts):  # type: ignore[no-untyped-def]  # as above
 
 @compile_reduction
 def sum_of_squares(x):  # type: ignore[no-untyped-def]  # as above
-    """Return the sum of squares of a flat array, as a float64."""
-    total = 0.0
+    """Return the sum of squares of a vector or a matrix, as a float64."""
+    flat, total = x.reshape(x.size), 0.0
     for low in range(0, x.size, PART):
-        block = x[low : low + PART]
+        block = flat[low : low + PART]
         part = x.dtype.type(0)
         for i in range(block.size):
             part += block[i] * block[i]

@@ -327,5 +327,5 @@ def lion(
 
 
 def sum_of_squares(x: np.ndarray) -> float:
-    """Return ``sum(x ** 2)`` of a flat array, by one call of BLAS."""
+    """Return ``sum(x ** 2)`` of a contiguous vector or matrix, by one call of BLAS."""
     return float(np.vdot(x, x))

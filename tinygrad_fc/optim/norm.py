@@ -56,7 +56,7 @@ def global_norm(arrays: Iterable[np.ndarray]) -> float:
     for array in given:
         # Of what gradients mostly are, the elements are taken as they lie.
         if array.dtype in _WIDE and array.flags.c_contiguous:
-            total += squares(array.reshape(-1))
+            total += squares(array if 0 < array.ndim < 3 else array.reshape(-1))
         else:
             total += numpy_.sum_of_squares(_flat(array))
     if _TINY < total < math.inf or math.isnan(total):
