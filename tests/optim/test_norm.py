@@ -1,6 +1,7 @@
 """The norm of all gradients, at every size of numbers, and clipping by it or by value."""
 
 import math
+import sys
 import tracemalloc
 
 import numpy as np
@@ -53,6 +54,25 @@ def test_norm_is_the_same_compiled_to_rounding(dtype, shape, rng):
         assert global_norm([array, np.full((2, 2), np.inf, dtype)]) == math.inf
     assert found["numba"] == pytest.approx(found["numpy"], rel=1e-6 if dtype == np.float32 else 1e-14, abs=0.0)
     assert found["numba"] == pytest.approx(math.sqrt(3 * float((array.astype(np.float64) ** 2).sum())), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_norm_of_large_arrays_is_the_same_compiled_to_rounding(dtype, rng):
+    """Threads share them; those of one size share instructions, which see the next array and keep none alive."""
+    arrays = [rng.standard_normal((700, 800)).astype(dtype) for _ in range(2)]
+    tg.use_kernels("numpy")
+    norms = [global_norm([array]) for array in arrays]
+    tg.use_kernels("auto")
+    for _ in range(2):
+        for array, value in zip(arrays, norms, strict=True):
+            before = sys.getrefcount(array)
+            assert global_norm([array]) == pytest.approx(value, rel=1e-6 if dtype == np.float32 else 1e-14, abs=0.0)
+            assert sys.getrefcount(array) == before
+    largest = np.finfo(dtype).max
+    expected = float(largest) * math.sqrt(arrays[0].size)  # infinite in float64
+    assert global_norm([np.full_like(arrays[0], largest)]) == pytest.approx(expected, rel=1e-6)
+    arrays[0][3, 4] = np.nan
+    assert math.isnan(global_norm(arrays))
 
 
 def test_norm_of_mixed_widths_layouts_and_nothing():

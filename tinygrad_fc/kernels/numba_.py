@@ -52,7 +52,7 @@ _kept = threading.local()
 _MOST = 256
 
 
-bias, bias_relu, sum_of_squares = loops.bias, loops.bias_relu, loops.sum_of_squares
+bias, bias_relu = loops.bias, loops.bias_relu
 
 
 def affine(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> Any:
@@ -93,6 +93,29 @@ def half_squares(w: np.ndarray, factor: float) -> np.ndarray:
     loops.squares(flat, 0, len(parts), parts)
     loops.half_sum(parts, factor, out.reshape(1))
     return out
+
+
+def sum_of_squares(x: np.ndarray) -> float:
+    """Return ``sum(x ** 2)`` of a contiguous vector or matrix; the bits are the same for every number of threads."""
+    shared = team() if x.size >= _SHARED else None
+    if shared is None:
+        total: float = loops.sum_of_squares(x)
+        return total
+    key = (x.size, x.dtype.char, shared.size)
+    kept: dict[Any, tuple[Instructions, np.ndarray]] = _kept.__dict__
+    if key not in kept:
+        instructions, out = Instructions(shared, x.dtype), np.empty((), x.dtype)
+        instructions.half_squares(np.empty(x.size, x.dtype), 2.0, out)  # never touched: it is aimed at others
+        instructions.seal()
+        kept[key] = instructions, out
+    instructions, out = kept[key]
+    instructions.aim(0, x)
+    instructions.run()
+    return float(out)
+
+
+# Elements from which threads share a sum of squares; fewer are read in less than a helper takes to wake up.
+_SHARED = 524_288
 
 
 def outside(y: np.ndarray, count: int) -> bool:
