@@ -7,6 +7,7 @@ depends on the sizes and on the number of threads, and so do the last bits of a 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,9 +96,16 @@ def half_squares(w: np.ndarray, factor: float) -> np.ndarray:
     return out
 
 
-def sum_of_squares(x: np.ndarray) -> float:
-    """Return ``sum(x ** 2)`` of a contiguous vector or matrix; the bits are the same for every number of threads."""
-    shared = team() if x.size >= _SHARED else None
+def sum_of_squares(arrays: Sequence[np.ndarray]) -> float:
+    """Return the sum of squares of contiguous vectors and matrices, the same bits for every number of threads."""
+    alone, total = loops.sum_of_squares, 0.0
+    for x in arrays:
+        total += alone(x) if x.size < _SHARED else _large_sum_of_squares(x)
+    return total
+
+
+def _large_sum_of_squares(x: np.ndarray) -> float:
+    shared = team()
     if shared is None:
         total: float = loops.sum_of_squares(x)
         return total

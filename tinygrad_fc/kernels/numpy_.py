@@ -9,6 +9,7 @@ away, and the probabilities of hopeless classes, sink below the smallest number,
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -326,6 +327,6 @@ def lion(
     np.add(m, scratch, m)
 
 
-def sum_of_squares(x: np.ndarray) -> float:
-    """Return ``sum(x ** 2)`` of a contiguous vector or matrix, by one call of BLAS."""
-    return float(np.vdot(x, x))
+def sum_of_squares(arrays: Sequence[np.ndarray]) -> float:
+    """Return the sum of squares of contiguous arrays, by one call of BLAS for each."""
+    return sum([float(np.vdot(x, x)) for x in arrays])

@@ -49,19 +49,18 @@ def global_norm(arrays: Iterable[np.ndarray]) -> float:
     >>> tg.optim.global_norm([np.array([3.0]), np.array([[4.0]])])
     5.0
     """
-    given = [array if type(array) is np.ndarray else np.asarray(array) for array in arrays]
-    module = compiled() if together(sum([array.size for array in given])) else None
-    squares = (module or numpy_).sum_of_squares
-    total = 0.0  # a Python float, wide enough for any float32 array's sum
-    for array in given:
-        # Of what gradients mostly are, the elements are taken as they lie.
-        if array.dtype in _WIDE and array.flags.c_contiguous:
-            total += squares(array if 0 < array.ndim < 3 else array.reshape(-1))
+    plain, others = [], []  # of what gradients mostly are, the elements are taken as they lie
+    for array in arrays:
+        if type(array) is np.ndarray and array.dtype in _WIDE and array.flags.c_contiguous:
+            plain.append(array if 0 < array.ndim < 3 else array.reshape(-1))
         else:
-            total += numpy_.sum_of_squares(_flat(array))
+            others.append(_flat(np.asarray(array)))
+    module = compiled() if together(sum([array.size for array in plain])) else None
+    # A Python float, wide enough for any float32 array's sum.
+    total = (module or numpy_).sum_of_squares(plain) + numpy_.sum_of_squares(others)
     if _TINY < total < math.inf or math.isnan(total):
         return math.sqrt(total)
-    return _scaled_norm([_flat(array) for array in given])
+    return _scaled_norm([_flat(array) for array in plain + others])
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
