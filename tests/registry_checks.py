@@ -99,14 +99,15 @@ def watched(op: Op) -> Iterator[list[tuple[str, Any]]]:
 
         return wrapped
 
-    before = op.pulls, op.pull_via
+    before = op.pulls, op.pull_via, op.pair
     op.pulls = tuple(watch(label, pull) for label, pull in zip(op.differentiable, op.pulls, strict=True))
+    op.pair = op.pair and (*op.pulls, *op.picks)
     if op.pull_via is not None:
         op.pull_via = watch("via", op.pull_via)
     try:
         yield returns
     finally:
-        op.pulls, op.pull_via = before
+        op.pulls, op.pull_via, op.pair = before
 
 
 def check_dtypes(case: Case, generator: np.random.Generator) -> None:

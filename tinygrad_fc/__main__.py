@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     part = commands.add_parser("graph", help=text, description=f"{text.capitalize()}.")
     graph_command.add_arguments(part)
     part.set_defaults(run=graph_command.main)
-    text = "time one training step of four networks, next to the peers that are installed"
+    text = "time one training step of five networks, next to the peers that are installed"
     part = commands.add_parser("bench", help=text, description=f"{text.capitalize()}.")
     bench.add_arguments(part)
     part.set_defaults(run=bench.main)

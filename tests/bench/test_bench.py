@@ -26,6 +26,9 @@ TINY = Network("tiny", (7, 6, 5, 3), 4, "adam", 1e-2)
 TINY_SGD = Network("tiny-sgd", (7, 6, 3), 4, "sgd", 1e-1)
 
 
+INSTEAD = ("--fused", "--solver", "--sweep", "--ideas", "--epoch", "--second")
+
+
 def command(*words: str) -> int:
     """Run the command with these words."""
     parser = argparse.ArgumentParser()
@@ -195,6 +198,11 @@ class TestClock:
         assert found["a"] == measure.Spread(1.0, 1.0, 1.0)
         assert found["b"] == measure.Spread(2.0, 2.0, 3.0)
 
+    def test_our_share_of_another_engine_is_taken_within_its_round(self) -> None:
+        times = {"ours": [1.0, 10.0, 100.0], "b": [2.0, 20.0, 400.0]}
+        assert measure.shares(times) == {"ours": {}, "b": {"ours_to_it": {"median": 0.5, "lower": 0.375, "upper": 0.5}}}
+        assert measure.shares({"b": [1.0]}) == {"b": {}}
+
     def test_a_block_has_its_warm_up_and_its_repeats(self, monkeypatch: pytest.MonkeyPatch) -> None:
         steps: list[int] = []
         monkeypatch.setattr(workers, "_run", [Run(step=lambda: steps.append(1))])
@@ -260,9 +268,11 @@ class TestCommand:
             assert 0 < figures["fastest"] <= figures["seconds"]["median"]
             ratio = figures["to_products"]
             assert 0 < ratio["lower"] <= ratio["median"] <= ratio["upper"]
+        assert [name for name, figures in step["engines"].items() if "ours_to_it" in figures] == ["products", "numpy"]
         assert step["engines"]["ours"]["update_error"] < measure.UPDATE_TOLERANCE
         assert set(results["ops"]["engines"]) == {"floor", "ours"}
         assert results["memory"]["step_bytes"]["ours"] > 0
+        assert results["environment"]["command"].endswith(f" --networks small --engines ours --quick --json {file}")
         printed = capsys.readouterr().out
         assert "Training step of small (64-32-32-10, N=32, Adam)" in printed
         assert str(file) in printed
@@ -286,6 +296,33 @@ class TestCommand:
         with pytest.raises(SystemExit):
             command("--seconds", text)
         assert "positive number of seconds" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("option", INSTEAD)
+    def test_what_is_timed_instead_of_steps_goes_with_no_other_choice(
+        self, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for words in (("--networks", "small"), ("--engines", "ours")):
+            assert command(option, *words) == 2
+            message = f"{option} has its own networks and engines: leave --networks and --engines away"
+            assert message in capsys.readouterr().err
+        if option != "--sweep":
+            assert command(option, "--figure", str(tmp_path / "a.svg")) == 2
+            assert f"--figure draws networks and sweeps: leave {option} away" in capsys.readouterr().err
+        for other in set(INSTEAD) - {option}:
+            with pytest.raises(SystemExit):
+                command(option, other)
+            assert f"argument {other}: not allowed with argument {option}" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "words",
+        ["", "--networks small wide --engines ours --seconds 2.5 --json a.json", "--fused", "--fused affine --quick",
+         "--sweep --json b.json"],
+    )  # fmt: skip
+    def test_the_command_is_told_with_its_figures(self, words: str) -> None:
+        parser = argparse.ArgumentParser()
+        bench.add_arguments(parser)
+        told = bench.command_of(parser.parse_args(words.split()))
+        assert told.split() == f"python -m tinygrad_fc bench {words}".split()
 
     def test_an_engine_that_is_not_installed_is_listed_as_such(self) -> None:
         ghost = engines.Engine("ghost", engines.build_numpy, "no_such_package", "none")

@@ -119,7 +119,7 @@ def test_the_command_times_epochs(tmp_path: Path, capsys: Any, monkeypatch: pyte
         assert figures["update_error"] < measure.UPDATE_TOLERANCE
         assert 0 < figures["fastest"] <= figures["seconds"]["median"]
         assert figures["step"]["median"] == pytest.approx(figures["seconds"]["median"] / 4)
-    assert found["engines"]["ours"]["to_ours"] == {"median": 1.0, "lower": 1.0, "upper": 1.0}
+    assert "ours_to_it" not in found["engines"]["ours"]
     assert "An epoch of 400 images (random images), 4 steps of six-layer (3072-100" in capsys.readouterr().out
 
 
@@ -139,7 +139,7 @@ def test_loops_that_fail_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     found = part["epoch"]["engines"]
     assert found["ours"] == {"problem": "failed: ours: ValueError: broken"}
     assert "seconds" in found["numpy"]
-    assert "to_ours" not in found["numpy"]
+    assert "ours_to_it" not in found["numpy"]
     assert "ours: failed: ours: ValueError: broken" in report.text(part)
     monkeypatch.setattr(epoch, "LOOPS", {"numpy": (broken, "fails"), "ours": (epoch.solver_loop, "")})
     _, part = epoch.measure_epoch(PACE, 300, 1)
@@ -161,17 +161,5 @@ def test_long_steps_are_timed_once_and_as_often_as_the_seconds_allow(monkeypatch
         done.clear()
         assert session.time_agreeing(found, crew, pace, "it") == rounds
         assert done == [1] * (2 * rounds + 2 * (seconds is not None))
-        assert found["torch"]["to_ours"]["median"] == 1.0
+        assert found["torch"]["ours_to_it"]["median"] == 1.0
         assert found["jax"] == {"problem": "failed"}
-
-
-@pytest.mark.parametrize("words", [["--engines", "ours"], ["--fused"], ["--solver"], ["--sweep"], ["--ideas"],
-                                   ["--second"]])  # fmt: skip
-def test_other_options_do_not_go_with_it(words: list[str], capsys: Any) -> None:
-    assert main(["bench", "--epoch", *words]) == 2
-    assert "--epoch has its own network and engines" in capsys.readouterr().err
-
-
-def test_no_figure_is_drawn_of_it(tmp_path: Path, capsys: Any) -> None:
-    assert main(["bench", "--epoch", "--figure", str(tmp_path / "a.svg")]) == 2
-    assert "leave --epoch and --second away" in capsys.readouterr().err

@@ -41,8 +41,3 @@ def test_without_numba_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, 
     assert main(["bench", "--ideas", "--quick"]) == 2
     assert "install Numba" in capsys.readouterr().err
     kernels.use_kernels("auto")
-
-
-def test_other_choices_do_not_go_with_it(capsys: Any) -> None:
-    assert main(["bench", "--ideas", "--sweep"]) == 2
-    assert "leave the other choices away" in capsys.readouterr().err

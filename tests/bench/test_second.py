@@ -103,7 +103,8 @@ def test_the_command_times_what_agrees(tmp_path: Path, capsys: Any, monkeypatch:
     for figures in found["second"]["engines"].values():
         assert figures["error"] <= second.TOLERANCE
         assert 0 < figures["fastest"] <= figures["seconds"]["median"]
-        assert 0 < figures["to_ours"]["lower"] <= figures["to_ours"]["median"] <= figures["to_ours"]["upper"]
+    share = found["second"]["engines"]["numpy"]["ours_to_it"]
+    assert 0 < share["lower"] <= share["median"] <= share["upper"]
     out = capsys.readouterr().out
     assert "Hessian-vector product of the loss of two-layer (3072-100-10, N=100, SGD), by all weights, 3 rounds" in out
 
@@ -114,21 +115,9 @@ def test_engines_that_fail_or_are_wrong_are_not_timed(monkeypatch: pytest.Monkey
     _, part = second.measure_second(PACE)
     engines = part["second"]["engines"]
     assert set(engines["ours"]) == {"problem"}
-    assert "to_ours" not in engines["numpy"]
+    assert "ours_to_it" not in engines["numpy"]
     assert "numpy" in report.text(part)
     monkeypatch.setattr(second, "PRODUCTS", {"numpy": (broken, "fails"), "ours": (second.ours, "")})
     _, part = second.measure_second(PACE)
     assert session.problems(part) == ["failed: numpy: ValueError: broken", "not compared: numpy failed"]
     assert "numpy: failed: numpy: ValueError: broken" in report.text(part)
-
-
-@pytest.mark.parametrize("words", [["--networks", "small"], ["--fused"], ["--solver"], ["--sweep"], ["--ideas"],
-                                   ["--epoch"]])  # fmt: skip
-def test_other_options_do_not_go_with_it(words: list[str], capsys: Any) -> None:
-    assert main(["bench", "--second", *words]) == 2
-    assert "leave the other choices away" in capsys.readouterr().err
-
-
-def test_no_figure_is_drawn_of_it(tmp_path: Path, capsys: Any) -> None:
-    assert main(["bench", "--second", "--figure", str(tmp_path / "a.svg")]) == 2
-    assert "leave --epoch and --second away" in capsys.readouterr().err

@@ -34,8 +34,3 @@ def test_the_command_prints_and_writes_shares(tmp_path: Path, capsys: Any) -> No
     for part in solver.PARTS:
         assert found[part]["lower"] <= found[part]["median"] <= found[part]["upper"]
     assert f"{100 * found['own']['median']:.1f} %" in out
-
-
-def test_other_options_do_not_go_with_it(capsys: Any) -> None:
-    assert main(["bench", "--solver", "--fused"]) == 2
-    assert "--solver times one network and no peers" in capsys.readouterr().err

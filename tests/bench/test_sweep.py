@@ -112,9 +112,3 @@ def test_what_failed_is_told() -> None:
     assert "products at 2: failed: a" in text
     assert "ours at 2: no b" in text
     assert "1,000: failed: c" in report.text({"deep": [{"layers": 1000, "problem": "failed: c"}]})
-
-
-@pytest.mark.parametrize("words", [["--networks", "small"], ["--engines", "ours"], ["--fused"], ["--solver"]])
-def test_other_options_do_not_go_with_it(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--sweep", *words]) == 2
-    assert "bench: --sweep" in capsys.readouterr().err

@@ -56,7 +56,7 @@ class Plant:
 
         patch.setattr(operation, "pulls", put(operation.pulls, wrong))
         patch.setattr(operation, "picks", put(operation.picks, None))  # the fault may read all that the node keeps
-        patch.setattr(operation, "paired", False)
+        patch.setattr(operation, "pair", False)
 
     def spoilt(self, d: np.ndarray, g: Any, saved: Any) -> np.ndarray:
         """Return a rule's result with the fault in it."""

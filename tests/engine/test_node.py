@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_fc as tg
-from tinygrad_fc.engine.node import MODE, OFF, Constant, Node, Observer, intern, recording, tick
+from tinygrad_fc.engine.node import MODE, OFF, Constant, Node, Observer, kind_of, recording, tick
 
 
 def recorded() -> bool:
@@ -186,13 +186,14 @@ def test_nodes_and_constants_show_themselves() -> None:
     assert unnamed.name == "later"
 
 
-def test_shapes_are_shared() -> None:
-    shape = (3, int("4"))  # a tuple of its own
-    assert intern((3, 4)) is intern(shape)
+def test_kinds_are_shared() -> None:
+    double = np.dtype(np.float64)
+    assert kind_of((3, 4), double) is kind_of((3, int("4")), double) == ((3, 4), double, True)
+    assert kind_of((3, 4), double) != kind_of((3, 4), np.dtype(np.float32))
     x = tg.tensor(np.ones((3, 4)), requires_grad=True)
-    assert (x * 2.0).node.shape is x.node.shape is (x + np.ones(4)).node.shape
-    for n in range(10_050):  # the table of shapes stays small, and dropping it harms nothing
-        intern((n, 1))
+    assert (x * 2.0).node.kind is x.node.kind is (x + np.ones(4)).node.kind is (x * x).node.kind is np.exp(x).node.kind
+    for n in range(10_050):  # the cache of kinds stays small, and what drops out harms nothing
+        kind_of((n, 1), double)
     y = x * 2.0
     (y + tg.tensor(np.ones((3, 4)), requires_grad=True)).sum().backward()
     assert (x.grad == 2.0).all()

@@ -1,18 +1,24 @@
-"""Pull: the unrolled path of ufuncs of two tensors, and leaves that are newer than operations."""
+"""Pull: the unrolled path of ufuncs of two tensors, leaves that are newer than operations, the kinds of nodes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_fc as tg
 from tinygrad_fc.engine import op
+from tinygrad_fc.engine.node import Node, Observer, recording
+from tinygrad_fc.engine.op import REGISTRY
+
+ALIKE = [operation for operation in REGISTRY.values() if operation.alike]
 
 
-def leaf(*values: float) -> tg.Tensor:
-    return tg.tensor(np.array(values), requires_grad=True)
+def leaf(*values: float, name: str | None = None) -> tg.Tensor:
+    return tg.tensor(np.array(values), requires_grad=True, name=name)
 
 
 def test_gradients_along_a_chain_of_products_share_no_memory() -> None:
@@ -42,6 +48,61 @@ def test_a_leaf_made_late_is_no_overwritten_one() -> None:
     z = y * w
     z.backward()
     assert (x.grad.tolist(), w.grad.tolist()) == ([12.0], [4.0])
+
+
+def test_of_leaves_made_late_the_overwritten_one_is_found() -> None:
+    """Whether backward meets the operations newest first or, as after a fork, has to sort them."""
+    stale = r"leaf 'w' \(1,\) was overwritten after op 'multiply' \(1,\) had used it"
+    for fork in (False, True):
+        x = leaf(2.0)
+        y = x * x
+        w, v = leaf(3.0, name="w"), leaf(5.0, name="v")
+        z = y * w + y if fork else y * w
+        loss = z * v
+        w.data = np.array([4.0])
+        with pytest.raises(RuntimeError, match=stale):
+            loss.backward()
+        assert (x.grad, w.grad, v.grad) == (None, None, None)
+
+
+def test_an_observer_is_shown_everything_newest_first() -> None:
+    numbers: list[int] = []
+
+    class Walks(Observer):
+        def walk(self, order: list[Node], pending: dict[Node, Any]) -> Iterator[Node]:
+            numbers.extend(node.number for node in order)
+            yield from order
+
+    x = leaf(2.0)
+    y = x * x
+    w = leaf(3.0)
+    loss = tg.exp(y * w) + y
+    with recording(Walks()):
+        loss.backward()
+    assert len(numbers) == 6
+    assert numbers == sorted(numbers, reverse=True)
+
+
+@pytest.mark.parametrize("scalar", [False, True])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", ">f8"])
+def test_what_a_node_says_of_its_result_is_so(dtype: str, scalar: bool) -> None:
+    """The shape and dtype that are taken over from an argument are the array's; gradients have the leaf's."""
+    assert {"multiply", "add", "power", "exp", "maximum"} <= {operation.name for operation in ALIKE}
+    with np.errstate(all="ignore"):
+        for operation in ALIKE:
+            x, y, z = (tg.tensor(np.array([0.5, 0.25][:n], dtype), requires_grad=True) for n in (2, 2, 1))
+            if scalar:
+                x, y = tg.tensor(x.data[0], requires_grad=True), tg.tensor(y.data[1], requires_grad=True)
+            calls: list[tuple[Any, ...]] = [(x,)]
+            if len(operation.arguments) == 2:
+                calls = [(x, y), (x, x), (x, 2), (x, 0.5), (2, x), (0.5, x), (x, x.data), (x, tg.exp(y)), (x, z)]
+            for arguments in calls:
+                out = operation.record(*arguments)
+                assert type(out.data) is np.ndarray
+                assert (out.node.shape, out.node.dtype) == (out.shape, out.dtype), operation.name
+                x.grad = None
+                out.sum().backward()
+                assert (x.grad.shape, x.grad.dtype) == (x.shape, x.dtype), operation.name
 
 
 def test_a_rule_that_is_one_product_runs_as_numpys_multiply(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,16 @@ def _seconds(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError
     return value
+
+
+# What is timed instead of training steps.
+_INSTEAD = {
+    "solver": "what the Solver adds to a training step",
+    "sweep": "steps over depth, width, batch and threads, and very deep networks",
+    "ideas": "single ideas beside what they took the place of (needs Numba)",
+    "epoch": "an epoch of 50,000 images through the Solver beside plain loops of PyTorch and JAX",
+    "second": "Hessian-vector products of the two-layer network's loss",
+}
 
 
 _seconds.__name__ = "positive number of seconds"  # argparse's message names the type
@@ -49,29 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--seconds", type=_seconds, default=None, metavar="S",
-        help="measure each network (or operation) for about this long (never less than 15 rounds, 3 with --quick)",
+        help="measure each network (or operation) for about this long (never less than 31 rounds, 3 with --quick)",
     )  # fmt: skip
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--fused", nargs="*", default=None, metavar="OP",
         help="instead, time each fused operation (or only these) beside the same composed from primitives",
     )  # fmt: skip
-    parser.add_argument("--solver", action="store_true", help="instead, time what the Solver adds to a training step")
-    parser.add_argument(
-        "--sweep", action="store_true",
-        help="instead, time steps over depth, width, batch and threads, and very deep networks",
-    )  # fmt: skip
-    parser.add_argument(
-        "--ideas", action="store_true",
-        help="instead, time single ideas beside what they took the place of (needs Numba)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--epoch", action="store_true",
-        help="instead, time an epoch of 50,000 images through the Solver beside plain loops of PyTorch and JAX",
-    )  # fmt: skip
-    parser.add_argument(
-        "--second", action="store_true",
-        help="instead, time Hessian-vector products of the two-layer network's loss",
-    )  # fmt: skip
+    for option, what in _INSTEAD.items():
+        instead.add_argument(f"--{option}", action="store_true", help=f"instead, time {what}")
     parser.add_argument("--quick", action="store_true", help="few and short rounds: a look, not a measurement")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write every figure to this file")
     parser.add_argument(
@@ -104,22 +100,10 @@ def main(arguments: argparse.Namespace) -> int:
 
     try:
         networks, engines = select_networks(arguments.networks), select_engines(arguments.engines)
-        if arguments.fused is not None and (arguments.networks or arguments.engines):
-            raise ValueError("--fused times operations, not networks: leave --networks and --engines away")
-        if arguments.solver and (arguments.networks or arguments.engines or arguments.fused is not None):
-            raise ValueError("--solver times one network and no peers: leave --networks, --engines and --fused away")
-        if arguments.sweep and (arguments.networks or arguments.engines or arguments.fused is not None):
-            raise ValueError("--sweep has its own networks and engines: leave --networks, --engines and --fused away")
-        if arguments.sweep and arguments.solver:
-            raise ValueError("--sweep and --solver: choose one")
-        others = (arguments.networks, arguments.engines, arguments.fused is not None, arguments.solver, arguments.sweep)
-        if arguments.ideas and any(others):
-            raise ValueError("--ideas has its own arrays: leave the other choices away")
-        for option, chosen, other in (
-            ("--epoch", arguments.epoch, arguments.second), ("--second", arguments.second, arguments.epoch)
-        ):  # fmt: skip
-            if chosen and (other or arguments.ideas or any(others)):
-                raise ValueError(f"{option} has its own network and engines: leave the other choices away")
+        chosen = [option for option in ("fused", *_INSTEAD) if getattr(arguments, option) not in (None, False)]
+        instead = chosen[0] if chosen else None
+        if instead and (arguments.networks or arguments.engines):
+            raise ValueError(f"--{instead} has its own networks and engines: leave --networks and --engines away")
         ops = None if arguments.fused is None else fused.select_ops(arguments.fused)
         for option, path in (("--json", arguments.json), ("--figure", arguments.figure)):
             if path is not None:
@@ -127,10 +111,8 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.figure is not None:
             if arguments.figure.suffix not in (".svg", ".png", ".pdf"):
                 raise ValueError(f"--figure: given {arguments.figure}, expected a name that ends in .svg, .png or .pdf")
-            if arguments.fused is not None or arguments.solver:
-                raise ValueError("--figure draws networks and sweeps: leave --fused and --solver away")
-            if arguments.epoch or arguments.second:
-                raise ValueError("--figure draws networks and sweeps: leave --epoch and --second away")
+            if instead not in (None, "sweep"):
+                raise ValueError(f"--figure draws networks and sweeps: leave --{instead} away")
             figure.load_matplotlib()  # missed now, not after minutes
         if arguments.files:
             if arguments.figure is None:
@@ -143,21 +125,28 @@ def main(arguments: argparse.Namespace) -> int:
         return 2
     pace = session.Pace.quick(arguments.seconds) if arguments.quick else session.Pace.full(arguments.seconds)
     results: dict[str, Any] = {}
-    parts = session.measure_all(networks, engines, pace) if ops is None else fused.measure_fused(ops, pace)
-    if arguments.solver:
-        parts = solver.measure_solver(pace)
-    if arguments.sweep:
-        deep = (100, 300) if arguments.quick else sweep.DEEP
-        parts = sweep.measure_sweep(pace, sweep.axes(arguments.quick), deep)
-    if arguments.ideas:
-        parts = ideas.measure_ideas(pace)
-    if arguments.epoch:
-        size = (epoch.QUICK_IMAGES, epoch.QUICK_ROUNDS) if arguments.quick else (epoch.IMAGES, epoch.ROUNDS)
-        parts = epoch.measure_epoch(pace, *size)
-    if arguments.second:
-        parts = second.measure_second(pace)
+    parts: Iterable[dict[str, Any]]
+    match instead:
+        case None:
+            parts = session.measure_all(networks, engines, pace)
+        case "fused":
+            parts = fused.measure_fused(ops or [], pace)
+        case "solver":
+            parts = solver.measure_solver(pace)
+        case "sweep":
+            deep = (100, 300) if arguments.quick else sweep.DEEP
+            parts = sweep.measure_sweep(pace, sweep.axes(arguments.quick), deep)
+        case "ideas":
+            parts = ideas.measure_ideas(pace)
+        case "epoch":
+            size = (epoch.QUICK_IMAGES, epoch.QUICK_ROUNDS) if arguments.quick else (epoch.IMAGES, epoch.ROUNDS)
+            parts = epoch.measure_epoch(pace, *size)
+        case _:
+            parts = second.measure_second(pace)
     try:
         for part in parts:
+            if "environment" in part:
+                part["environment"]["command"] = command_of(arguments)
             results.update(part)
             print(report.text(part), flush=True)
     except ValueError as error:
@@ -170,6 +159,18 @@ def main(arguments: argparse.Namespace) -> int:
         figure.draw(results, arguments.figure)
         print(f"Written: {arguments.figure}")
     return 1 if session.problems(results) else 0
+
+
+def command_of(arguments: argparse.Namespace) -> str:
+    """Return the command line that has these arguments: what has to be typed to measure it again."""
+    words = ["python", "-m", "tinygrad_fc", "bench"]
+    for option in ("networks", "engines", "seconds", "fused", *_INSTEAD, "quick", "json"):
+        value = getattr(arguments, option)
+        if value is True or value == [] and option == "fused":
+            words.append(f"--{option}")
+        elif value:
+            words += [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
+    return " ".join(words)
 
 
 def _read(files: Sequence[Path]) -> dict[str, Any]:

@@ -153,7 +153,7 @@ ENGINES = (
     Engine("products", build_products, "numpy", "the matrix products alone, into given arrays"),
     Engine("numpy", build_numpy, "numpy", "hand-tuned: given arrays, in place, update in blocks over flat arrays"),
     Engine("ours", build_ours, PACKAGE, "loss_tensor, backward, Optimizer.step under tg.compile"),
-    Engine("ours-eager", build_eager, PACKAGE, "the same as it is written; fused ops, compiled by Numba"),
+    Engine("ours-eager", build_eager, PACKAGE, "the same as it is written; compiled where Numba is installed"),
     Engine("ours-numpy", build_ours_numpy, PACKAGE, "the same without Numba"),
     Engine("ours-unfused", build_unfused, PACKAGE, "the same with primitives only"),
     Engine(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Self
 
 import numpy as np
@@ -155,3 +155,25 @@ def ratios(times: Mapping[str, Sequence[float]], reference: str) -> dict[str, Sp
     """
     base = times[reference]
     return {name: Spread.of([a / b for a, b in zip(values, base, strict=True)]) for name, values in times.items()}
+
+
+def shares(times: Mapping[str, Sequence[float]], ours: str = "ours") -> dict[str, dict[str, dict[str, float]]]:
+    """Take our ratio to each other engine round by round.
+
+    Parameters
+    ----------
+    times : mapping of str to sequence of float
+        What `interleave` returned.
+    ours : str
+        Which is ours.
+
+    Returns
+    -------
+    dict of str to dict
+        By engine ``{"ours_to_it": median and quartiles}``; nothing where ours was not timed, and for ours itself.
+    """
+    own = times.get(ours)
+    if own is None:
+        return {name: {} for name in times}
+    pairs = {name: [a / b for a, b in zip(own, values, strict=True)] for name, values in times.items()}
+    return {name: {"ours_to_it": asdict(Spread.of(pair))} if name != ours else {} for name, pair in pairs.items()}

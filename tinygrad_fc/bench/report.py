@@ -65,28 +65,32 @@ def _environment(found: dict[str, Any]) -> str:
 
 def _steps(found: list[dict[str, Any]]) -> str:
     newest = found[-1]
-    rows = [("engine", "a step", "fastest", "products = 1", "numpy = 1")]
+    rows = [("engine", "a step", "fastest", "products = 1", "numpy = 1", "ours / it")]
     notes = []
     for name, figures in newest["engines"].items():
         if "seconds" not in figures:
             notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
             continue
         times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
-        rows.append((name, *times, spread(figures["to_products"]), spread(figures["to_numpy"])))
+        rows.append((name, *times, spread(figures["to_products"]), spread(figures["to_numpy"]), _ours_to(figures)))
     if newest["compared"] != "as timed":
         notes.append(f"  Results were compared {newest['compared']}: engines draw other masks.")
     return "\n".join([f"Training step of {newest['title']}, {newest['rounds']} rounds", table(rows), *notes, ""])
 
 
+def _ours_to(figures: dict[str, Any]) -> str:
+    return spread(figures["ours_to_it"]) if "ours_to_it" in figures else "-"
+
+
 def _ops(found: dict[str, Any]) -> str:
-    rows = [("engine", "an op", "fastest", "floor = 1")]
+    rows = [("engine", "an op", "fastest", "floor = 1", "ours / it")]
     notes = []
     for name, figures in found["engines"].items():
         if "problem" in figures:
             notes.append(f"  {name}: {figures['problem']}")
             continue
         times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
-        rows.append((name, *times, spread(figures["to_floor"])))
+        rows.append((name, *times, spread(figures["to_floor"]), _ours_to(figures)))
     title = (
         f"One recorded small op, forward and backward (a chain of {found['links']}; "
         f"the floor is a plain Python loop), {found['rounds']} rounds"
@@ -130,7 +134,7 @@ def _resident(found: dict[str, Any]) -> str:
         if isinstance(row["growth"], dict):
             parts.append(f"  ours, training on: {row['growth'].get('problem') or row['growth']['unavailable']}")
         elif row["growth"] is not None:
-            first, last = row.get("growth_steps", found["growth_steps"])
+            first, last = found["growth_steps"]
             parts.append(f"  ours grows by {_mebibytes(row['growth'])} from step {first:,} to step {last:,}")
         parts.append("")
     return "\n".join(parts)
@@ -213,31 +217,27 @@ def _import(found: dict[str, Any]) -> str:
 
 
 def _epoch(found: dict[str, Any]) -> str:
-    rows, notes = [("engine", "an epoch", "fastest", "a step", "ours = 1")], []
+    rows, notes = [("engine", "an epoch", "fastest", "a step", "ours / it")], []
     for name, figures in found["engines"].items():
         if "seconds" not in figures:
             notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
             continue
         times = [duration(figures[part]["median"]) for part in ("seconds", "step")]
-        rows.append((name, times[0], duration(figures["fastest"]), times[1], _beside_ours(figures)))
+        rows.append((name, times[0], duration(figures["fastest"]), times[1], _ours_to(figures)))
     title = f"An epoch of {found['images']:,} images ({found['source']}), {found['steps']} steps of {found['network']}"
     return "\n".join([f"{title}, {_rounds(found['rounds'])}", table(rows), *notes, ""])
 
 
 def _second(found: dict[str, Any]) -> str:
-    rows, notes = [("engine", "a product", "fastest", "ours = 1")], []
+    rows, notes = [("engine", "a product", "fastest", "ours / it")], []
     for name, figures in found["engines"].items():
         if "seconds" not in figures:
             notes.append(f"  {name}: {figures.get('problem') or figures['unavailable']}")
             continue
         times = duration(figures["seconds"]["median"]), duration(figures["fastest"])
-        rows.append((name, *times, _beside_ours(figures)))
+        rows.append((name, *times, _ours_to(figures)))
     title = f"Hessian-vector product of the loss of {found['network']}, by all weights, {_rounds(found['rounds'])}"
     return "\n".join([title, table(rows), *notes, ""])
-
-
-def _beside_ours(figures: dict[str, Any]) -> str:
-    return spread(figures["to_ours"]) if "to_ours" in figures else "-"
 
 
 def _rounds(count: int) -> str:

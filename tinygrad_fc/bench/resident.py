@@ -105,19 +105,11 @@ def measure_resident(engines: Sequence[Engine], networks: Sequence[Network], pac
                 bar.update()
                 if engine.name == "ours":
                     with workers.Worker(engine.name) as worker:
-                        call = partial(worker.call, train_and_grow, engine.build, network, *growth_steps(network, pace))
+                        call = partial(worker.call, train_and_grow, engine.build, network, *pace.growth_steps)
                         growth = session.attempt(call)
             bar.update()
-            steps = list(growth_steps(network, pace))
-            rows.append({"network": str(network), "peak": peaks, "growth": growth, "growth_steps": steps})
+            rows.append({"network": str(network), "peak": peaks, "growth": growth})
     return {"steps": STEPS, "growth_steps": list(pace.growth_steps), "rows": rows}
-
-
-def growth_steps(network: Network, pace: session.Pace) -> tuple[int, int]:
-    """Return between which steps growth is measured: of a network of millions of parameters a tenth of them."""
-    few = sum(a * b for a, b in zip(network.sizes, network.sizes[1:], strict=False)) > 1_000_000
-    first, last = pace.growth_steps
-    return (max(first // 10, 1), max(last // 10, 2)) if few else (first, last)
 
 
 def measure_startup(engines: Sequence[Engine], network: Network, pace: session.Pace) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import os
 import platform
 import statistics
@@ -59,7 +60,7 @@ class Pace:
     @classmethod
     def full(cls, seconds: float | None) -> Self:
         """Long enough for figures to be quoted."""
-        return cls(rounds=15, seconds=seconds or 0.0, block=0.05, warm=0.15, processes=11)
+        return cls(rounds=31, seconds=seconds or 0.0, block=0.05, warm=0.15, processes=11)
 
     @classmethod
     def quick(cls, seconds: float | None) -> Self:
@@ -147,10 +148,14 @@ def available_cores() -> int:
 
 
 def blas() -> str:
-    """Return the name and version of the library that does NumPy's matrix products."""
+    """Return the name and version of the library that does NumPy's matrix products, and of MKL, if it does our own."""
     config: Any = np.show_config(mode="dicts")
     found = config.get("Build Dependencies", {}).get("blas", {})
-    return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
+    name = f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
+    try:
+        return f"{name}, MKL {importlib.metadata.version('mkl')} for large products of ours"
+    except importlib.metadata.PackageNotFoundError:
+        return name
 
 
 def progress(total: int, what: str) -> Any:
@@ -176,12 +181,13 @@ def time_network(
     rounds = pace.rounds_of(len(timers))
     with progress(rounds * len(timers), network.name) as bar:
         times = measure.interleave(timers, rounds, pace.block, bar.update)
-    products, tuned = measure.ratios(times, "products"), measure.ratios(times, "numpy")
+    products, tuned, share = measure.ratios(times, "products"), measure.ratios(times, "numpy"), measure.shares(times)
     for name, values in times.items():
         found[name]["seconds"] = asdict(measure.Spread.of(values))
         found[name]["fastest"] = min(values)
         found[name]["to_products"] = asdict(products[name])
         found[name]["to_numpy"] = asdict(tuned[name])
+        found[name].update(share[name])
     compared = "with dropout that keeps everything" if network.keep_ratio < 1.0 else "as timed"
     facts = {"network": asdict(network), "title": str(network), "compared": compared}
     return {**facts, "rounds": rounds, "engines": found}
@@ -285,11 +291,9 @@ def time_agreeing(found: dict[str, dict[str, Any]], crew: dict[str, workers.Work
         rounds = max(rounds, round(pace.seconds / max(round_seconds, 1e-7)))
     with progress(rounds * len(timers), what) as bar:
         times = measure.interleave(timers, rounds, pace.block, bar.update)
-    to_ours = measure.ratios(times, "ours") if "ours" in times else {}
+    share = measure.shares(times)
     for name, values in times.items():
-        found[name].update(seconds=asdict(measure.Spread.of(values)), fastest=min(values))
-        if to_ours:
-            found[name]["to_ours"] = asdict(to_ours[name])
+        found[name].update(seconds=asdict(measure.Spread.of(values)), fastest=min(values), **share[name])
     return rounds
 
 
@@ -314,11 +318,12 @@ def time_ops(
             found[name]["problem"] = "wrong: its gradients are not those of the plain loop"
     with progress(pace.rounds * len(timers), "one op") as bar:
         times = measure.interleave(timers, pace.rounds, pace.block, bar.update)
-    to_floor = measure.ratios(times, "floor")
+    to_floor, share = measure.ratios(times, "floor"), measure.shares(times)
     for name, values in times.items():
         found[name]["seconds"] = asdict(measure.Spread.of([value / CHAIN_LINKS for value in values]))
         found[name]["fastest"] = min(values) / CHAIN_LINKS
         found[name]["to_floor"] = asdict(to_floor[name])
+        found[name].update(share[name])
     return {"links": CHAIN_LINKS, "rounds": pace.rounds, "engines": found}
 
 

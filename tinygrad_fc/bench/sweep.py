@@ -20,6 +20,7 @@ from .engines import Engine, build_ours, build_ours_gradients, select_engines
 from .networks import NETWORKS, Network, Problem, make_problem
 
 TIMED = ("products", "ours", "torch")
+ROUNDS = 15  # at most: there are many points, and a line through them is what counts
 STILL = 1e-9  # the learning rate of timed steps
 DEEP = (1_000, 3_000, 10_000)  # layers
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -82,6 +83,7 @@ def measure_sweep(
     dict
         One key of the results: ``environment``, ``sweep``, ``deep``. JSON types only.
     """
+    pace = replace(pace, rounds=min(pace.rounds, ROUNDS))
     engines = [engine for engine in select_engines(TIMED) if engine.installed()]
     with ExitStack() as stack:
         crew = _crew(engines, stack)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.node import Node, Observer, no_grad, recording
+from ..engine.node import Node, Observer, kind_of, no_grad, recording
 from ..engine.operation import Op
 from ..engine.tensor import Tensor, tensor
 from .difference import Line, Point
@@ -134,7 +134,7 @@ class Problem:
     def _hold(t: Tensor, array: np.ndarray) -> None:
         t._array = array
         if type(t.node) is Node:
-            t.node.dtype = array.dtype  # a leaf's gradient has the dtype of its node
+            t.node.kind = kind_of(array.shape, array.dtype)  # a leaf's gradient has the dtype of its node
 
     def restore(self) -> None:
         """Put modules and generators back into the state that they had."""

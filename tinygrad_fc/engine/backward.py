@@ -6,6 +6,7 @@ the leaves. Neither recurses, so the depth of a graph is bounded by memory alone
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -26,15 +27,14 @@ _number = attrgetter("number")
 def backward(output: Tensor, gradient: npt.ArrayLike | None = None, retain_graph: bool = False) -> None:
     """Accumulate gradients into the leaves of `output`; see ``Tensor.backward``."""
     root, seed = _seed(output, gradient, "backward: gradient")
-    order, pending = _collect({root: seed}, None)
+    order, leaves, pending = _collect({root: seed}, None)
     found, owned = pull(order, pending, retain_graph)
-    for node in order:
-        if node.op is None:
-            d = found[node]
-            if node.grad is not None:
-                node.grad = np.asarray(node.grad + d)
-            else:
-                node.grad = d if node in owned else np.array(d, order="C")
+    for node in leaves:
+        d = found[node]
+        if node.grad is not None:
+            node.grad = np.asarray(node.grad + d)
+        else:
+            node.grad = d if node in owned else np.array(d, order="C")
 
 
 def gradients(
@@ -106,7 +106,7 @@ def gradients(
             )
         root, seed = _seed(output, weight, f"gradients: grad_outputs[{position}]", create_graph)
         found[root] = found[root] + seed if root in found else seed
-    order, found = _collect(found, set(targets))
+    order, _, found = _collect(found, set(targets))
     if create_graph:
         with recording(observer()):
             found = pull_recorded(order, found, set(targets), retain)
@@ -173,25 +173,34 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
     return node, constant(seed) if create_graph else seed
 
 
-def _collect(seeds: dict[Node, Any], targets: set[Node] | None) -> tuple[list[Node], dict[Node, Any]]:
-    """Return what is reachable from the nodes of `seeds` (and leads to `targets`), newest first; refuse other graphs.
+def _collect(seeds: dict[Node, Any], targets: set[Node] | None) -> tuple[list[Node], list[Node], dict[Node, Any]]:
+    """Return what is reachable from the nodes of `seeds` (and leads to `targets`); refuse freed and stale graphs.
 
-    The second result has an entry for each of them: its seed or None. Nothing has run yet when freed and stale graphs
-    raise, so a refused backward changes nothing.
+    Operations come newest first. The leaves, which have no rules to run, come last, or in their places where somebody
+    watches; they are also the second result. The third has an entry for each node: its seed or None. Nothing has run
+    yet when a graph is refused, so a refused backward changes nothing.
     """
-    order, pending = list(seeds), dict(seeds)
-    push, freed = order.append, []
-    for node in order:  # which grows while it is walked
-        if node.saved is None and node.op is not None:
+    order, leaves = [node for node in seeds if node.op is not None], [node for node in seeds if node.op is None]
+    pending, freed, oldest, ordered = dict(seeds), [], sys.maxsize, observer() is None
+    for node in order:  # which grows while it is walked, and is in order if each node is the oldest so far
+        if node.number < oldest:
+            oldest = node.number
+        else:
+            ordered = False
+        if node.saved is None:
             freed.append(node)
         for parent in node.parents:
-            if type(parent) is Node:
-                if parent.op is None and parent.number > node.number:
+            if parent not in pending and type(parent) is Node:
+                pending[parent] = None
+                (order if parent.op is not None else leaves).append(parent)
+    if any(leaf.number > oldest for leaf in leaves):  # else every leaf is older than all that used it
+        for node in order:
+            for parent in node.parents:
+                if type(parent) is Node and parent.op is None and parent.number > node.number:
                     raise functions.refusals().overwritten(parent, node)
-                if parent not in pending:
-                    pending[parent] = None
-                    push(parent)
-    order.sort(key=_number, reverse=True)
+    order += leaves
+    if not ordered:
+        order.sort(key=_number, reverse=True)
     if targets is not None:
         leads = set(targets)
         for node in reversed(order):
@@ -202,4 +211,4 @@ def _collect(seeds: dict[Node, Any], targets: set[Node] | None) -> tuple[list[No
     for node in freed:
         if node in pending and not pending.keys().isdisjoint(node.parents):
             raise functions.refusals().freed(node)
-    return order, pending
+    return order, leaves, pending

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterator
@@ -18,23 +19,22 @@ if TYPE_CHECKING:
     from .operation import Op
 
 Shape = tuple[int, ...]
+Kind = tuple[Shape, np.dtype[Any], bool]
 
 # The one clock. `next` on an itertools.count is a single C call, so it is atomic under the interpreter lock. An
 # operation takes its number after its inputs took theirs: sorted by number, the tape is in topological order.
 clock = itertools.count(1)
 tick: Callable[[], int] = clock.__next__
 
-_shapes: dict[Shape, Shape] = {}
 
+@functools.lru_cache(10_000)
+def kind_of(shape: Shape, dtype: np.dtype[Any]) -> Kind:
+    """Return shape, dtype, and whether a ufunc keeps both: 0-d ones become scalars, and foreign byte orders native.
 
-def intern(shape: Shape) -> Shape:
-    """Return one shared tuple per shape, so that "the same shape" is a test by identity on the hot path.
-
-    Losing an entry costs a slower path and never a wrong answer, so the table is simply dropped when it grows large.
+    The tuple is shared by all that agree in them, so that on the hot path "alike" is one test by identity. What drops
+    out of the cache costs a slower path, and never a wrong answer.
     """
-    if len(_shapes) > 10_000:
-        _shapes.clear()
-    return _shapes.setdefault(shape, shape)
+    return shape, dtype, shape != () and dtype.isnative
 
 
 class _Noted:
@@ -65,8 +65,10 @@ class Node(_Noted):
         What the rules read, in the order of ``op.environment``; None once backward has freed it.
     number : int
         Reading of the clock. A leaf takes a new number when its array is overwritten.
-    shape, dtype
-        Of the result. Shapes are interned (`intern`).
+    kind : tuple
+        Shape and dtype of the result, as `kind_of` shares them. `shape` and `dtype` read it.
+    both : bool
+        Whether it is sure, from a record function of two arguments, that both parents are nodes.
     grad : numpy.ndarray or None
         The accumulated gradient of a leaf (or of a result after ``retain_grad``).
     info : dict or None
@@ -74,15 +76,25 @@ class Node(_Noted):
         that returned this node, in one flat tuple), ``retain``.
     """
 
-    __slots__ = ("op", "parents", "saved", "number", "shape", "dtype", "grad", "info", "__weakref__")
+    __slots__ = ("op", "parents", "saved", "number", "kind", "both", "grad", "info", "__weakref__")
 
     op: Op | None
     parents: tuple[Any, ...]
     saved: tuple[Any, ...] | None
     number: int
-    shape: Shape
-    dtype: np.dtype[Any]
+    kind: Kind
+    both: bool
     grad: np.ndarray | None
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the result."""
+        return self.kind[0]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the result."""
+        return self.kind[1]
 
     @property
     def name(self) -> str | None:
@@ -114,14 +126,18 @@ class Constant(_Noted):
         return f"<Constant {self.name or ''} {self.shape} {self.dtype}>"
 
 
+def recorded(op: Op | None, parents: tuple[Any, ...], saved: Any, out: np.ndarray, info: Any = None) -> Node:
+    """Return a new node for the result `out`. The record functions of ufuncs have these lines in them, for speed."""
+    node = Node()
+    node.op, node.parents, node.saved = op, parents, saved
+    node.kind, node.info = kind_of(out.shape, out.dtype), info
+    node.both, node.grad, node.number = False, None, next(clock)
+    return node
+
+
 def leaf(data: np.ndarray, name: str | None = None) -> Node:
     """Return a new leaf for `data`."""
-    node = Node()
-    node.op, node.parents, node.saved, node.grad = None, (), None, None
-    node.shape, node.dtype = intern(data.shape), data.dtype
-    node.info = {"name": name} if name else None
-    node.number = tick()
-    return node
+    return recorded(None, (), None, data, {"name": name} if name else None)
 
 
 class Observer:

@@ -73,6 +73,10 @@ class Op:
     proved : bool
         Whether the operation is this package's own, so that tests prove its rules: each returns an array of its own,
         and where nothing was broadcast or cast, of the right shape and dtype. Another's results are checked and copied.
+    alike : bool
+        Whether it is a ufunc whose result has the shape and dtype of its arguments, where they are the same floats.
+    pair : tuple or False
+        The pulls and picks of a ufunc of two arguments, where each rule reads one thing: backward unrolls it.
     branch : callable or None
         Which of its pieces the function is on, where it has kinks or steps: ``branch(x, out)`` returns an array that
         changes when a kink is crossed. Its parameters name what it reads: arguments, and the result. Checks call it.
@@ -84,7 +88,7 @@ class Op:
     __slots__ = (
         "name", "function", "arguments", "defaults", "variadic", "keyword_only", "rules", "differentiable", "via",
         "leaves", "compose", "environment", "pulls", "picks", "pull_via", "recordable", "elementwise", "broadcasts",
-        "proved", "trusted", "samples", "cure", "module", "paired", "record", "beside", "branch",
+        "proved", "trusted", "samples", "cure", "module", "alike", "pair", "record", "beside", "branch",
     )  # fmt: skip
 
     record: Operation
@@ -103,10 +107,11 @@ class Op:
         self.name, self.function, self.via, self.leaves, self.compose = name, function, via, leaves, compose
         self.samples, self.module, self.beside, self.branch = samples, module, beside, branch
         self.proved = module.startswith(_HOUSE)
-        self.elementwise = isinstance(function, np.ufunc) and function.signature is None
+        self.elementwise = elementwise = isinstance(function, np.ufunc) and function.signature is None
+        self.alike = elementwise and {f"{c * len(rules)}->{c}" for c in "efd"} <= {*getattr(function, "types", ())}
         self.broadcasts = broadcasts or isinstance(function, np.ufunc)
         self.cure = cure or "Axes are aligned from the last one; insert one with x[:, None]." * self.broadcasts
-        self.trusted = self.proved and self.elementwise  # its results need no check where all shapes and dtypes agree
+        self.trusted = self.proved and elementwise  # its results need no check where all shapes and dtypes agree
         if not rules and not self.proved:
             raise TypeError(
                 f"op {name}: no rule is given, so gradients would end here in silence. Give a rule for each argument, "
@@ -141,7 +146,7 @@ class Op:
             self.environment = (*self.arguments, "out")
         ways = [self._way(key) for key in self.differentiable]
         self.pulls, self.picks = tuple([pull for pull, _ in ways]), tuple([pick for _, pick in ways])
-        self.paired = self.trusted and len(self.picks) == 2 and None not in self.picks
+        self.pair: Any = self.trusted and len(ways) == 2 and None not in self.picks and (*self.pulls, *self.picks)
         self.pull_via = self._feed(self._reads("via", via), via) if via is not None else None
         if not self.proved:
             self.pulls = tuple([_guarded(*pair, name) for pair in zip(self.pulls, self.differentiable, strict=True)])

@@ -57,15 +57,14 @@ def pull(
             saved: Any = node.saved
             if not retain:
                 node.saved = None
-            if watcher is None and self.paired:
+            if node.both and watcher is None and self.pair:
                 x, y = node.parents
-                if type(x) is Node and type(y) is Node and (everything or x in pending and y in pending):
+                if everything or x in pending and y in pending:
                     # The commonest nodes, unrolled: a ufunc of two tensors, both asked for, whose rules read one thing.
-                    pull_x, pull_y = self.pulls
-                    pick_x, pick_y = self.picks
-                    shape, dtype = node.shape, node.dtype
+                    pull_x, pull_y, pick_x, pick_y = self.pair
+                    kind = node.kind
                     d = pull_x(g, saved[pick_x])
-                    if x.shape is not shape or x.dtype is not dtype:
+                    if x.kind is not kind:
                         d = _fit(d, x, node, 0)
                     prior = pending[x]
                     if prior is None and x.op is not None:
@@ -75,7 +74,7 @@ def pull(
                     else:
                         meet(x, d, node, g, saved)
                     d = pull_y(g, saved[pick_y])
-                    if y.shape is not shape or y.dtype is not dtype:
+                    if y.kind is not kind:
                         d = _fit(d, y, node, 1)
                     prior = pending[y]
                     if prior is None and y.op is not None:
@@ -94,9 +93,9 @@ def pull(
                 if type(parent) is Node and (everything or parent in pending):
                     d = rule(g, saved if pick is None else saved[pick])
                     if trusted:
-                        if parent.shape is not node.shape or parent.dtype is not node.dtype:
+                        if parent.kind is not node.kind:
                             d = _fit(d, parent, node, place)
-                    elif type(d) is not ndarray or d.shape != parent.shape or d.dtype is not parent.dtype:
+                    elif type(d) is not ndarray or d.shape != parent.kind[0] or d.dtype is not parent.kind[1]:
                         d = _fit(d, parent, node, place)
                     if watcher is not None:
                         watcher.pulled(node, place, d, parent)
@@ -124,6 +123,7 @@ def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
 def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False) -> Any:
     """Return a rule's result with the shape and dtype of `parent`: summed over broadcast axes, cast, or refused."""
     self: Any = node.op
+    shape, dtype, _ = parent.kind
     tensor = isinstance(d, Tensor)
     if tensor and not recorded:  # the rule called tensor functions
         d, tensor = d._array, False
@@ -131,23 +131,23 @@ def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False
         if not isinstance(d, (ndarray, np.generic)):
             raise functions.refusals().unfit(self, node, position, parent, d)
         d = np.asarray(d)
-    if d.shape != parent.shape:
-        lead = d.ndim - len(parent.shape)
-        if lead < 0 and self.broadcasts and set(parent.shape[:-lead]) == {1}:  # into fewer axes: t.at[0].set(v[None])
+    if d.shape != shape:
+        lead = d.ndim - len(shape)
+        if lead < 0 and self.broadcasts and set(shape[:-lead]) == {1}:  # into fewer axes: t.at[0].set(v[None])
             d, lead = d.reshape((1,) * -lead + d.shape), 0
-        pairs = zip(d.shape[lead:], parent.shape, strict=True)
+        pairs = zip(d.shape[lead:], shape, strict=True)
         sums = self.broadcasts and lead >= 0 and all(have == want or want == 1 for have, want in pairs)
         # A rule of ours may return what is still to be summed; another's has the shape of the result, or is at fault.
         if not sums or not (self.proved or d.shape == node.shape):
             raise functions.refusals().unfit(self, node, position, parent, d)
-        stretched = [axis for axis in range(lead, d.ndim) if parent.shape[axis - lead] == 1 and d.shape[axis] != 1]
+        stretched = [axis for axis in range(lead, d.ndim) if shape[axis - lead] == 1 and d.shape[axis] != 1]
         d = np.add.reduce(d, axis=(*range(lead), *stretched)) if lead or stretched else d
-        d = d.reshape(parent.shape) if tensor else np.asarray(d).reshape(parent.shape)
-    if d.dtype != parent.dtype:
+        d = d.reshape(shape) if tensor else np.asarray(d).reshape(shape)
+    if d.dtype != dtype:
         # A float32 argument beside a float64 one got a float64 gradient: cast it back. Anything else is a fault.
         if d.dtype.kind != "f" or (d.dtype != node.dtype and not (self.broadcasts and self.proved)):
             raise functions.refusals().unfit(self, node, position, parent, d)
-        d = functions.astype(d, parent.dtype) if tensor else d.astype(parent.dtype)
+        d = functions.astype(d, dtype) if tensor else d.astype(dtype)
     return d
 
 

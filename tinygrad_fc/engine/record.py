@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from .dispatch import Record, functions, refuse_foreign
-from .node import MODE, OFF, Constant, Node, clock, intern
+from .node import MODE, OFF, Constant, Node, clock, kind_of, recorded
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def recorder(self: Op) -> Record:
 def unary(self: Op) -> Record:
     """Return the record function of a ufunc of one argument."""
     function, keep_x, keep_out = self.function, *self.keeps((True,))
-    slow = general(self)
+    slow, alike = general(self), self.alike
 
     def record(x: Any) -> Tensor:
         if not isinstance(x, Tensor) or type(x.node) is not Node or mode_get() is not None:
@@ -56,17 +56,17 @@ def unary(self: Op) -> Record:
             out = function(x_data)
         except Exception as error:
             raise functions.refusals().failed(self, error, (x_data,)) from error
-        if type(out) is not ndarray:
-            out = as_array(self, out)
+        kind = x_node.kind
+        if not kind[2] or not alike:
+            out = out if type(out) is ndarray else as_array(self, out)
+            kind = kind_of(out.shape, out.dtype)
         result = Tensor()
         result._array = out
         result.node = node = Node()
-        node.op = self
-        node.parents = (x_node,)
+        node.op, node.parents = self, (x_node,)
         node.saved = (x_data if keep_x else None, out if keep_out else None)
-        node.shape = x_node.shape
-        node.dtype = out.dtype
-        node.grad = node.info = None
+        node.kind = kind
+        node.both, node.grad, node.info = False, None, None
         node.number = next(clock)
         return result
 
@@ -75,11 +75,10 @@ def unary(self: Op) -> Record:
 
 def binary(self: Op) -> Record:
     """Return the record function of a ufunc of two arguments, one of which may need no gradient."""
-    function, slow = self.function, general(self)
-    # What the node keeps of x, y and the result, and whether its shape is that of x and y where they have the same.
-    both = (*self.keeps((True, True)), self.elementwise)
-    only_x, only_y = (*self.keeps((True, False)), False), (*self.keeps((False, True)), False)
-    crossed = both if both == (True, True, False, True) else None  # the commonest: each rule reads the other's argument
+    function, slow, alike = self.function, general(self), self.alike
+    # What the node keeps of x, y and the result. Its kind is that of x and y, unseen, where this is sure.
+    both, only_x, only_y = self.keeps((True, True)), self.keeps((True, False)), self.keeps((False, True))
+    crossed = both if both == (True, True, False) else None  # the commonest: each rule reads the other's argument
 
     def record(x: Any, y: Any) -> Tensor:
         if isinstance(x, Tensor):
@@ -92,11 +91,11 @@ def binary(self: Op) -> Record:
             y_data, y_node = (y, None) if type(y) in _NUMBERS else (_operand(y), None)
         if type(x_node) is Node:
             if type(y_node) is Node:
-                keep = both
+                keep, kind = both, x_node.kind if alike and x_node.kind is y_node.kind else None
             else:
-                keep, y_node = only_x, parent_of(y)
+                keep, kind, y_node = only_x, x_node.kind if alike and type(y) in _NUMBERS else None, parent_of(y)
         elif type(y_node) is Node:
-            keep, x_node = only_y, parent_of(x)
+            keep, kind, x_node = only_y, y_node.kind if alike and type(x) in _NUMBERS else None, parent_of(x)
         else:
             return slow(x, y)
         if mode_get() is not None:
@@ -105,22 +104,21 @@ def binary(self: Op) -> Record:
             out = function(x_data, y_data)
         except Exception as error:
             raise functions.refusals().failed(self, error, (x_data, y_data)) from error
-        if type(out) is not ndarray:
-            out = as_array(self, out)
+        if kind is None or not kind[2]:
+            out = out if type(out) is ndarray else as_array(self, out)
+            if out.dtype.kind != "f":
+                raise functions.refusals().no_gradient(self, out, (x_data, y_data))
+            kind = kind_of(out.shape, out.dtype)
         result = Tensor()
         result._array = out
         result.node = node = Node()
         node.op = self
         node.parents = (x_node, y_node)
         if keep is crossed:
-            twins, node.saved = True, (x_data, y_data, None)
+            node.saved = (x_data, y_data, None)
         else:
-            if keep is not both and out.dtype.kind != "f":
-                raise functions.refusals().no_gradient(self, out, (x_data, y_data))
-            keep_x, keep_y, keep_out, twins = keep
-            node.saved = (x_data if keep_x else None, y_data if keep_y else None, out if keep_out else None)
-        node.shape = x_node.shape if twins and x_node.shape is y_node.shape else intern(out.shape)
-        node.dtype = out.dtype
+            node.saved = (x_data if keep[0] else None, y_data if keep[1] else None, out if keep[2] else None)
+        node.kind, node.both = kind, keep is both
         node.grad = node.info = None
         node.number = next(clock)
         return result
@@ -147,11 +145,10 @@ def ternary(self: Op) -> Record:
             out = function(x_data, y_data, z_data)
         except Exception as error:
             raise functions.refusals().failed(self, error, (x_data, y_data, z_data)) from error
-        if type(out) is not ndarray:
-            out = as_array(self, out)
+        out = out if type(out) is ndarray else as_array(self, out)
         if out.dtype.kind != "f":
             raise functions.refusals().no_gradient(self, out, (x_data, y_data, z_data))
-        pool = [x_data, y_data, z_data, out, None]
+        pool: list[Any] = [x_data, y_data, z_data, out, None]
         if type(x_node) is Node:
             shaped, chosen = every
         else:
@@ -161,14 +158,7 @@ def ternary(self: Op) -> Record:
             pool.append(pool[n].shape)
         result = Tensor()
         result._array = out
-        result.node = node = Node()
-        node.op = self
-        node.parents = (x_node, y_node, z_node)
-        node.saved = chosen(pool)
-        node.shape = intern(out.shape)
-        node.dtype = out.dtype
-        node.grad = node.info = None
-        node.number = next(clock)
+        result.node = recorded(self, (x_node, y_node, z_node), chosen(pool), out)
         return result
 
     return record
@@ -217,8 +207,7 @@ def general(self: Op) -> Record:
             if type(out) is not tuple or len(out) != 1 + len(self.leaves):
                 raise functions.refusals().no_leaves(self, out)
             out, *rest = out
-        if type(out) is not ndarray:
-            out = as_array(self, out)
+        out = out if type(out) is ndarray else as_array(self, out)
         result = Tensor()
         result._array = out
         result.node = node = None
@@ -233,15 +222,8 @@ def general(self: Op) -> Record:
             shaped, chosen = plan
             for n in shaped:
                 pool.append(_shape(data[n]))
-            result.node = node = Node()
-            node.op = self
-            node.parents = tuple(parents)
-            node.saved = chosen(pool)
-            node.shape = intern(out.shape)
-            node.dtype = out.dtype
-            node.grad = None
-            node.info = {"static": {key: data[n] for n, key in static}} if static else None
-            node.number = next(clock)
+            info = {"static": {key: data[n] for n, key in static}} if static else None
+            result.node = node = recorded(self, tuple(parents), chosen(pool), out, info)
         elif out.dtype.kind == "O":
             raise functions.refusals().no_gradient(self, out, data)
         if mode is not None and mode is not OFF:

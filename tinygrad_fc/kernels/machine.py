@@ -33,7 +33,7 @@ _RULES = 20
 
 # Places in a team's memory, 64-bit integers. Those that are written often have a cache line of their own. The rest is
 # the affair of `jobs`.
-ARRIVED, PHASE, YIELD, SGEMM, DGEMM = 8, 16, 34, 35, 36
+ARRIVED, PHASE, YIELD, SGEMM, DGEMM, LARGE_SGEMM, LARGE_DGEMM, OWN_THREADS = 8, 16, 34, 35, 36, 40, 41, 42
 
 _SPINS = 4000  # of waiting for the others before the processor is offered to somebody else: some microseconds
 
@@ -86,13 +86,18 @@ def _end(ending, c, extra, n, ldc, low, high, left, right, one):  # type: ignore
 
 
 @compile_part
-def _product(row, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  # as above
-    """Do a thread's part of a product: some rows, some columns, or some of the inner sums."""
+def _product(row, team, me, size, one, gemm, large):  # type: ignore[no-untyped-def]  # as above
+    """Do a thread's part of a product: some rows, some columns, or some of the inner sums.
+
+    What is too small to be shared goes to NumPy's BLAS, so that its bits are those of ``a.dot(b)``.
+    """
     a, b, c, extra, scratch = row[1], row[2], row[3], row[4], row[5]
     m, n, k, lda, ldb, ldc, ta, tb, ending = row[6], row[7], row[8], row[9], row[10], row[11], row[12], row[13], row[14]
     zero, width = one - one, width_of(one)
     if m * n * k < SMALL_PRODUCT:
         size = 1
+    else:
+        gemm = large
     if me >= size:
         return
     ta32, tb32 = np.int32(ta), np.int32(tb)
@@ -240,12 +245,12 @@ def _on_elements(code, row, reals, me, size, one):  # type: ignore[no-untyped-de
 
 
 @compile_part
-def _run(rows, reals, team, me, size, one, gemm):  # type: ignore[no-untyped-def]  # as above
+def _run(rows, reals, team, me, size, one, gemm, large):  # type: ignore[no-untyped-def]  # as above
     for i in range(rows.shape[0]):
         row, code = rows[i], rows[i, 0]
         sharers = size if size > 1 and row[15] == 1 else 1
         if code == _PRODUCT:
-            _product(row, team, me, sharers, one, gemm)
+            _product(row, team, me, sharers, one, gemm, large)
         elif me < sharers:
             if code == _SOFTMAX_LOSS:
                 _on_rows(row, reals[i], me, sharers, one)
@@ -267,18 +272,34 @@ def _run(rows, reals, team, me, size, one, gemm):  # type: ignore[no-untyped-def
             _meet(team, size)
 
 
+@compile_part
+def _own_threads(team, count):  # type: ignore[no-untyped-def]  # as above
+    """Say how many threads MKL may use for the calls of this thread; return what was said before (0: nothing).
+
+    OpenBLAS has but one such number for all threads, which is the affair of `jobs`.
+    """
+    say = atomic_load(team + 8 * OWN_THREADS)
+    return call(say, count) if say else np.int32(0)
+
+
 def run_single(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
     """Run all instructions, on float32, as one thread of a team."""
     wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
     numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
-    _run(wholes, numbers, team, me, size, np.float32(1), atomic_load(team + 8 * SGEMM))
+    gemm, large = atomic_load(team + 8 * SGEMM), atomic_load(team + 8 * LARGE_SGEMM)
+    before = _own_threads(team, 1)
+    _run(wholes, numbers, team, me, size, np.float32(1), gemm, large)
+    _own_threads(team, before)
 
 
 def run_double(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
     """Run all instructions, on float64, as one thread of a team."""
     wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
     numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
-    _run(wholes, numbers, team, me, size, np.float64(1), atomic_load(team + 8 * DGEMM))
+    gemm, large = atomic_load(team + 8 * DGEMM), atomic_load(team + 8 * LARGE_DGEMM)
+    before = _own_threads(team, 1)
+    _run(wholes, numbers, team, me, size, np.float64(1), gemm, large)
+    _own_threads(team, before)
 
 
 @functools.cache

@@ -10,11 +10,14 @@ import atexit
 import contextlib
 import ctypes
 import os
+import re
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from importlib import import_module
+from importlib import import_module, metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,8 @@ _NAMES = (
     ("scipy_cblas_sgemm64_", "scipy_cblas_dgemm64_", "scipy_openblas_{}_num_threads64_"),
     ("cblas_sgemm64_", "cblas_dgemm64_", "openblas_{}_num_threads64_"),
 )
+_MKL_NAME = re.compile(r"libmkl_rt\.so(\.\d+)?")
+_SEQUENTIAL = 1  # MKL_THREADING_SEQUENTIAL
 _LINE = 64  # bytes of a cache line
 
 
@@ -47,6 +52,33 @@ def _blas() -> tuple[int, int, int, int] | None:
             a, b, c, d = (_address(getattr(library, name)) for name in names)
             return a, b, c, d
     return None
+
+
+def _mkl() -> tuple[int, int, int] | None:
+    """Return the addresses of MKL's sgemm, dgemm, and of what sets the threads of a caller; None where it is not there.
+
+    It is asked for products by one thread alone, so it gets no threads, unless somebody has loaded it with some.
+    """
+    for path in _mkl_paths():
+        try:
+            library: Any = ctypes.CDLL(path)
+            functions = library.cblas_sgemm_64, library.cblas_dgemm_64, library.MKL_Set_Num_Threads_Local
+        except (AttributeError, OSError):  # one of another system, or of before it had both sizes of integers
+            continue
+        if "MKL_THREADING_LAYER" not in os.environ:
+            library.MKL_Set_Threading_Layer(_SEQUENTIAL)
+        a, b, c = map(_address, functions)
+        return a, b, c
+    return None
+
+
+def _mkl_paths() -> list[str]:
+    """Return where MKL's library may be: where pip installed it, or beside this Python's own libraries."""
+    try:
+        found = [str(file.locate()) for file in metadata.files("mkl") or () if _MKL_NAME.fullmatch(file.name)]
+    except metadata.PackageNotFoundError:
+        found = []
+    return found or sorted(map(str, Path(sys.prefix, "lib").glob("libmkl_rt.so*")))
 
 
 def wanted_threads() -> int:
@@ -83,8 +115,10 @@ class Team:
         Threads that share the work, with the one that calls.
     """
 
-    def __init__(self, size: int, blas: tuple[int, int, int, int]) -> None:
-        self._blas = blas
+    def __init__(
+        self, size: int, blas: tuple[int, int, int, int], mkl: tuple[int, int, int] | None = None
+    ) -> None:
+        self._blas, self._mkl = blas, mkl or (*blas[:2], 0)
         self._lock = threading.RLock()  # a handler of a signal may run instructions between two lines of `run`
         self._library: Any = ctypes.CDLL(None) if os.name == "posix" else None
         self._threads: list[threading.Thread] = []
@@ -101,6 +135,7 @@ class Team:
         state = memory[offset : offset + places]
         at = machine.address(state)
         state[[machine.SGEMM, machine.DGEMM, jobs.GET_THREADS, jobs.SET_THREADS]] = self._blas
+        state[[machine.LARGE_SGEMM, machine.LARGE_DGEMM, machine.OWN_THREADS]] = self._mkl
         state[jobs.RECORD] = machine.address(_RECORD)
         if self._library is not None:
             state[machine.YIELD] = _address(self._library.sched_yield)
@@ -217,7 +252,8 @@ def _make() -> Team | None:
     blas = _blas()
     if blas is None:
         return None
-    return Team(wanted_threads() if os.name == "posix" and hasattr(ctypes.CDLL(None), "sem_init") else 1, blas)
+    size = wanted_threads() if os.name == "posix" and hasattr(ctypes.CDLL(None), "sem_init") else 1
+    return Team(size, blas, _mkl())
 
 
 _forker = 0  # the thread that forks, while it does

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine import record
-from ..engine.node import Block, Constant, Node, Observer, tick
+from ..engine.node import Block, Constant, Node, Observer, kind_of, recorded, tick
 from ..engine.tensor import Tensor
 from ..graph import Graph
 from ..graph.facts import kept_bytes
@@ -192,10 +192,9 @@ class Trace(Observer):
 
     def _fail(self, call: _Call, message: str) -> None:
         """Keep an entry for an operation that has no result."""
-        node = Node()
-        node.op, node.parents, node.saved, node.grad = call.op, tuple(call.inputs), None, None
-        node.shape, node.dtype, node.number = (), _NOTHING, tick()
-        node.info = {"static": _static(call.op, call.data)}
+        static = {"static": _static(call.op, call.data)}
+        node = recorded(call.op, tuple(call.inputs), None, np.empty(()), static)
+        node.kind = kind_of((), _NOTHING)
         self._placed(node, call)
         self.nodes.append(node)
         self.marks[node] = message

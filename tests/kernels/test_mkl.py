@@ -1,0 +1,108 @@
+"""MKL: where it is found, and what is left to it. A stand-in for it counts its calls: the real one is no dependency."""
+
+import ctypes
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tinygrad_fc.kernels import team
+from tinygrad_fc.kernels.instructions import Instructions
+
+SIZES = ctypes.c_int64
+
+
+class StandIn:
+    """Products of float32 in NumPy, by the address of a C function with MKL's arguments."""
+
+    def __init__(self):
+        self.shapes, self.threads = [], []
+        kinds = [ctypes.c_int] * 3 + [SIZES] * 3 + [ctypes.c_float]
+        kinds += [ctypes.POINTER(ctypes.c_float), SIZES] * 2 + [ctypes.c_float, ctypes.POINTER(ctypes.c_float), SIZES]
+        self.gemm = ctypes.CFUNCTYPE(None, *kinds)(self.product)
+        self.say = ctypes.CFUNCTYPE(ctypes.c_int, SIZES)(self.own_threads)
+        self.addresses = team._address(self.gemm), 0, team._address(self.say)
+
+    def product(self, layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        assert (layout, alpha, beta) == (101, 1, 0)
+        assert self.threads[-1] == 1, "as many threads as it likes"
+        self.shapes.append((m, n, k))
+        first = np.ctypeslib.as_array(a, (k, lda))[:, :m].T if ta == 112 else np.ctypeslib.as_array(a, (m, lda))[:, :k]
+        second = np.ctypeslib.as_array(b, (n, ldb))[:, :k].T if tb == 112 else np.ctypeslib.as_array(b, (k, ldb))[:, :n]
+        np.ctypeslib.as_array(c, (m, ldc))[:, :n] = first @ second
+
+    def own_threads(self, count):
+        before = self.threads[-1] if self.threads else 7
+        self.threads.append(count)
+        return before
+
+
+def product(crew, m, n, k, turned=False):
+    """Return a product of a crew, and the same in float64."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((m, k), np.float32), rng.standard_normal((k, n), np.float32)
+    if turned:
+        a, b = np.asfortranarray(a), np.asfortranarray(b)
+    out = np.empty((m, n), np.float32)
+    instructions = Instructions(crew, np.dtype(np.float32))
+    instructions.product(a, b, out)
+    instructions.run()
+    return a, b, out, a.astype(float) @ b
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_large_products_are_left_to_it_and_small_ones_are_not(turned):
+    stand_in = StandIn()
+    crew = team.Team(1, team._blas(), stand_in.addresses)
+    *_, out, expected = product(crew, 80, 64, 60, turned)  # 307,200 multiplications
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-4)
+    assert stand_in.shapes == [(80, 64, 60)]
+    a, b, out, _ = product(crew, 64, 64, 64, turned)  # 262,144
+    assert stand_in.shapes == [(80, 64, 60)]
+    np.testing.assert_array_equal(out, a.dot(b))
+
+
+def test_it_works_for_each_thread_by_itself_and_the_callers_number_of_threads_comes_back():
+    stand_in = StandIn()
+    product(team.Team(1, team._blas(), stand_in.addresses), 80, 64, 60)
+    assert stand_in.threads == [1, 7]
+
+
+def test_it_is_found_where_pip_put_it(tmp_path, monkeypatch):
+    facts = tmp_path / "mkl-2025.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: mkl\nVersion: 2025.0\n")
+    (facts / "RECORD").write_text("lib/libmkl_core.so.2,,\nlib/libmkl_rt.so.2,,\nlib/libmkl_rt.so.txt,,\n")
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/libmkl_rt.so.2").write_text("no library")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert team._mkl_paths() == [str(tmp_path / "lib/libmkl_rt.so.2")]
+    assert team._mkl() is None  # what cannot be loaded leaves all to OpenBLAS
+
+
+def test_it_is_found_beside_pythons_own_libraries(tmp_path, monkeypatch):
+    def files(name):
+        raise team.metadata.PackageNotFoundError(name)
+
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/libmkl_rt.so.2").write_text("")
+    monkeypatch.setattr(team, "metadata", SimpleNamespace(files=files, PackageNotFoundError=ModuleNotFoundError))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert team._mkl_paths() == [str(tmp_path / "lib/libmkl_rt.so.2")]
+
+
+@pytest.mark.parametrize("layer", [None, "INTEL"])
+def test_it_gets_no_threads_unless_the_environment_says_so(layer, monkeypatch):
+    calls = []
+    functions = {name: ctypes.CFUNCTYPE(None)(lambda: None) for name in ("cblas_sgemm_64", "cblas_dgemm_64")}
+    functions["MKL_Set_Num_Threads_Local"] = ctypes.CFUNCTYPE(ctypes.c_int, SIZES)(lambda count: 0)
+    library = SimpleNamespace(**functions, MKL_Set_Threading_Layer=calls.append)
+    monkeypatch.setattr(team, "_mkl_paths", lambda: ["broken", "here"])
+    monkeypatch.setattr(team.ctypes, "CDLL", lambda path: {"here": library, "broken": SimpleNamespace()}[path])
+    if layer:
+        monkeypatch.setenv("MKL_THREADING_LAYER", layer)
+    else:
+        monkeypatch.delenv("MKL_THREADING_LAYER", raising=False)
+    assert team._mkl() == tuple(map(team._address, functions.values()))
+    assert calls == ([] if layer else [1])
