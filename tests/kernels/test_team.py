@@ -1,7 +1,4 @@
-"""The team: its threads come, share, sleep and leave without a crash, a hang, a leak or a trace in the user's program.
-
-Most of it happens in processes of their own, which a time limit ends. They keep compiled code where this one does.
-"""
+"""The team: its threads come, share, sleep and leave without a crash, a hang, a leak or a trace in the user's work."""
 
 import ast
 import os
@@ -11,63 +8,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from team_programs import LIMIT, run
 
 import tinygrad_fc
 from tinygrad_fc.kernels import compiling, jobs, machine, team
-
-LIMIT = 240  # seconds, after which a process hangs; most of them may go into compiling
-START = """
-import ctypes, os, signal, sys, threading, time
-import numpy as np
-from tinygrad_fc.kernels import jobs, team as module
-from tinygrad_fc.kernels.instructions import Instructions
-from tinygrad_fc.kernels.team import Team, team
-
-def threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("tinygrad_fc")]
-
-def blas(threads=None):
-    get, put = module._blas()[2:]
-    if threads is not None:
-        ctypes.CFUNCTYPE(None, ctypes.c_int)(put)(threads)
-    return ctypes.CFUNCTYPE(ctypes.c_int)(get)()
-
-class Work:
-    '''Instructions whose results are known: their bits have to be those of the first run.'''
-    def __init__(self, crew=None, seed=0, length=1000):
-        rng = np.random.default_rng(seed)
-        a, b = rng.standard_normal((2, length, 80)).astype(np.float32)
-        self.out, self.w, dw = np.empty((3, 80, 80), np.float32)
-        dw[...] = 1
-        self.run = Instructions(crew or team(), np.dtype(np.float32))
-        self.run.product(a.T, b, self.out)  # shared by inner sums
-        self.run.relu(self.out, self.out)
-        x = rng.standard_normal(20_000).astype(np.float32)
-        self.run.relu(x, x)
-        self.expected = np.maximum(a.T.astype(np.float64) @ b, 0)
-        self.bits = None
-
-    def check(self):
-        self.out[...] = np.nan
-        self.run.run()
-        assert np.abs(self.out - self.expected).max() < 1e-3, "wrong"
-        bits = self.out.tobytes()
-        assert self.bits in (None, bits), "other bits"
-        self.bits = bits
-"""
-
-
-def run(code, *options, size=None, code_expected=0, **environment):
-    """Run a program with a team of some size; return what it printed. It must end by itself, and quietly."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(tinygrad_fc.__file__).parents[1]), **environment}
-    if size is not None:
-        environment["OPENBLAS_NUM_THREADS"] = str(size)
-    command = [sys.executable, *(options or ("-W", "error")), "-c", START + textwrap.dedent(code)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
-    assert done.returncode == code_expected, done.stderr
-    if not code_expected:
-        assert done.stderr == ""
-    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("options", [("-W", "error"), ("-X", "dev", "-W", "error")])
@@ -125,34 +69,6 @@ def test_what_runs_after_the_end_runs_alone():
     assert out == "last 0\nlast 0\n"
 
 
-def test_fork_gives_the_child_a_team_of_its_own():
-    """Instructions that were made before go on in the child, whether the team had begun or not."""
-    out = run("""
-        import multiprocessing
-        def child(begun):
-            assert not threads()
-            work.check()
-            Work(seed=1).check()
-            assert len(threads()) == 2 and blas() == begun
-        work = Work()
-        for _ in range(3):
-            before = blas()
-            if pid := os.fork():
-                assert os.waitpid(pid, 0)[1] == 0
-                work.check()
-            else:
-                child(before)
-                sys.stdout.flush()
-                os._exit(0)
-        process = multiprocessing.get_context("fork").Process(target=child, args=(blas(),))
-        process.start()
-        process.join()
-        assert process.exitcode == 0
-        print("done")
-    """, size=3)  # fmt: skip
-    assert out == "done\n"
-
-
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_many_python_threads_launch_at_once(size):
     """Also for the first time, and also without the main thread: none waits for another for ever."""
@@ -205,6 +121,32 @@ def test_more_threads_than_cores_and_a_busy_neighbour():
         print(team().size)
     """, size=3)  # fmt: skip
     assert out == "3\n"
+
+
+def test_memory_stays_as_it_is_over_many_launches():
+    out = run("""
+        import resource
+        x, slope, normal, d = np.ones((4, 4, 8), np.float32)
+        gamma, rate, along, total = np.ones((4, 8), np.float32)
+        loss, y = np.ones((), np.float32), np.zeros(4, np.int64)
+        alone, together = (Instructions(team(), np.dtype(np.float32)) for _ in range(2))
+        for each in (alone, together):
+            each.half_squares(x, 1.0, loss)
+            each.batch_norm_gradient(x, gamma, normal, rate, d, along, total)
+            each.softmax_loss(x, y, slope, loss)
+        large = np.ones(20_000, np.float32)
+        together.relu(large, large)
+        def launch(times):
+            for _ in range(times):
+                for _ in range(9):
+                    alone.run()
+                together.run()
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = launch(500)
+        grown = launch(10_000) - before
+        print(grown < 1024 * (1 if sys.platform == "linux" else 1024), grown)  # 1 MiB: 10 bytes a launch
+    """, size=2)  # fmt: skip
+    assert out.startswith("True"), out
 
 
 def test_the_threads_of_blas_stay_the_users():

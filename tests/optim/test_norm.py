@@ -1,6 +1,7 @@
 """The norm of all gradients, at every size of numbers, and clipping by it or by value."""
 
 import math
+import sys
 import tracemalloc
 
 import numpy as np
@@ -30,13 +31,48 @@ GRADIENTS = st.lists(
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1.0, 1e-30, 1e-44, 1e30, 3e38, 1e-160, 1e160])
-def test_norm_is_that_of_one_long_vector_at_every_scale(dtype, size, rng):
+@pytest.mark.parametrize("policy", ["auto", "numba"])
+def test_norm_is_that_of_one_long_vector_at_every_scale(policy, dtype, size, rng):
+    tg.use_kernels(policy)
     largest = np.finfo(dtype).max
     with np.errstate(under="ignore"):
         arrays = [(rng.uniform(-1, 1, shape) * min(size, float(largest))).astype(dtype) for shape in [(4, 5), (3,), ()]]
     expected = math.hypot(*(float(x) for array in arrays for x in np.asarray(array).flat))
     assert global_norm(arrays) == pytest.approx(expected, rel=1e-6 if dtype == np.float32 else 1e-14, abs=0.0)
     assert global_norm(array for array in arrays[::-1]) == pytest.approx(global_norm(arrays), rel=1e-15, abs=0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (17,), (4096,), (4097,), (3, 5), (300, 41), (0, 3), (20, 5, 90)])
+def test_norm_is_the_same_compiled_to_rounding(dtype, shape, rng):
+    array = rng.standard_normal(shape).astype(dtype)
+    found = {}
+    for policy in ("numpy", "numba"):
+        tg.use_kernels(policy)
+        found[policy] = global_norm([array, array.T, array[..., None]])
+        assert math.isnan(global_norm([array, np.array(np.nan, dtype)]))
+        assert global_norm([array, np.full((2, 2), np.inf, dtype)]) == math.inf
+    assert found["numba"] == pytest.approx(found["numpy"], rel=1e-6 if dtype == np.float32 else 1e-14, abs=0.0)
+    assert found["numba"] == pytest.approx(math.sqrt(3 * float((array.astype(np.float64) ** 2).sum())), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_norm_of_large_arrays_is_the_same_compiled_to_rounding(dtype, rng):
+    """Threads share them; those of one size share instructions, which see the next array and keep none alive."""
+    arrays = [rng.standard_normal((700, 800)).astype(dtype) for _ in range(2)]
+    tg.use_kernels("numpy")
+    norms = [global_norm([array]) for array in arrays]
+    tg.use_kernels("auto")
+    for _ in range(2):
+        for array, value in zip(arrays, norms, strict=True):
+            before = sys.getrefcount(array)
+            assert global_norm([array]) == pytest.approx(value, rel=1e-6 if dtype == np.float32 else 1e-14, abs=0.0)
+            assert sys.getrefcount(array) == before
+    largest = np.finfo(dtype).max
+    expected = float(largest) * math.sqrt(arrays[0].size)  # infinite in float64
+    assert global_norm([np.full_like(arrays[0], largest)]) == pytest.approx(expected, rel=1e-6)
+    arrays[0][3, 4] = np.nan
+    assert math.isnan(global_norm(arrays))
 
 
 def test_norm_of_mixed_widths_layouts_and_nothing():
@@ -51,7 +87,9 @@ def test_norm_of_mixed_widths_layouts_and_nothing():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_norm_passes_on_what_is_not_finite(dtype):
+@pytest.mark.parametrize("policy", ["auto", "numba"])
+def test_norm_passes_on_what_is_not_finite(policy, dtype):
+    tg.use_kernels(policy)
     huge = np.finfo(dtype).max
     for others in ([], [1.0], [1e-30], [huge, huge]):
         for bad in (np.inf, -np.inf, np.nan):

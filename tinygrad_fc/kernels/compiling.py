@@ -59,6 +59,15 @@ def compile_(function: Any) -> Any:
     return _cached(lambda cache: numba.njit(cache=cache, **_OPTIONS), function)
 
 
+def compile_reduction(function: Any) -> Any:
+    """Compile a function that Python alone calls, and whose sums may be taken in whatever order is fast.
+
+    That order is the compiler's, the same at every call; inside another function it might be another.
+    """
+    options = {**_OPTIONS, "fastmath": {"reassoc", "contract"}}
+    return _cached(lambda cache: numba.njit(cache=cache, **options), function)
+
+
 def compile_part(function: Any) -> Any:
     """Compile what other compiled functions alone call: it is kept as a part of them."""
     return numba.njit(**_OPTIONS)(function)

@@ -17,7 +17,8 @@ ROWS, REALS_AT, COUNT, RUNNER, SIZE = 24, 25, 26, 27, 28
 WAIT, POST, GET_THREADS, SET_THREADS, RECORD = 32, 33, 37, 38, 39
 HELPERS, LINE, SLEEP = 48, 16, 8
 # Places in the record of what was done to BLAS, which all teams of the process share.
-LOCKED, LAUNCHES, BEFORE = 0, 1, 2
+LOCKED, LAUNCHES, BEFORE, FORKING = 0, 1, 2, 3
+SEIZED = 2  # says the record where the process forks: no launch runs, and the lock is held
 
 _PATIENCE = 100_000  # looks for the next job before falling asleep
 
@@ -78,13 +79,30 @@ def _lock(team):  # type: ignore[no-untyped-def]  # as above
 
 @compile_
 def seize(team):  # type: ignore[no-untyped-def]  # as above
-    """Wait until no thread sets BLAS's threads, and keep all from it until the record is free again."""
-    _lock(team)
+    """Wait until no launch runs, and let none begin until the record says otherwise: the process is about to fork.
+
+    A second call of the thread that has called before changes nothing.
+    """
+    forking = atomic_load(team + 8 * RECORD) + 8 * FORKING
+    if atomic_load(forking) == SEIZED:
+        return
+    atomic_store(forking, 1)
+    record, give_way = _lock(team), atomic_load(team + 8 * YIELD)
+    while atomic_load(record + 8 * LAUNCHES):
+        atomic_store(record + 8 * LOCKED, 0)
+        if give_way:
+            call(give_way, 0)
+        _lock(team)
+    atomic_store(forking, SEIZED)  # and the lock stays, which keeps those out who looked at `forking` before
 
 
 @compile_part
 def _quieten(team):  # type: ignore[no-untyped-def]  # as above
     """Have BLAS use one thread for each call, since the products are shared here, until the last launch is done."""
+    forking, give_way = atomic_load(team + 8 * RECORD) + 8 * FORKING, atomic_load(team + 8 * YIELD)
+    while atomic_load(forking):  # else launches that follow each other closely would keep a fork waiting for ever
+        if give_way:
+            call(give_way, 0)
     record = _lock(team)
     launches = atomic_load(record + 8 * LAUNCHES)
     if launches == 0:

@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from .compiling import compile_
+from .compiling import compile_, compile_reduction
 from .native import intrinsic
 
 # ---- layers: of the arrays of shape (rows, columns) some rows
@@ -79,27 +79,42 @@ def scale(x, factor, out):  # type: ignore[no-untyped-def]  # as above
 
 # A sum of squares goes by parts of so many elements, whose sums are added in float64: nothing is lost in long arrays.
 PART = 4096
+_LANES = 256
 
 
 @compile_
 def squares(x, first, last, parts):  # type: ignore[no-untyped-def]  # as above
-    """Write the sum of squares of the parts `first` to `last`; 16 sums run side by side, as vectors do."""
+    """Write the sum of squares of the parts `first` to `last`; sums run side by side, as vectors do, a few at once."""
     kind = x.dtype.type
-    lanes = np.empty(16, x.dtype)
+    lanes = np.empty(_LANES, x.dtype)
     for part in range(first, last):
         low, high = part * PART, min((part + 1) * PART, x.size)
-        for lane in range(16):
+        for lane in range(_LANES):
             lanes[lane] = kind(0)
-        whole = low + (high - low) // 16 * 16
-        for i in range(low, whole, 16):
-            for lane in range(16):
-                lanes[lane] += x[i + lane] * x[i + lane]
+        whole = low + (high - low) // _LANES * _LANES
+        for i in range(low, whole, _LANES):
+            block = x[i : i + _LANES]
+            for lane in range(_LANES):
+                lanes[lane] += block[lane] * block[lane]
         for i in range(whole, high):
             lanes[i - whole] += x[i] * x[i]
         total = 0.0
-        for lane in range(16):
+        for lane in range(_LANES):
             total += lanes[lane]
         parts[part] = total
+
+
+@compile_reduction
+def sum_of_squares(x):  # type: ignore[no-untyped-def]  # as above
+    """Return the sum of squares of a vector or a matrix, as a float64."""
+    flat, total = x.reshape(x.size), 0.0
+    for low in range(0, x.size, PART):
+        block = flat[low : low + PART]
+        part = x.dtype.type(0)
+        for i in range(block.size):
+            part += block[i] * block[i]
+        total += part
+    return total
 
 
 @compile_

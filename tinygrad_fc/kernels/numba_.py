@@ -7,6 +7,7 @@ depends on the sizes and on the number of threads, and so do the last bits of a 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,36 @@ def half_squares(w: np.ndarray, factor: float) -> np.ndarray:
     loops.squares(flat, 0, len(parts), parts)
     loops.half_sum(parts, factor, out.reshape(1))
     return out
+
+
+def sum_of_squares(arrays: Sequence[np.ndarray]) -> float:
+    """Return the sum of squares of contiguous vectors and matrices, the same bits for every number of threads."""
+    alone, total = loops.sum_of_squares, 0.0
+    for x in arrays:
+        total += alone(x) if x.size < _SHARED else _large_sum_of_squares(x)
+    return total
+
+
+def _large_sum_of_squares(x: np.ndarray) -> float:
+    shared = team()
+    if shared is None:
+        total: float = loops.sum_of_squares(x)
+        return total
+    key = (x.size, x.dtype.char, shared.size)
+    kept: dict[Any, tuple[Instructions, np.ndarray]] = _kept.__dict__
+    if key not in kept:
+        instructions, out = Instructions(shared, x.dtype), np.empty((), x.dtype)
+        instructions.half_squares(np.empty(x.size, x.dtype), 2.0, out)  # never touched: it is aimed at others
+        instructions.seal()
+        kept[key] = instructions, out
+    instructions, out = kept[key]
+    instructions.aim(0, x)
+    instructions.run()
+    return float(out)
+
+
+# Elements from which threads share a sum of squares; fewer are read in less than a helper takes to wake up.
+_SHARED = 524_288
 
 
 def outside(y: np.ndarray, count: int) -> bool:

@@ -13,6 +13,7 @@ away, and the probabilities of hopeless classes, sink below the smallest number,
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -396,3 +397,8 @@ def lion(
     np.multiply(m, scalar(beta2, w.dtype), m)
     np.multiply(dw, scalar(1.0 - beta2, w.dtype), scratch)
     np.add(m, scratch, m)
+
+
+def sum_of_squares(arrays: Sequence[np.ndarray]) -> float:
+    """Return the sum of squares of contiguous arrays, by one call of BLAS for each."""
+    return sum([float(np.vdot(x, x)) for x in arrays])

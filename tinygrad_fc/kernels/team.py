@@ -7,6 +7,7 @@ Helpers sleep when there is nothing to do for a fifth of a millisecond.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import os
 import re
@@ -14,13 +15,14 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import types
+from numba.core.compiler_lock import global_compiler_lock
 
 from . import jobs, machine
 
@@ -118,7 +120,7 @@ class Team:
     ) -> None:
         self._blas, self._mkl = blas, mkl or (*blas[:2], 0)
         self._lock = threading.RLock()  # a handler of a signal may run instructions between two lines of `run`
-        self._library: Any = ctypes.CDLL(None) if size > 1 else None
+        self._library: Any = ctypes.CDLL(None) if os.name == "posix" else None
         self._threads: list[threading.Thread] = []
         self._started = self._closed = size == 1
         self.size = size
@@ -135,9 +137,10 @@ class Team:
         state[[machine.SGEMM, machine.DGEMM, jobs.GET_THREADS, jobs.SET_THREADS]] = self._blas
         state[[machine.LARGE_SGEMM, machine.LARGE_DGEMM, machine.OWN_THREADS]] = self._mkl
         state[jobs.RECORD] = machine.address(_RECORD)
+        if self._library is not None:
+            state[machine.YIELD] = _address(self._library.sched_yield)
         if self.size > 1:
-            names = ("sem_wait", "sem_post", "sched_yield")
-            state[[jobs.WAIT, jobs.POST, machine.YIELD]] = [_address(getattr(self._library, name)) for name in names]
+            state[[jobs.WAIT, jobs.POST]] = _address(self._library.sem_wait), _address(self._library.sem_post)
             for helper in range(1, self.size):
                 sleeper = at + 8 * (jobs.HELPERS + jobs.LINE * helper + jobs.SLEEP)
                 if self._library.sem_init(ctypes.c_void_p(sleeper), 0, 0):  # a system without such semaphores
@@ -167,16 +170,21 @@ class Team:
                 raise
             self._closed = True  # the system has no thread left, or the interpreter ends
             return False
+        if self._threads:  # a handler of a signal has started them meanwhile
+            jobs.dismiss(at)
+            return True
         self._state, self._threads, self._started = (memory, at), threads, True
         return True
 
     def stop(self) -> None:
         """Have the helpers leave, and wait until they have; the next run starts others."""
         if self._started and self.size > 1:
-            self._started = False
-            jobs.dismiss(self._state[1])
-            for thread in self._threads:
+            (memory, at), threads = self._state, self._threads
+            self._started, self._threads = False, []  # from here on a handler of a signal may start others
+            jobs.dismiss(at)
+            for thread in threads:
                 thread.join()
+            del memory
 
     def run(self, rows: np.ndarray, reals: np.ndarray, dtype: np.dtype[Any], together: bool) -> None:
         """Run instructions.
@@ -193,6 +201,11 @@ class Team:
             Whether the helpers take part. The inner sums of a product are then added up in other parts, so the caller
             decides it by the sizes.
         """
+        if _forker and _forker == threading.get_ident():
+            with _let_in(self._state[1]), self._lock:
+                self.run(rows, reals, dtype, together)
+                self.stop()  # the child would wait for its helpers
+            return
         run = machine.runner(dtype)
         if together and not self._closed:
             with self._lock:
@@ -216,10 +229,6 @@ class Team:
         """Begin anew in a child, which has the memory of the team, and none of its threads."""
         self._lock = threading.RLock()
         self._started, self._threads = self.size == 1, []
-        before = int(_RECORD[jobs.BEFORE])
-        if _RECORD[jobs.LAUNCHES] and before != 1:  # another thread of the parent was amid a launch
-            ctypes.CFUNCTYPE(None, ctypes.c_int)(self._blas[3])(before)
-        _RECORD[:] = 0
 
     def close(self) -> None:
         """Have the helpers leave for good: what runs from now on runs on the thread that calls."""
@@ -247,27 +256,73 @@ def _make() -> Team | None:
     return Team(size, blas, _mkl())
 
 
-def _all(method: Callable[[Team], None]) -> Callable[[], None]:
-    def call() -> None:
-        for each in list(_TEAMS):
-            method(each)
-
-    return call
+_forker = 0  # the thread that forks, while it does
+_undo: dict[int, list[Callable[[], None]]] = {}  # for each thread that wants to fork, what gives back its locks
 
 
 def _before_fork() -> None:
-    _all(Team.hold)()
-    # BLAS holds a lock of its own while its threads are set, which would stay locked in the child.
-    for each in list(_TEAMS)[:1]:
-        jobs.seize(each._state[1])
+    """Let no other thread be amid what the child could not end: a job, or a compilation.
+
+    Products that other threads leave to NumPy are beyond it: OpenBLAS takes down its own threads while the process
+    forks, and waits for ever where one of them works, with this package or without.
+    """
+    global _forker
+    me, teams = threading.get_ident(), list(_TEAMS)
+    undo = _undo.setdefault(me, [])
+    for each in teams:
+        undo.append(each.release)
+        each.hold()
+    if teams:
+        _forker = me
+        undo.append(global_compiler_lock.release)
+        global_compiler_lock.acquire()  # type: ignore[no-untyped-call]  # the child may have to compile, too
+        jobs.seize(teams[0]._state[1])  # launches take locks of BLAS, which would stay locked in the child
+
+
+def _free() -> None:
+    """Let launches begin again. There is no call in it, so a handler of a signal comes before all of it, or after."""
+    global _forker
+    _forker = 0
+    if _RECORD[jobs.FORKING] == jobs.SEIZED:
+        _RECORD[jobs.LOCKED] = 0
+    _RECORD[jobs.FORKING] = 0
+
+
+@contextlib.contextmanager
+def _let_in(at: int) -> Iterator[None]:
+    """Let the thread that forks launch, as a handler of a signal or a hook of the user's may."""
+    global _forker
+    me = _forker
+    _free()
+    try:
+        yield
+    finally:
+        _forker = me
+        jobs.seize(at)
 
 
 def _after_fork() -> None:
-    _RECORD[jobs.LOCKED] = 0
-    _all(Team.release)()
+    me = threading.get_ident()
+    if _forker == me:
+        _free()
+    for release in reversed(_undo.pop(me, [])):
+        with contextlib.suppress(RuntimeError):  # Ctrl-C came before this lock was held
+            release()
 
 
-# A child of fork would have no helpers, and perhaps half of a job: so there is none while the process forks.
+def _in_child() -> None:
+    _after_fork()
+    _undo.clear()
+    _RECORD[:] = 0
+    for each in list(_TEAMS):
+        each.renew()
+
+
+def _at_exit() -> None:
+    for each in list(_TEAMS):
+        each.close()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_all(Team.renew))
-atexit.register(_all(Team.close))  # compiled code must not run when the interpreter takes down what it needs
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
+atexit.register(_at_exit)  # compiled code must not run when the interpreter takes down what it needs

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels import compiled, numpy_, together
 from .rule import Option
 
 CLIPS = ("clip_norm", "clip_value")
@@ -16,7 +17,6 @@ _TINY = 1e-30
 _WIDE = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")
 def global_norm(arrays: Iterable[np.ndarray]) -> float:
     """Return the 2-norm of all elements of all arrays, as of one long vector.
 
@@ -38,8 +38,9 @@ def global_norm(arrays: Iterable[np.ndarray]) -> float:
     Notes
     -----
     What Pascanu, Mikolov and Bengio clip by, "On the difficulty of training recurrent neural networks", ICML 2013,
-    Algorithm 1. The squares are summed in each array's own precision, in one pass and without a copy. Only where they
-    leave its range is it done again in float64, scaled by the largest element.
+    Algorithm 1. The squares are summed in each array's own precision, in one pass and without a copy (compiled, they
+    are summed by parts, and the parts in float64). Only where they leave its range is it done again in float64, scaled
+    by the largest element.
 
     Examples
     --------
@@ -48,26 +49,32 @@ def global_norm(arrays: Iterable[np.ndarray]) -> float:
     >>> tg.optim.global_norm([np.array([3.0]), np.array([[4.0]])])
     5.0
     """
-    given = list(arrays)
-    total = 0.0  # a Python float, wide enough for any float32 array's sum
-    for array in given:
-        # Of what gradients mostly are, one call of BLAS: it takes their elements as they lie.
-        if type(array) is not np.ndarray or array.dtype not in _WIDE or not array.flags.c_contiguous:
-            array = _flat(array)
-        total += float(np.vdot(array, array))
+    plain, others = [], []  # of what gradients mostly are, the elements are taken as they lie
+    for array in arrays:
+        if type(array) is np.ndarray and array.dtype in _WIDE and array.flags.c_contiguous:
+            plain.append(array if 0 < array.ndim < 3 else array.reshape(-1))
+        else:
+            others.append(_flat(np.asarray(array)))
+    module = compiled() if together(sum([array.size for array in plain])) else None
+    # A Python float, wide enough for any float32 array's sum.
+    total = (module or numpy_).sum_of_squares(plain) + numpy_.sum_of_squares(others)
     if _TINY < total < math.inf or math.isnan(total):
         return math.sqrt(total)
-    flat = [_flat(array) for array in given]
-    largest = max((float(np.max(np.abs(array))) for array in flat if array.size), default=0.0)
+    return _scaled_norm([_flat(array) for array in plain + others])
+
+
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
+def _scaled_norm(arrays: list[np.ndarray]) -> float:
+    """Return the norm where squares leave the range of the numbers."""
+    largest = max((float(np.max(np.abs(array))) for array in arrays if array.size), default=0.0)
     if largest == 0.0 or largest == math.inf:
         return largest
-    parts = (array.astype(np.float64) / largest for array in flat)
+    parts = (array.astype(np.float64) / largest for array in arrays)
     return largest * math.sqrt(sum(float(np.dot(part, part)) for part in parts))
 
 
 def _flat(array: np.ndarray) -> np.ndarray:
     """Return the elements in the order they lie in memory, as floats that BLAS takes."""
-    array = np.asarray(array)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"arrays: given one of dtype {array.dtype}, expected real numbers")
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
