@@ -25,7 +25,7 @@ def threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("tinygrad_fc")]
 
 def blas(threads=None):
-    get, put = module._blas()[2:]
+    get, put = module.openblas()[2:]
     if threads is not None:
         ctypes.CFUNCTYPE(None, ctypes.c_int)(put)(threads)
     return ctypes.CFUNCTYPE(ctypes.c_int)(get)()

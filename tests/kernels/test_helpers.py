@@ -57,11 +57,21 @@ def test_an_error_reaches_who_waits(size):
     assert sorted(done) == [0, 1, 2, 4, 5]
 
 
-@pytest.mark.parametrize(("setting", "expected"), [("1", 1), ("2", 2), ("3,1", 3), ("none", None)])
-def test_as_many_as_blas_is_told(setting, expected, monkeypatch):
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", setting)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert helpers.wanted_threads() == (expected or len(os.sched_getaffinity(0)))
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({"OPENBLAS_NUM_THREADS": "3"}, 3), ({"OMP_NUM_THREADS": "4"}, 4), ({"OMP_NUM_THREADS": "5,2"}, 5),
+        ({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}, 1), ({"OPENBLAS_NUM_THREADS": "0"}, None),
+        ({"OMP_NUM_THREADS": "many"}, None), ({}, None),
+    ],
+)  # fmt: skip
+def test_threads_are_those_that_the_environment_says(monkeypatch, environment, threads):
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert helpers.wanted_threads() == (threads or cores)
 
 
 def test_a_child_of_fork_has_helpers_of_its_own():

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tinygrad_fc.kernels import helpers, numpy_, passes
+from tinygrad_fc.kernels.blas import openblas
 from tinygrad_fc.kernels.codes import Code, Ending
 from tinygrad_fc.kernels.instructions import Instructions
-from tinygrad_fc.kernels.team import Team, _blas
+from tinygrad_fc.kernels.team import Team
 
 DTYPES = [np.float32, np.float64]
 RULES = {
@@ -27,7 +28,7 @@ HALF, EVIL = int(0.5 * 2**53), [np.nan, np.inf, -np.inf]
 
 @functools.cache
 def team_of(size):
-    return Team(size, _blas())
+    return Team(size, openblas())
 
 
 def compiled_list(size, dtype):

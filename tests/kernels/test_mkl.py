@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tinygrad_fc.kernels import team
+from tinygrad_fc.kernels import blas
 from tinygrad_fc.kernels.instructions import Instructions
+from tinygrad_fc.kernels.team import Team
 
 SIZES = ctypes.c_int64
 
@@ -22,7 +23,7 @@ class StandIn:
         kinds += [ctypes.POINTER(ctypes.c_float), SIZES] * 2 + [ctypes.c_float, ctypes.POINTER(ctypes.c_float), SIZES]
         self.gemm = ctypes.CFUNCTYPE(None, *kinds)(self.product)
         self.say = ctypes.CFUNCTYPE(ctypes.c_int, SIZES)(self.own_threads)
-        self.addresses = team._address(self.gemm), 0, team._address(self.say)
+        self.addresses = blas.address(self.gemm), 0, blas.address(self.say)
 
     def product(self, layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
         assert (layout, alpha, beta) == (101, 1, 0)
@@ -54,7 +55,7 @@ def product(crew, m, n, k, turned=False):
 @pytest.mark.parametrize("turned", [False, True])
 def test_large_products_are_left_to_it_and_small_ones_are_not(turned):
     stand_in = StandIn()
-    crew = team.Team(1, team._blas(), stand_in.addresses)
+    crew = Team(1, blas.openblas(), stand_in.addresses)
     *_, out, expected = product(crew, 80, 64, 60, turned)  # 307,200 multiplications
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-4)
     assert stand_in.shapes == [(80, 64, 60)]
@@ -65,7 +66,7 @@ def test_large_products_are_left_to_it_and_small_ones_are_not(turned):
 
 def test_it_works_for_each_thread_by_itself_and_the_callers_number_of_threads_comes_back():
     stand_in = StandIn()
-    product(team.Team(1, team._blas(), stand_in.addresses), 80, 64, 60)
+    product(Team(1, blas.openblas(), stand_in.addresses), 80, 64, 60)
     assert stand_in.threads == [1, 7]
 
 
@@ -77,19 +78,19 @@ def test_it_is_found_where_pip_put_it(tmp_path, monkeypatch):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/libmkl_rt.so.2").write_text("no library")
     monkeypatch.syspath_prepend(tmp_path)
-    assert team._mkl_paths() == [str(tmp_path / "lib/libmkl_rt.so.2")]
-    assert team._mkl() is None  # what cannot be loaded leaves all to OpenBLAS
+    assert blas._mkl_paths() == [str(tmp_path / "lib/libmkl_rt.so.2")]
+    assert blas.mkl() is None  # what cannot be loaded leaves all to OpenBLAS
 
 
 def test_it_is_found_beside_pythons_own_libraries(tmp_path, monkeypatch):
     def files(name):
-        raise team.metadata.PackageNotFoundError(name)
+        raise blas.metadata.PackageNotFoundError(name)
 
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/libmkl_rt.so.2").write_text("")
-    monkeypatch.setattr(team, "metadata", SimpleNamespace(files=files, PackageNotFoundError=ModuleNotFoundError))
+    monkeypatch.setattr(blas, "metadata", SimpleNamespace(files=files, PackageNotFoundError=ModuleNotFoundError))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    assert team._mkl_paths() == [str(tmp_path / "lib/libmkl_rt.so.2")]
+    assert blas._mkl_paths() == [str(tmp_path / "lib/libmkl_rt.so.2")]
 
 
 @pytest.mark.parametrize("layer", [None, "INTEL"])
@@ -98,11 +99,11 @@ def test_it_gets_no_threads_unless_the_environment_says_so(layer, monkeypatch):
     functions = {name: ctypes.CFUNCTYPE(None)(lambda: None) for name in ("cblas_sgemm_64", "cblas_dgemm_64")}
     functions["MKL_Set_Num_Threads_Local"] = ctypes.CFUNCTYPE(ctypes.c_int, SIZES)(lambda count: 0)
     library = SimpleNamespace(**functions, MKL_Set_Threading_Layer=calls.append)
-    monkeypatch.setattr(team, "_mkl_paths", lambda: ["broken", "here"])
-    monkeypatch.setattr(team.ctypes, "CDLL", lambda path: {"here": library, "broken": SimpleNamespace()}[path])
+    monkeypatch.setattr(blas, "_mkl_paths", lambda: ["broken", "here"])
+    monkeypatch.setattr(blas.ctypes, "CDLL", lambda path: {"here": library, "broken": SimpleNamespace()}[path])
     if layer:
         monkeypatch.setenv("MKL_THREADING_LAYER", layer)
     else:
         monkeypatch.delenv("MKL_THREADING_LAYER", raising=False)
-    assert team._mkl() == tuple(map(team._address, functions.values()))
+    assert blas.mkl() == tuple(map(blas.address, functions.values()))
     assert calls == ([] if layer else [1])

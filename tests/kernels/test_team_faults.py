@@ -42,7 +42,7 @@ def test_fork_while_other_threads_launch():
             while not enough.is_set():
                 small.run()
             good.append(small)
-        mine, other = Work(), Team(3, module._blas())
+        mine, other = Work(), Team(3, module.openblas())
         mine.check()
         x = np.ones(1000, np.float32)
         small = Instructions(team(), np.dtype(np.float32))
@@ -103,7 +103,7 @@ def test_what_else_happens_at_a_fork_may_launch_and_make_teams():
         def hook():
             work.check()
             seen.append(1)
-            teams.append(Team(2, module._blas()))
+            teams.append(Team(2, module.openblas()))
         hooks.append(hook)
         work = Work()
         work.check()
@@ -240,7 +240,7 @@ def test_an_interruption_of_the_start_leaves_no_helper_behind():
 
 def test_a_team_that_stops_begins_again_and_one_that_closes_does_not():
     out = run("""
-        crew = Team(3, module._blas())
+        crew = Team(3, module.openblas())
         work = Work(crew)
         work.check()
         print(len(threads()))

@@ -4,10 +4,7 @@ Those that compute an array allocate it, and what they need beside it, or write 
 `passes` runs the same lines without allocating. Arguments of that kind are the last ones, and None by default. A number
 may be given as such a `scalar`.
 
-In the update rules every scalar is a Python float, and every line writes into w, the state or scratch: nothing is
-allocated (but by Adadelta), and float32 stays float32. Scalars are folded first, so that the arrays are passed over as
-few times as the formula allows. Underflow is no fault in them, nor in a softmax: averages of gradients that have died
-away, and the probabilities of hopeless classes, sink below the smallest number, rightly and by design.
+Underflow is no fault in a softmax: the probabilities of hopeless classes sink below the smallest number, rightly.
 """
 
 from __future__ import annotations
@@ -18,6 +15,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from . import numpy_rules as rules
+from .numpy_rules import scalar
+
 Out: TypeAlias = Any  # an array to write into, or None
 
 
@@ -27,14 +27,6 @@ def ones(count: int, dtype: np.dtype) -> np.ndarray:
     row = np.ones(count, dtype)
     row.flags.writeable = False
     return row
-
-
-@functools.lru_cache(maxsize=512)
-def scalar(value: float, dtype: np.dtype) -> np.ndarray:
-    """Return a number as an array of no dimensions, read-only and shared: NumPy reads it sooner than a Python float."""
-    number = np.array(value, dtype)
-    number.flags.writeable = False
-    return number
 
 
 _LARGE_RESULT = 32_768  # elements; see `product`
@@ -252,153 +244,10 @@ def softmax_loss(
     return loss, slope
 
 
-@np.errstate(under="ignore")
-def sgd(w: np.ndarray, dw: np.ndarray, rate: float, scratch: np.ndarray) -> None:
-    """``w -= rate * dw``."""
-    np.multiply(dw, rate, scratch)
-    np.subtract(w, scratch, w)
-
-
-@np.errstate(under="ignore")
-def sgd_momentum(
-    w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
-) -> None:
-    """``velocity = momentum * velocity - rate * dw; w += velocity``."""
-    np.multiply(velocity, scalar(momentum, w.dtype), velocity)
-    np.multiply(dw, rate, scratch)
-    np.subtract(velocity, scratch, velocity)
-    np.add(w, velocity, w)
-
-
-@np.errstate(under="ignore")
-def rmsprop(
-    w: np.ndarray, dw: np.ndarray, cache: np.ndarray, decay: float, rate: float, epsilon: float, scratch: np.ndarray
-) -> None:
-    """``cache = decay * cache + (1 - decay) * dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    np.multiply(cache, scalar(decay, w.dtype), cache)
-    np.square(dw, scratch)
-    np.multiply(scratch, scalar(1.0 - decay, w.dtype), scratch)
-    np.add(cache, scratch, cache)
-    np.sqrt(cache, scratch)
-    np.add(scratch, epsilon, scratch)
-    np.divide(dw, scratch, scratch)
-    np.multiply(scratch, rate, scratch)
-    np.subtract(w, scratch, w)
-
-
-@np.errstate(under="ignore")
-def adam(
-    w: np.ndarray, dw: np.ndarray, m: np.ndarray, v: np.ndarray, beta1: float, beta2: float, rate: float,
-    epsilon: float, scratch: np.ndarray,
-) -> None:  # fmt: skip
-    """``w -= rate * m / (sqrt(v) + epsilon)``, with both moments brought up to date first.
-
-    ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2``.
-    """
-    np.multiply(m, scalar(beta1, w.dtype), m)
-    np.multiply(dw, scalar(1.0 - beta1, w.dtype), scratch)
-    np.add(m, scratch, m)
-    np.multiply(v, scalar(beta2, w.dtype), v)
-    np.square(dw, scratch)
-    np.multiply(scratch, scalar(1.0 - beta2, w.dtype), scratch)
-    np.add(v, scratch, v)
-    np.sqrt(v, scratch)
-    np.add(scratch, epsilon, scratch)
-    np.divide(m, scratch, scratch)
-    np.multiply(scratch, rate, scratch)
-    np.subtract(w, scratch, w)
-
-
-@np.errstate(under="ignore")
-def sgd_nesterov(
-    w: np.ndarray, dw: np.ndarray, velocity: np.ndarray, momentum: float, rate: float, scratch: np.ndarray
-) -> None:
-    """``velocity = momentum * velocity - rate * dw; w += momentum * velocity - rate * dw``."""
-    np.multiply(velocity, scalar(momentum, w.dtype), velocity)
-    np.multiply(dw, rate, scratch)
-    np.subtract(velocity, scratch, velocity)
-    np.subtract(w, scratch, w)
-    np.multiply(velocity, scalar(momentum, w.dtype), scratch)
-    np.add(w, scratch, w)
-
-
-@np.errstate(under="ignore")
-def adagrad(w: np.ndarray, dw: np.ndarray, cache: np.ndarray, rate: float, epsilon: float, scratch: np.ndarray) -> None:
-    """``cache += dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    np.square(dw, scratch)
-    np.add(cache, scratch, cache)
-    np.sqrt(cache, scratch)
-    np.add(scratch, epsilon, scratch)
-    np.divide(dw, scratch, scratch)
-    np.multiply(scratch, rate, scratch)
-    np.subtract(w, scratch, w)
-
-
-@np.errstate(under="ignore")
-def adadelta(
-    w: np.ndarray, dw: np.ndarray, cache: np.ndarray, delta: np.ndarray, decay: float, rate: float, epsilon: float,
-    scratch: np.ndarray,
-) -> None:  # fmt: skip
-    """``step = sqrt(delta + epsilon) / sqrt(cache + epsilon) * dw; w -= rate * step``, between two updates.
-
-    ``cache = decay * cache + (1 - decay) * dw**2`` before, ``delta = decay * delta + (1 - decay) * step**2`` after.
-    """
-    np.multiply(cache, scalar(decay, w.dtype), cache)
-    np.square(dw, scratch)
-    np.multiply(scratch, scalar(1.0 - decay, w.dtype), scratch)
-    np.add(cache, scratch, cache)
-    step = np.empty_like(scratch)  # the one rule that needs a second buffer, and the only array that rules allocate
-    np.add(delta, epsilon, step)
-    np.sqrt(step, step)
-    np.add(cache, epsilon, scratch)
-    np.sqrt(scratch, scratch)
-    np.divide(step, scratch, step)
-    np.multiply(step, dw, step)
-    np.multiply(step, rate, scratch)
-    np.subtract(w, scratch, w)
-    np.multiply(delta, scalar(decay, w.dtype), delta)
-    np.square(step, step)
-    np.multiply(step, scalar(1.0 - decay, w.dtype), step)
-    np.add(delta, step, delta)
-
-
-@np.errstate(under="ignore")
-def adamax(
-    w: np.ndarray, dw: np.ndarray, m: np.ndarray, u: np.ndarray, beta1: float, beta2: float, rate: float,
-    epsilon: float, scratch: np.ndarray,
-) -> None:  # fmt: skip
-    """``w -= rate * m / (u + epsilon)``, with both averages brought up to date first.
-
-    ``m = beta1 * m + (1 - beta1) * dw; u = max(beta2 * u, abs(dw))``.
-    """
-    np.multiply(m, scalar(beta1, w.dtype), m)
-    np.multiply(dw, scalar(1.0 - beta1, w.dtype), scratch)
-    np.add(m, scratch, m)
-    np.multiply(u, scalar(beta2, w.dtype), u)
-    np.abs(dw, scratch)
-    np.maximum(u, scratch, out=u)
-    np.add(u, epsilon, scratch)
-    np.divide(m, scratch, scratch)
-    np.multiply(scratch, rate, scratch)
-    np.subtract(w, scratch, w)
-
-
-@np.errstate(under="ignore")
-def lion(
-    w: np.ndarray, dw: np.ndarray, m: np.ndarray, beta1: float, beta2: float, rate: float, scratch: np.ndarray
-) -> None:
-    """``w -= rate * sign(beta1 * m + (1 - beta1) * dw)``, then ``m = beta2 * m + (1 - beta2) * dw``."""
-    # Of the first mean only the sign counts: divided by 1 - beta1, it needs one buffer and not two.
-    np.multiply(m, scalar(beta1 / (1.0 - beta1), w.dtype), scratch)
-    np.add(scratch, dw, scratch)
-    np.sign(scratch, scratch)
-    np.multiply(scratch, rate, scratch)
-    np.subtract(w, scratch, w)
-    np.multiply(m, scalar(beta2, w.dtype), m)
-    np.multiply(dw, scalar(1.0 - beta2, w.dtype), scratch)
-    np.add(m, scratch, m)
-
-
 def sum_of_squares(arrays: Sequence[np.ndarray]) -> float:
     """Return the sum of squares of contiguous arrays, by one call of BLAS for each."""
     return sum([float(np.vdot(x, x)) for x in arrays])
+
+
+sgd, sgd_momentum, sgd_nesterov, rmsprop = rules.sgd, rules.sgd_momentum, rules.sgd_nesterov, rules.rmsprop
+adam, adagrad, adadelta, adamax, lion = rules.adam, rules.adagrad, rules.adadelta, rules.adamax, rules.lion

@@ -17,6 +17,7 @@ import numpy as np
 
 from . import helpers, numpy_
 from .codes import Code, Ending
+from .numpy_rules import scalar
 
 # Elements that stay in the cache while several passes go over them.
 BLOCK = 65_536
@@ -45,7 +46,7 @@ class Passes:
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self._zero = numpy_.scalar(0.0, dtype)
+        self._zero = scalar(0.0, dtype)
         self._makes: list[_Make] = []
         self._arrays: list[list[np.ndarray]] = []
         self._calls: list[_Call] = []
@@ -116,7 +117,7 @@ class Passes:
 
     def scale(self, x: np.ndarray, factor: float, out: np.ndarray) -> None:
         """``out = factor * x``."""
-        number = numpy_.scalar(factor, self.dtype)
+        number = scalar(factor, self.dtype)
         self._add(lambda x, out: functools.partial(np.multiply, x, number, out), x, out)
 
     def half_squares(self, w: np.ndarray, factor: float, out: np.ndarray) -> None:
@@ -157,7 +158,7 @@ class Passes:
 
     def drop(self, x: np.ndarray, mask: np.ndarray, scale: float, out: np.ndarray) -> None:
         """``out = x * mask * scale``."""
-        number = numpy_.scalar(scale, self.dtype)
+        number = scalar(scale, self.dtype)
         self._add(lambda x, mask, out: functools.partial(numpy_.drop, x, mask, number, out), x, mask, out)
 
     def update(self, code: Code, w: np.ndarray, dw: np.ndarray, state: tuple[np.ndarray, ...], *reals: float) -> int:

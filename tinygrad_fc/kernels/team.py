@@ -1,4 +1,4 @@
-"""The team: threads that share the work of compiled loops and products, and the BLAS library that they call.
+"""The team: threads that share the work of compiled loops and products.
 
 Sharing here beats the threads of BLAS: a whole list of instructions wakes the helpers once, and loops are shared too.
 Helpers sleep when there is nothing to do for a fifth of a millisecond.
@@ -10,14 +10,10 @@ import atexit
 import contextlib
 import ctypes
 import os
-import re
 import signal
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from importlib import import_module, metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,73 +21,10 @@ from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
 from . import jobs, machine
+from .blas import address, mkl, openblas
+from .helpers import wanted_threads
 
-# How NumPy's wheels name the functions of the OpenBLAS that they bring, with 64-bit integers; and OpenBLAS itself.
-_NAMES = (
-    ("scipy_cblas_sgemm64_", "scipy_cblas_dgemm64_", "scipy_openblas_{}_num_threads64_"),
-    ("cblas_sgemm64_", "cblas_dgemm64_", "openblas_{}_num_threads64_"),
-)
-_MKL_NAME = re.compile(r"libmkl_rt\.so(\.\d+)?")
-_SEQUENTIAL = 1  # MKL_THREADING_SEQUENTIAL
 _LINE = 64  # bytes of a cache line
-
-
-def _address(function: Any) -> int:
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
-
-
-def _blas() -> tuple[int, int, int, int] | None:
-    """Return the addresses of sgemm, dgemm, and of what reads and sets BLAS's threads; None where NumPy has another."""
-    try:  # a handle of NumPy's own extension finds what it was linked with
-        library = ctypes.CDLL(import_module("numpy._core._multiarray_umath").__file__)
-    except (AttributeError, OSError, TypeError):  # it is built into Python, say
-        return None
-    for single, double, threads in _NAMES:
-        names = (single, double, threads.format("get"), threads.format("set"))
-        if all(hasattr(library, name) for name in names):
-            a, b, c, d = (_address(getattr(library, name)) for name in names)
-            return a, b, c, d
-    return None
-
-
-def _mkl() -> tuple[int, int, int] | None:
-    """Return the addresses of MKL's sgemm, dgemm, and of what sets the threads of a caller; None where it is not there.
-
-    It is asked for products by one thread alone, so it gets no threads, unless somebody has loaded it with some.
-    """
-    for path in _mkl_paths():
-        try:
-            library: Any = ctypes.CDLL(path)
-            functions = library.cblas_sgemm_64, library.cblas_dgemm_64, library.MKL_Set_Num_Threads_Local
-        except (AttributeError, OSError):  # one of another system, or of before it had both sizes of integers
-            continue
-        if "MKL_THREADING_LAYER" not in os.environ:
-            library.MKL_Set_Threading_Layer(_SEQUENTIAL)
-        a, b, c = map(_address, functions)
-        return a, b, c
-    return None
-
-
-def _mkl_paths() -> list[str]:
-    """Return where MKL's library may be: where pip installed it, or beside this Python's own libraries."""
-    try:
-        found = [str(file.locate()) for file in metadata.files("mkl") or () if _MKL_NAME.fullmatch(file.name)]
-    except metadata.PackageNotFoundError:
-        found = []
-    return found or sorted(map(str, Path(sys.prefix, "lib").glob("libmkl_rt.so*")))
-
-
-def wanted_threads() -> int:
-    """Return how many threads share the work: what the environment says for BLAS, else a thread for each core."""
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        first = os.environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may have one for each level
-        if first.isdecimal() and int(first) > 0:
-            return int(first)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 _LONGEST = 5.0  # seconds that the end of the interpreter waits for a job
 _RECORD = np.zeros(8, np.int64)  # see `jobs`
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_RECORD))  # never freed: threads may look at it to the very end
@@ -116,9 +49,9 @@ class Team:
     """
 
     def __init__(
-        self, size: int, blas: tuple[int, int, int, int], mkl: tuple[int, int, int] | None = None
+        self, size: int, blas: tuple[int, int, int, int], large: tuple[int, int, int] | None = None
     ) -> None:
-        self._blas, self._mkl = blas, mkl or (*blas[:2], 0)
+        self._blas, self._large = blas, large or (*blas[:2], 0)
         self._lock = threading.RLock()  # a handler of a signal may run instructions between two lines of `run`
         self._library: Any = ctypes.CDLL(None) if os.name == "posix" else None
         self._threads: list[threading.Thread] = []
@@ -135,12 +68,12 @@ class Team:
         state = memory[offset : offset + places]
         at = machine.address(state)
         state[[machine.SGEMM, machine.DGEMM, jobs.GET_THREADS, jobs.SET_THREADS]] = self._blas
-        state[[machine.LARGE_SGEMM, machine.LARGE_DGEMM, machine.OWN_THREADS]] = self._mkl
+        state[[machine.LARGE_SGEMM, machine.LARGE_DGEMM, machine.OWN_THREADS]] = self._large
         state[jobs.RECORD] = machine.address(_RECORD)
         if self._library is not None:
-            state[machine.YIELD] = _address(self._library.sched_yield)
+            state[machine.YIELD] = address(self._library.sched_yield)
         if self.size > 1:
-            state[[jobs.WAIT, jobs.POST]] = _address(self._library.sem_wait), _address(self._library.sem_post)
+            state[[jobs.WAIT, jobs.POST]] = address(self._library.sem_wait), address(self._library.sem_post)
             for helper in range(1, self.size):
                 sleeper = at + 8 * (jobs.HELPERS + jobs.LINE * helper + jobs.SLEEP)
                 if self._library.sem_init(ctypes.c_void_p(sleeper), 0, 0):  # a system without such semaphores
@@ -249,11 +182,11 @@ _team: dict[int, Team | None] = {}
 
 
 def _make() -> Team | None:
-    blas = _blas()
+    blas = openblas()
     if blas is None:
         return None
     size = wanted_threads() if os.name == "posix" and hasattr(ctypes.CDLL(None), "sem_init") else 1
-    return Team(size, blas, _mkl())
+    return Team(size, blas, mkl())
 
 
 _forker = 0  # the thread that forks, while it does
