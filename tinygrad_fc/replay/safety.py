@@ -75,6 +75,7 @@ class Reads:
         self.unchanged = self._watch.unchanged  # whether all that was read around the step is as it was
         self._seen: dict[int, Any] = {}
         self._names: set[str] = set()  # the attributes that code outside this package loads
+        self._asked: set[str] = set(_UPDATES)  # those that it loads from optimizers
         self._asks = False  # whether it asks if there are attributes
         self._gets: set[str] = set()  # what the names begin with under which modules get attributes of their own
         for function in functions:
@@ -127,8 +128,8 @@ class Reads:
         for name in load.path[0 if load.attribute else 1 :]:
             if name in _ATTRIBUTES:
                 raise Unfit(f"{load.where} uses {name}")
-            self._names.add(name)
         if load.attribute:
+            self._names.update(load.path)
             return
         name, *path = load.path
         if load.cell:
@@ -141,8 +142,15 @@ class Reads:
         if value is getattr:
             self._got(load)
             return
-        for part in path:
+        if isinstance(value, Optimizer):
+            self._asked.update(path[:1])
+            self._names.update(path[1:])
+        elif not isinstance(value, types.ModuleType):
+            self._names.update(path)
+        for place, part in enumerate(path):
             if not isinstance(value, types.ModuleType):
+                if place:
+                    self._names.update(path[place:])
                 if isinstance(value, type) and issubclass(value, (np.ndarray, np.generic)):
                     raise Unfit(f"{load.where} uses {name}.{part}, which does not notice that it reads an argument")
                 break
@@ -224,7 +232,7 @@ class Reads:
         if not any(optimizer is known for known in self.optimizers):
             self.optimizers.append(optimizer)
             self._watch.class_of(optimizer)
-            self._watch.without(optimizer, self._names)
+            self._watch.without(optimizer, self._names, self._asked)
 
     def _attribute(self, name: str, value: Any) -> None:
         """Judge what a module holds; modules and parameters inside are found by walking it."""
@@ -282,7 +290,7 @@ class Reads:
                     raise Unfit(f"it reads {type(module).__name__}.{key}, whose values change")
         for owner in [*self.optimizers, *self._seen.values()]:
             name = getattr(owner, "__name__", type(owner).__name__)
-            for key in self._names.intersection(vars(owner)):
+            for key in (self._names | self._asked).intersection(vars(owner)):
                 raise Unfit(f"it reads {name}.{key}, whose changes cannot be seen: {_KEEP}")
 
     def _reachable(self) -> Iterator[tuple[type, str]]:
@@ -303,7 +311,7 @@ class Reads:
                     if hook or name in self._names or name in _CALLED:
                         yield kind, name
         for kind in {type(optimizer): None for optimizer in self.optimizers}:
-            yield from ((kind, name) for name in self._names | _UPDATES if hasattr(kind, name))
+            yield from ((kind, name) for name in self._names | self._asked if hasattr(kind, name))
         yield from ((Tensor, name) for name in self._names if hasattr(Tensor, name))
         if self._asks:
             kinds = {type(value): None for value in (*self.all_modules(), *self.optimizers)}
