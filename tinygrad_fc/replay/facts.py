@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..nn.parameter import Parameter
 
 # Exactly these: an object of a class of the user's that derives from one may have attributes.
 PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), types.EllipsisType, slice))
+DICTS = frozenset((dict, OrderedDict))  # as above: a `defaultdict` is written when it is read
 _ARRAYS = (np.ndarray, *generators.KINDS)
 
 
@@ -59,7 +61,7 @@ def fact(value: Any, seen: dict[int, int]) -> Any:
         return Same(value), value.requires_grad
     if kind is tuple or is_record(value):
         return kind, tuple([fact(item, seen) for item in value])
-    if kind is list or kind is dict:
+    if kind is list or kind in DICTS:
         if id(value) in seen:
             return seen[id(value)]
         seen[id(value)] = len(seen)
@@ -78,7 +80,7 @@ def arrays_in(value: Any) -> bool:
     """Whether a value is, or holds, an array or a generator, which are written in place."""
     if type(value) in (list, tuple):
         return any(map(arrays_in, value))
-    if type(value) is dict:
+    if type(value) in DICTS:
         return any(map(arrays_in, value.values()))
     return isinstance(value, _ARRAYS)
 

@@ -19,7 +19,7 @@ from ..nn.module import Module
 from ..nn.parameter import Parameter
 from ..optim import Optimizer
 from .code import Load, loads, strings
-from .facts import arrays_in, facts_of, is_plain, is_record, varying
+from .facts import DICTS, arrays_in, facts_of, is_plain, is_record, varying
 from .trace import Unfit
 from .watch import MISSING, Watch, content
 
@@ -30,11 +30,11 @@ _EFFECTS = frozenset((
 ))  # fmt: skip
 # Attributes whose values change from step to step, or whose calls change what a replay does not.
 _ATTRIBUTES = frozenset((
-    "grad", "no_grad", "retain_grad", "gradients", "value_and_grad", "learning_rate", "factor", "config", "config_of",
-    "groups", "state_dict", "clip_norm", "clip_value", "rule", "load_state_dict", "load_generator_state",
-    "generator_state", "load", "save", "apply", "bn_params", "buffers", "named_buffers", "named_generators", "node", "_array", "_leaf", "saved",
-    "draw", "draw_key", "write_", "move_", "touch_", "gradient_homes", "leave_gradient_homes", "__dict__",
-    "__setattr__", "__class__", "__globals__",
+    "grad", "no_grad", "retain_grad", "gradients", "value_and_grad", "learning_rate", "factor", "config",
+    "config_of", "groups", "state_dict", "clip_norm", "clip_value", "rule", "load_state_dict",
+    "load_generator_state", "generator_state", "load", "save", "apply", "bn_params", "buffers", "named_buffers",
+    "named_generators", "node", "_array", "_leaf", "saved", "draw", "draw_key", "write_", "move_", "touch_",
+    "gradient_homes", "leave_gradient_homes", "__dict__", "__setattr__", "__class__", "__globals__",
 ))  # fmt: skip
 # Rooms of this package whose functions compute on tensors and do nothing else.
 _ROOMS = frozenset(("engine", "ops", "fused", "nn", "models", "optim", "linalg", "special", "transforms", "replay"))
@@ -236,7 +236,7 @@ class Reads:
 
     def _attribute(self, name: str, value: Any) -> None:
         """Judge what a module holds; modules and parameters inside are found by walking it."""
-        if type(value) in (list, dict):
+        if type(value) is list or type(value) in DICTS:
             self._watch.container(value)
             for item in (*value, *value.values()) if isinstance(value, dict) else value:
                 self._attribute(name, item)

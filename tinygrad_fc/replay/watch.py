@@ -44,7 +44,8 @@ class Watch:
     def _item(self, holder: Any, space: Any, name: str, value: Any) -> None:
         if (id(holder), name) not in self._known:  # what holds it is kept, and so its address
             self._known.add((id(holder), name))
-            self._expect("{name} not in {owner}" if value is MISSING else "{owner}[{name}] is {value}", space, value, name)
+            term = "{name} not in {owner}" if value is MISSING else "{owner}[{name}] is {value}"
+            self._expect(term, space, value, name)
 
     def name(self, space: dict[str, Any], name: str, value: Any) -> None:
         """Expect a value (or `MISSING`) under a name."""
