@@ -20,7 +20,7 @@ from .guard import guarded, plain
 from .lower import Lowered
 from .results import argument, detached, filled, shape_of
 from .safety import Reads
-from .size import size_of
+from .size import elements, size_of
 from .trace import Trace, Unfit
 
 # After so many recordings in a row that were of no use, a step runs as it is written; each `REST`th call tries again.
@@ -172,15 +172,15 @@ class Compiled:
         return f"<compiled {name}: {counts}{f'; {self.reason}' if self.reason else ''}>"
 
     def __reduce__(self) -> Any:
-        raise TypeError("a compiled step cannot be copied or pickled: it is bound to its model and optimizer. Copy these, "
-                        "and compile a step of the copies, tg.compile(step).")  # fmt: skip
+        raise TypeError("a compiled step belongs to its model and optimizer, and cannot be copied or pickled: "
+                        "copy these, and compile a step of the copies.")  # fmt: skip
 
     def __get__(self, instance: Any, owner: type | None = None) -> Compiled:
         if instance is None:
             return self
         name = getattr(self, "__name__", "step")
-        raise TypeError(f"{name}: tg.compile as the decorator of a method does not know the object: leave it out there, "
-                        f"and write {name} = tg.compile(t.{name}) for an object t.")  # fmt: skip
+        raise TypeError(f"{name}: tg.compile on a method does not know the object: leave it out there, and compile the "
+                        f"method of an object t, {name} = tg.compile(t.{name}).")  # fmt: skip
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step."""
@@ -206,7 +206,7 @@ class Compiled:
 
     def _why(self, resting: bool) -> str:
         if resting:
-            return self.reason or f"{PATIENCE} recordings in a row could not be used"
+            return self.reason or f"{PATIENCE} recordings in a row were of no use: what it reads changes at each call"
         return "an observer watches, or recording is off" if MODE.get() is not None else "another thread runs it"
 
     def _plain(self, args: Any, kwargs: Any, reason: str) -> Any:
@@ -214,10 +214,7 @@ class Compiled:
         self.written += 1
         self.reason = reason
         if self._size < 0:
-            try:
-                self._size = _elements(self._read())
-            except Unfit:
-                self._size = size_of(self._step)
+            self._size = size_of(self._step, self._read)
         with as_one(self._size):
             return detached(self._step(*args, **kwargs))
 
@@ -271,7 +268,7 @@ class Compiled:
         self._worlds.clear()
         self._last = None
         reads = self._read()
-        self._size = _elements(reads)
+        self._size = elements(reads)
         self._reads, self._state = reads, (-1, -1)
 
     def _record(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: list[np.ndarray]) -> Any:
@@ -331,10 +328,6 @@ class Compiled:
         finally:
             for optimizer in optimizers:
                 optimizer.leave_gradient_homes()
-
-
-def _elements(reads: Reads) -> int:
-    return sum({leaf: leaf.size for module in reads.modules for leaf in module.parameters()}.values())
 
 
 def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile

@@ -24,7 +24,7 @@ def argument(value: Any) -> np.ndarray:
     if value.dtype.kind not in "fiu":
         raise Unfit(f"an argument is of dtype {value.dtype}, expected floats or integers")
     if not value.dtype.isnative:
-        raise Unfit(f"an argument is of dtype {value.dtype}, expected the byte order of this machine, astype(np.float32)")
+        raise Unfit(f"an argument is of dtype {value.dtype.str}, expected the machine's byte order: astype(np.float32)")
     if not value.flags.c_contiguous:
         raise Unfit("an argument is not contiguous: np.ascontiguousarray(X) is")
     return value
@@ -53,6 +53,7 @@ class Shared(NamedTuple):
 
 
 def filled(shape: Any) -> Any:
+    """Return a result of the structure that `shape_of` returned, with the values that are there now."""
     if type(shape) is Shared:
         return constant(shape.array)
     if isinstance(shape, np.ndarray):

@@ -310,8 +310,8 @@ class Reads:
                     hook = not _ours(base) and (name in house or special and callable(value) or option or got)
                     if hook or name in self._names or name in _CALLED:
                         yield kind, name
-        for kind in {type(optimizer): None for optimizer in self.optimizers}:
-            yield from ((kind, name) for name in self._names | self._asked if hasattr(kind, name))
+        for optimizer in {type(optimizer) for optimizer in self.optimizers}:
+            yield from ((optimizer, name) for name in self._names | self._asked if hasattr(optimizer, name))
         yield from ((Tensor, name) for name in self._names if hasattr(Tensor, name))
         if self._asks:
             kinds = {type(value): None for value in (*self.all_modules(), *self.optimizers)}

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from ..nn.module import Module
 from ..optim import Optimizer
+from .trace import Unfit
 from .watch import content
 
+if TYPE_CHECKING:
+    from .safety import Reads
 
-def size_of(step: Any) -> int:
-    """Return how many elements the parameters have that a function reaches by its names and objects' attributes."""
-    waiting, seen, leaves = [step], [], set()
+
+def elements(reads: Reads) -> int:
+    """Return how many elements the parameters have that a step reaches."""
+    return sum({leaf: leaf.size for module in reads.modules for leaf in module.parameters()}.values())
+
+
+def size_of(step: Any, read: Callable[[], Reads]) -> int:
+    """Return how many elements the parameters have that a step reaches, whatever its code is.
+
+    Where `read` refuses it, that is what its names lead to, and attributes of objects among them.
+    """
+    try:
+        return elements(read())
+    except Unfit:
+        return _reached(step)
+
+
+def _reached(step: Any) -> int:
+    waiting: list[Any] = [step]
+    seen: list[Any] = []
+    leaves: set[Any] = set()
     while waiting:
         value = waiting.pop()
         if any(value is known for known in seen):
