@@ -44,7 +44,7 @@ _NUMPY = frozenset((
 ))  # fmt: skip
 _SPECIAL = frozenset(("__init__", "__new__", "__repr__", "__str__", "__reduce__", "__getstate__", "__setstate__",
                       "__init_subclass__", "__class_getitem__", "__dir__"))  # fmt: skip
-_CALLED = frozenset(("forward", "__call__"))  # of every module, without being named
+_CALLED = frozenset(("forward", "__call__", "draw", "draw_key"))  # of modules, without being named
 _UPDATES = frozenset(("step", "zero_grad"))
 _KEEP = "keep what the step reads of it in a variable of the function, or as a number in an nn.Module"
 
