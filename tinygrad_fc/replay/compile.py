@@ -285,7 +285,7 @@ class Compiled:
         try:
             if changes() != before or not reads.unchanged():
                 raise Unfit("it changes a module")
-            self._programs[key] = self._lower(trace, leaves, arrays, result)
+            self._programs[key] = self._last = self._lower(trace, leaves, arrays, result)
             self.reason = None
             self._in_vain += key[1:] in self._shapes  # what was recorded for such arguments before is gone
             self._shapes.add(key[1:])
