@@ -335,20 +335,23 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
 
     A replay runs the kernels of the recorded operations, of backward and of the update, one after another into the same
     buffers: nothing is recorded, and nothing allocated. With Numba that is compiled code on several threads, without it
-    (or where `use_kernels` does not choose it) calls of NumPy. It gives the bits that the step would give, and draws
-    the masks of dropout and moves running averages as the step would. It does not report numbers that overflow.
+    (or where `use_kernels` does not choose it) calls of NumPy. It draws the masks of dropout and moves running averages
+    as the step would, and does not report numbers that overflow. Its bits are those of the step as it is written under
+    ``use_kernels("numba")`` or ``"numpy"``. Under ``"auto"`` the size of the network chooses the kernels of a compiled
+    step, and each array its own in one that is not: these differ by rounding, unless every array is large.
 
     Whatever would make a replay wrong is noticed, and the step recorded again or run as it is written: other shapes or
     dtypes, another mode or option of a module, a parameter that is new, frozen or has another array, another value of a
     name that the step reads, a value that Python looks at (``loss.item()``, ``if loss > 1``, ``X.max()``), writing to
-    what is outside, and calling what is not known to be harmless. ``step.reason`` then says why.
+    what is outside, and calling or reading what cannot be watched. ``step.reason`` then says why. After 8 recordings in
+    a row that were of no use only every 100th call tries again.
 
     Parameters
     ----------
     step : callable
         A function of arrays, or of tensors that need no gradient: samples and labels, say. It computes a loss of
         fully-connected layers, calls ``backward`` and steps optimizers, and returns tensors (in tuples, lists or dicts)
-        or None. The shapes are those of a batch, so a last batch that is smaller is recorded by itself.
+        or None. Each shape of a batch is recorded by itself; the last 64 are kept, or fewer of a large network.
 
     Returns
     -------
