@@ -108,6 +108,25 @@ def tagged(value):
     return value
 
 
+class Answers(tg.optim.Optimizer):
+    def __getattr__(self, name):
+        return FACTOR
+
+
+def caught(value):
+    try:
+        return value.s
+    except AttributeError:
+        return 0.1
+
+
+def matched(value):
+    match value:
+        case nn.Sequential(s=scale):
+            return scale
+    return 0.1
+
+
 def nothing(model, optimizer):
     pass
 
@@ -145,6 +164,12 @@ def nothing(model, optimizer):
         (nothing, lambda m, o: getattr(m[1], "running_" + "mean")[0] / 10, nothing),
         (nothing, lambda m, o: getattr(m[1], f"running_{'mean'}")[0] / 10, nothing),
         (nothing, lambda m, o: list(map(getattr, [o], ["fac" + "tor"]))[0], lambda m, o: setattr(o, "factor", 0.5)),
+        (nothing, lambda m, o: caught(o), lambda m, o: setattr(o, "s", 0.5)),
+        (nothing, lambda m, o: matched(m), lambda m, o: setattr(m, "s", 0.5)),
+        (nothing, lambda m, o: getattr(reg, "s", 0.1), lambda m, o: setattr(reg, "s", 0.5)),
+        held(lambda: tg.optim.CosineAnnealing(10), lambda m, o: m.cfg.steps / 100, lambda m, o: None),
+        (lambda m, o: setattr(o, "__class__", Answers), lambda m, o: o.anything,
+         lambda m, o: globals().update(FACTOR=0.5)),
         (lambda m, o: setattr(reg, "s", 0.1), lambda m, o: reg.s, lambda m, o: setattr(reg, "s", 0.5)),
     ],
 )  # fmt: skip
@@ -217,6 +242,8 @@ def test_values_that_modules_hold_are_watched(case):
         (lambda m, o: reg(), swap(reg, "__code__", (lambda scale, *, more: scale * more).__code__)),
         (lambda m, o: m.SC, swap(nn.Sequential, "SC", 0.5)),
         (lambda m, o: o.SC, swap(tg.optim.Optimizer, "SC", 0.5)),
+        (lambda m, o: nn.Tanh.SC, swap(nn.Tanh, "SC", 0.5)),
+        (lambda m, o: caught(m), swap(nn.Sequential, "s", 0.5)),
         (lambda m, o: getattr(m, "NEW", 0.1), swap(nn.Sequential, "NEW", 0.5)),
         (lambda m, o: 0.5 if hasattr(m, "NEW") else 0.1, swap(nn.Module, "NEW", 0.5)),
         (lambda m, o: 0.1, swap(nn.ReLU, "forward", lambda self, x: x)),
@@ -232,7 +259,7 @@ def test_functions_and_classes_that_change_are_noticed(read, change, undone):
     UNDO.append((tg.Tensor, "gone", UNDO))
     tg.Tensor.gone = tg.Tensor.backward
     kept = dict(reg.__kwdefaults__)
-    for owner in (nn.Sequential, tg.optim.Optimizer):
+    for owner in (nn.Sequential, nn.Tanh, tg.optim.Optimizer):
         swap(owner, "SC", 0.1)()
     base = len(UNDO)
     try:

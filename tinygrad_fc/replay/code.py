@@ -14,7 +14,7 @@ _WRITES = {
     "DELETE_ATTR": "deletes the attribute", "STORE_SUBSCR": "writes into an array or container",
     "STORE_SLICE": "writes into an array or container", "DELETE_SUBSCR": "deletes from a container",
     "YIELD_VALUE": "yields", "RETURN_GENERATOR": "is a generator or coroutine", "IMPORT_NAME": "imports",
-    "IMPORT_STAR": "imports", "LOAD_BUILD_CLASS": "makes a class",
+    "IMPORT_STAR": "imports", "LOAD_BUILD_CLASS": "makes a class", "MATCH_CLASS": "matches attributes",
 }  # fmt: skip
 _GENERATES = frozenset(("YIELD_VALUE", "RETURN_GENERATOR"))
 _NAMES = frozenset(("LOAD_GLOBAL", "LOAD_NAME"))

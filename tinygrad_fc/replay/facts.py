@@ -78,7 +78,7 @@ def facts_of(module: Any, seen: dict[int, int]) -> tuple[Any, ...]:
 
 def arrays_in(value: Any) -> bool:
     """Whether a value is, or holds, an array or a generator, which are written in place."""
-    if type(value) in (list, tuple):
+    if isinstance(value, (list, tuple)):
         return any(map(arrays_in, value))
     if type(value) in DICTS:
         return any(map(arrays_in, value.values()))

@@ -76,6 +76,7 @@ class Reads:
         self._seen: dict[int, Any] = {}
         self._names: set[str] = set()  # the attributes that code outside this package loads
         self._asked: set[str] = set(_UPDATES)  # those that it loads from optimizers
+        self._objects: list[Any] = []
         self._asks = False  # whether it asks if there are attributes
         self._gets: set[str] = set()  # what the names begin with under which modules get attributes of their own
         for function in functions:
@@ -104,8 +105,9 @@ class Reads:
     def _function(self, function: Any, method: bool = False) -> None:
         if isinstance(function, types.MethodType):
             self._judge(function.__qualname__, function.__self__)
-            function = function.__func__
+            function, method = function.__func__, True
         if hasattr(function, "replays"):  # another compiled step: it runs as it is written
+            self._object(function)
             function = function.__wrapped__
         code = getattr(function, "__code__", None)
         if code is None:
@@ -114,6 +116,8 @@ class Reads:
             return
         self._seen[id(function)] = function  # which keeps it, and so its id
         self._watch.function(function)
+        self._object(function)
+        self._asks |= bool(code.co_exceptiontable)  # an attribute that is missing may be caught
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         for cell in cells.values():
             self._watch.cell(cell)
@@ -149,6 +153,8 @@ class Reads:
             self._names.update(path)
         for place, part in enumerate(path):
             if not isinstance(value, types.ModuleType):
+                if isinstance(value, type) and _ours(value):
+                    self._member(value, part)
                 if place:
                     self._names.update(path[place:])
                 if isinstance(value, type) and issubclass(value, (np.ndarray, np.generic)):
@@ -232,7 +238,12 @@ class Reads:
         if not any(optimizer is known for known in self.optimizers):
             self.optimizers.append(optimizer)
             self._watch.class_of(optimizer)
-            self._watch.without(optimizer, self._names, self._asked)
+            self._object(optimizer)
+
+    def _object(self, value: Any) -> None:
+        """Note an object whose attributes nobody tells the changes of: the code may not name them."""
+        if not any(value is known for known in self._objects):
+            self._objects.append(value)
 
     def _attribute(self, name: str, value: Any) -> None:
         """Judge what a module holds; modules and parameters inside are found by walking it."""
@@ -245,8 +256,8 @@ class Reads:
                 self._attribute(name, item)
         elif isinstance(value, (Module, Parameter, np.ndarray, *generators.KINDS)):
             return
-        elif not callable(value) and _ours(type(value)) and not isinstance(value, Optimizer):
-            return
+        elif not callable(value) and _ours(type(value)) and not isinstance(value, (Optimizer, Tensor)):
+            self._object(value)
         else:
             self._judge(name, value)
 
@@ -288,22 +299,27 @@ class Reads:
             for key in varying(module):
                 if key in self._names or not _ours(type(module)) and any(map(key.startswith, self._gets)):
                     raise Unfit(f"it reads {type(module).__name__}.{key}, whose values change")
-        for owner in [*self.optimizers, *self._seen.values()]:
-            name = getattr(owner, "__name__", type(owner).__name__)
-            for key in (self._names | self._asked).intersection(vars(owner)):
+        for owner in self._objects:
+            updates = isinstance(owner, Optimizer)
+            names, held = self._names | self._asked if updates else self._names, getattr(owner, "__dict__", {})
+            slots = {name for name in names if isinstance(getattr(type(owner), name, None), types.MemberDescriptorType)}
+            for key in names.intersection(held) | slots:
+                name = getattr(owner, "__name__", type(owner).__name__)
                 raise Unfit(f"it reads {name}.{key}, whose changes cannot be seen: {_KEEP}")
+            if updates or self._asks and hasattr(owner, "__dict__"):
+                self._watch.without(owner, names)
 
     def _reachable(self) -> Iterator[tuple[type, str]]:
         """Yield classes, and the names under which something of them may run or be read."""
         for kind in {type(module): None for module in self.all_modules()}:
-            bases = kind.__mro__[:-1]
+            bases: Any = kind.__mro__[:-1]
             house = {name for base in bases if _ours(base) for name in vars(base)} | {"forward", "loss_tensor"}
             layer = any(_ours(base) and base is not Module for base in bases)
             for base in bases:
                 for name, value in vars(base).items():
                     if name in _HEADERS or name in _SPECIAL:
                         continue
-                    special = name.startswith("__") and name.endswith("__")
+                    special = _special(name)
                     # A layer may read as its option what stands in the class of a user's.
                     option = layer and not special and not isinstance(value, _METHODS)
                     got = not special and any(map(name.startswith, self._gets))
@@ -311,7 +327,11 @@ class Reads:
                     if hook or name in self._names or name in _CALLED:
                         yield kind, name
         for optimizer in {type(optimizer) for optimizer in self.optimizers}:
-            yield from ((optimizer, name) for name in self._names | self._asked if hasattr(optimizer, name))
+            bases = [base for base in optimizer.__mro__[:-1] if not _ours(base)]
+            added = [item for base in bases for item in vars(base).items()]
+            hooks = {name for name, value in added if _special(name) and callable(value)} - _HEADERS - _SPECIAL
+            named = {name for name in self._names | self._asked if hasattr(optimizer, name)}
+            yield from ((optimizer, name) for name in hooks | named)
         yield from ((Tensor, name) for name in self._names if hasattr(Tensor, name))
         if self._asks:
             kinds = {type(value): None for value in (*self.all_modules(), *self.optimizers)}
@@ -323,6 +343,10 @@ _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.Wr
                 types.MethodDescriptorType)  # fmt: skip
 _HEADERS = frozenset(("__module__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__qualname__", "buffers",
                       "_options", "_told"))  # fmt: skip
+
+
+def _special(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
 
 
 def _ours(value: Any) -> bool:

@@ -30,7 +30,6 @@ class Watch:
         self._known: set[tuple[int, str]] = set()
         self._terms: list[str] = []
         self._space: dict[str, Any] = {"MISSING": MISSING, "content": content, "kept": self._kept}
-        self._bare: list[tuple[Any, list[Collection[str]]]] = []
         self._containers: list[Any] = []
         self._items: list[tuple[Any, Collection[Any], Collection[Any]]] = []
         self._facts: Any = None
@@ -77,9 +76,9 @@ class Watch:
         """Expect that an object stays of its class."""
         self._expect("{owner}.__class__ is {value}", value, value.__class__)
 
-    def without(self, value: Any, *names: Collection[str]) -> None:
-        """Expect that an object gets no attributes of these names, as they are when all has been read."""
-        self._bare.append((value, list(names)))
+    def without(self, value: Any, names: Collection[str]) -> None:
+        """Expect that an object gets no attributes of these names."""
+        self._expect("{value}.isdisjoint({owner})", vars(value), frozenset(names))
 
     def container(self, value: list[Any] | dict[Any, Any]) -> None:
         """Expect that a list or dict keeps its items, as `fact` tells them."""
@@ -88,8 +87,6 @@ class Watch:
 
     def seal(self) -> None:
         """All has been read: note what is in the containers, and write the expression."""
-        for value, names in self._bare:
-            self._expect("{value}.isdisjoint({owner})", vars(value), frozenset().union(*names))
         if self._containers:
             self._facts = self._told()
             self._hold()
