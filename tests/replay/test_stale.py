@@ -345,6 +345,49 @@ def test_a_class_that_gains_a_method_over_one_that_it_inherits():
     assert compiled.step.replays >= 4
 
 
+def test_what_a_method_overrides_is_looked_at_and_watched():
+    class Counts(nn.Module):
+        def __init__(self):
+            self.a, self.b, self.calls = nn.Linear(12, 16, seed=0), nn.Linear(16, 5, seed=1), []
+
+        def forward(self, x):
+            self.calls.append(1)
+            return self.b(self.a(x))
+
+    class Calls(Counts):
+        def forward(self, x):
+            return super().forward(x) * 1
+
+    class Replaces(Counts):
+        def forward(self, x):
+            return self.b(tg.relu(self.a(x)))
+
+    world = assert_twins(model=Calls)
+    assert (world.step.replays, len(world.model.calls)) == (0, 8)
+    assert assert_twins(model=Replaces).step.replays == 6
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_what_a_method_overrides_changes(between, undone):
+    class Middle(nn.Linear):
+        pass
+
+    class Last(Middle):
+        def forward(self, x):
+            return tg.relu(super().forward(x))
+
+    def model():
+        return nn.Sequential(Last(12, 16, seed=0), nn.Linear(16, 5, seed=1))
+
+    owner, forward = Middle if between else nn.Linear, nn.Linear.forward
+    compiled, plain = World(model=model, compiled=True), World(model=model)
+    for n in range(8):
+        if n == 4:
+            swap(owner, "forward", lambda self, x: tg.relu(forward(self, x)))()
+        assert_call_equal(compiled, plain, *batch(n))
+    assert compiled.step.replays >= 2
+
+
 LEVEL = 0.1
 
 

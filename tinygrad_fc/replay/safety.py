@@ -77,6 +77,7 @@ class Reads:
         self._names: set[str] = set()  # the attributes that code outside this package loads
         self._asked: set[str] = set(_UPDATES)  # those that it loads from optimizers
         self._objects: list[Any] = []
+        self._supers = False  # whether what is overridden may be called
         self._asks = False  # whether it asks if there are attributes
         self._gets: set[str] = set()  # what the names begin with under which modules get attributes of their own
         for function in functions:
@@ -143,6 +144,7 @@ class Reads:
             self._watch.name(space, name, value)
             if value is MISSING:
                 value = getattr(builtins, name, MISSING)
+        self._supers |= value is super
         if value is getattr:
             self._got(load)
             return
@@ -325,7 +327,7 @@ class Reads:
                     got = not special and any(map(name.startswith, self._gets))
                     hook = not _ours(base) and (name in house or special and callable(value) or option or got)
                     if hook or name in self._names or name in _CALLED:
-                        yield kind, name
+                        yield from ((other, name) for other in (bases if self._supers else [kind]))
         for optimizer in {type(optimizer) for optimizer in self.optimizers}:
             bases = [base for base in optimizer.__mro__[:-1] if not _ours(base)]
             added = [item for base in bases for item in vars(base).items()]
