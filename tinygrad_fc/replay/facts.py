@@ -13,7 +13,7 @@ from ..nn import generators
 from ..nn.parameter import Parameter
 
 # Exactly these: an object of a class of the user's that derives from one may have attributes.
-PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), types.EllipsisType, slice))
+PLAIN = frozenset((bool, int, float, complex, str, bytes, type(None), types.EllipsisType, slice, range))
 DICTS = frozenset((dict, OrderedDict))  # as above: a `defaultdict` is written when it is read
 _ARRAYS = (np.ndarray, *generators.KINDS)
 
@@ -24,9 +24,9 @@ def is_plain(value: Any) -> bool:
 
 
 def is_record(value: Any) -> bool:
-    """Whether a value is a tuple with names for its items, and nothing else of its own."""
+    """Whether a value is frozen with its items: a tuple, also one that names them and has nothing else of its own."""
     kind = type(value)
-    if kind is tuple:
+    if kind is tuple or kind is frozenset:
         return True
     fields = getattr(kind, "_fields", None)
     if not isinstance(value, tuple) or type(fields) is not tuple or hasattr(value, "__dict__"):
