@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from replay_twins import World, assert_call_equal, assert_twins, batch
+from replay_twins import World, assert_call_equal, batch
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
