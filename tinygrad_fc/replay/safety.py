@@ -61,6 +61,8 @@ class Reads:
     ----------
     modules, optimizers : list
         Those that it can reach.
+    unchanged : callable
+        Says whether names around the step have their values still, and functions, classes and containers what they had.
 
     Raises
     ------
