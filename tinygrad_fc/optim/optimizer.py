@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.node import observer, tick
+from ..engine.node import tick
 from .arena import lay_out
+from .given import by_name, refuse_frozen, refuse_gradient, tell
 from .norm import CLIPS, check_clips, scale_of
 from .parameters import (
-    by_name,
     check_groups,
     check_mapping,
     check_parameters,
@@ -19,8 +19,6 @@ from .parameters import (
     groups_of,
     kinds_of,
     named_tensors,
-    refuse_frozen,
-    refuse_gradient,
 )
 from .rule import Loop, Option, PureRule, Rule
 from .rules import get_rule
@@ -155,6 +153,7 @@ class Optimizer:
                 refuse_gradient(name, array, view, dict(zip(self._names, tensors, strict=True)))
             moved |= tensor._array is not view  # another array was assigned; a tensor sees to it that its shape stays
         if moved:
+            tell("moved", self)
             for index, tensor in enumerate(tensors):
                 if tensor._array is not views[index]:
                     self._adopt(index)
@@ -162,8 +161,7 @@ class Optimizer:
         limit, bound = self._clips
         scale = 1.0 if limit is None else scale_of(limit, self._names, arrays, norm)
         self._walk.step(arrays, self._advance(), scale, bound)
-        if (note := getattr(observer(), "updated", None)) is not None:
-            note(self, gradients is not None)
+        tell("updated", self, gradients is not None)
 
     def instruct(self, instructions: InstructionList) -> Callable[[], None] | None:
         """Append the update, from the homes of the gradients, to a list of instructions.
@@ -331,6 +329,7 @@ class Optimizer:
                 array[...] = saved[name][key]
 
     def __repr__(self) -> str:
+        tell("looked", self)
         options = ", ".join(
             f"{key}={value}" if isinstance(value, bool) else f"{key}={value:g}"
             for key, value in self._configs[0].items()
@@ -389,7 +388,7 @@ class Optimizer:
             view[...] = tensor.data
             tensor.data = view
         # Kept as the tensor holds it, for `step` to recognise by identity.
-        self._views[index] = tensor.data
+        self._views[index] = tensor._array
 
 
 def _rebuild(named: dict[str, Any], rule: Rule, state_dict: dict[str, Any]) -> Optimizer:

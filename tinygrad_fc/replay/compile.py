@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from sys import getrefcount
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..engine.node import MODE, Node, recording
-from ..engine.tensor import Tensor, constant
+from ..engine.tensor import Tensor
 from ..kernels import as_one, machine_for, together
 from ..nn.parameter import changes
 from .guard import guarded, plain
 from .lower import Lowered
+from .results import argument, detached, filled, shape_of
 from .safety import Reads
+from .size import elements, size_of
 from .trace import Trace, Unfit
 
-# After so many recordings in a row that no call could use, a step stays as it is written.
-PATIENCE = 8
+# After so many recordings in a row that were of no use, a step runs as it is written; each `REST`th call tries again.
+PATIENCE, REST = 8, 100
+# Recordings that are kept, those used last: of small networks, and of the largest.
+MOST, FEWEST, LARGE = 64, 8, 2**26
 
 
 class Program:
@@ -59,7 +65,7 @@ class Program:
         self._arrays: list[np.ndarray] = list(lowered.given)
         # What is handed out is a view whose base is no array, so that views of it hold itself, and can be counted.
         handed = {node: np.asarray(d.data) for node, d in lowered.gradients.items()}
-        self._result = _shape_of(result, lowered, handed)
+        self._result = shape_of(result, lowered, handed)
         # `tg.gradients` leaves ``grad`` alone.
         fills = trace.filled or any(node.grad is not before for node, before in trace.before.items())
         self._gradients: list[tuple[Any, np.ndarray]] = []
@@ -117,7 +123,7 @@ class Program:
             optimizer.step()
         for node in self._gone:
             node.grad = None
-        return _filled(self._result)
+        return filled(self._result)
 
 
 class Compiled:
@@ -133,69 +139,114 @@ class Compiled:
 
     Attributes
     ----------
-    recordings, replays : int
-        How many calls were recorded (or ran as they are written), and how many were replayed.
+    recordings, replays, written : int
+        How many calls were recorded (whether or not the recording could be used), how many were replayed, and how many
+        ran as they are written without being recorded.
     reason : str or None
         Why the last call was not replayed; None if it was, or if it made the recording for those that follow.
     """
 
     def __init__(
-        self, step: Callable[..., Any], reads: Callable[[], Reads] | None = None, optimizer: Any = None, size: int = 0
+        self, step: Callable[..., Any], reads: Callable[[], Reads] | None = None, optimizer: Any = None, size: int = -1
     ) -> None:
         functools.update_wrapper(self, step)
         self._step, self._read, self._optimizer = step, reads or functools.partial(Reads, step), optimizer
-        self._size = size
-        self._programs: dict[Any, Program] = {}
+        self._size = size  # -1 if it is not known
+        self._programs: dict[Any, Program] = {}  # the one that was used last is the last
+        self._last: Program | None = None
+        self._shapes: set[Any] = set()  # that were recorded
         self._reads: Reads | None = None
         self._state = (-1, -1)  # the modules' number of changes, and which of the worlds it is
         self._worlds: dict[Any, int] = {}
-        self._in_vain = 0
+        self._in_vain = self._rested = 0
         self._lock = threading.Lock()
-        self.recordings = self.replays = 0
+        self._signature: inspect.Signature | None = None
+        with contextlib.suppress(TypeError, ValueError):  # some builtin functions have none
+            self._signature = inspect.signature(step, follow_wrapped=False)
+        self.recordings = self.replays = self.written = 0
         self.reason: str | None = None
+
+    def __repr__(self) -> str:
+        counts = f"{self.recordings} recorded, {self.replays} replayed, {self.written} as written"
+        name = getattr(self, "__qualname__", type(self._step).__name__)
+        return f"<compiled {name}: {counts}{f'; {self.reason}' if self.reason else ''}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a compiled step belongs to its model and optimizer, and cannot be copied or pickled: "
+                        "copy these, and compile a step of the copies.")  # fmt: skip
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Compiled:
+        if instance is None:
+            return self
+        name = getattr(self, "__name__", "step")
+        raise TypeError(f"{name}: tg.compile on a method does not know the object: leave it out there, and compile the "
+                        f"method of an object t, {name} = tg.compile(t.{name}).")  # fmt: skip
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step."""
-        if MODE.get() is not None or kwargs or self._in_vain > PATIENCE or not self._lock.acquire(blocking=False):
-            return self._plain(args, kwargs, self._why(kwargs))
+        if kwargs and self._signature is not None:
+            with contextlib.suppress(TypeError):  # which the step itself raises, then
+                bound = self._signature.bind(*args, **kwargs)
+                args, kwargs = bound.args, bound.kwargs
+        resting = self._in_vain > PATIENCE and self._rests()
+        if resting or MODE.get() is not None or not self._lock.acquire(blocking=False):
+            return self._plain(args, kwargs, self._why(resting))
         try:
-            return self._run(args)
+            return self._run(args, kwargs)
         finally:
             self._lock.release()
 
-    def _why(self, kwargs: Any) -> str:
-        if self._in_vain > PATIENCE:
-            return self.reason or f"{PATIENCE} recordings in a row could not be used"
-        if kwargs:
-            return "arguments are given by name"
+    def _rests(self) -> bool:
+        """Whether this call, after recordings in vain, does not try again."""
+        self._rested += 1
+        if self._rested % REST:
+            return True
+        self._in_vain = PATIENCE - 1  # one for a recording, and one for seeing that it is of use
+        return False
+
+    def _why(self, resting: bool) -> str:
+        if resting:
+            return self.reason or f"{PATIENCE} recordings in a row were of no use: what it reads changes at each call"
         return "an observer watches, or recording is off" if MODE.get() is not None else "another thread runs it"
 
     def _plain(self, args: Any, kwargs: Any, reason: str) -> Any:
         """Run the step as it is written."""
-        self.recordings += 1
+        self.written += 1
         self.reason = reason
+        if self._size < 0:
+            self._size = size_of(self._step, self._read)
         with as_one(self._size):
-            return _detached(self._step(*args, **kwargs))
+            return detached(self._step(*args, **kwargs))
 
-    def _run(self, args: tuple[Any, ...]) -> Any:
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
-            arrays = [_argument(value) for value in args]
-            key: list[Any] = [self._now(), together(self._size)]
-            for array in arrays:
-                key += array.shape, array.dtype
+            arrays = [argument(value) for value in args]
+            if kwargs:
+                arrays += [argument(value) for value in kwargs.values()]
         except Unfit as unfit:
-            self._in_vain += self._reads is None  # its code is what it is
-            return self._plain(args, {}, str(unfit))
-        program = self._programs.get(tuple(key))
+            return self._plain(args, kwargs, str(unfit))
+        try:
+            key: list[Any] = [self._now(), together(self._size)]
+        except Unfit as unfit:
+            self._in_vain += 2  # its code is what it is
+            return self._plain(args, kwargs, str(unfit))
+        for array in arrays:
+            key += array.shape, array.dtype
+        key += kwargs
+        found = tuple(key)
+        program = self._programs.get(found)
         if program is not None:
             if program.fits(arrays):
+                if program is not self._last:
+                    self._programs[found] = self._programs.pop(found)
+                    self._last = program
                 self.replays += 1
                 self.reason, self._in_vain = None, 0
                 return program.run(arrays)
-            del self._programs[tuple(key)]
-            del program
+            del self._programs[found]
+            self._last = program = None
         with as_one(self._size):
-            return self._record(tuple(key), args, arrays)
+            return self._record(found, args, kwargs, arrays)
 
     def _now(self) -> Any:
         """Return what the world around the step is like; cheap while nothing changes."""
@@ -215,11 +266,12 @@ class Compiled:
         self._reads = None
         self._programs.clear()
         self._worlds.clear()
+        self._last = None
         reads = self._read()
-        self._size = sum({leaf: leaf.size for module in reads.modules for leaf in module.parameters()}.values())
+        self._size = elements(reads)
         self._reads, self._state = reads, (-1, -1)
 
-    def _record(self, key: Any, args: tuple[Any, ...], arrays: list[np.ndarray]) -> Any:
+    def _record(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: list[np.ndarray]) -> Any:
         """Run the step as it is written, and keep what it did."""
         reads = self._reads
         assert reads is not None
@@ -228,16 +280,22 @@ class Compiled:
         found = [leaf for module in reads.modules for leaf in module.parameters() if leaf.requires_grad]
         leaves = {leaf: leaf.grad for leaf in found}
         with recording(trace):
-            result = self._step(*[guarded(value) for value in args])
+            values = [guarded(value) for value in (*args, *kwargs.values())]
+            result = self._step(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
         try:
             if changes() != before or not reads.unchanged():
                 raise Unfit("it changes a module")
-            self._programs[key] = self._lower(trace, leaves, arrays, result)
+            self._programs[key] = self._last = self._lower(trace, leaves, arrays, result)
             self.reason = None
+            self._in_vain += key[1:] in self._shapes  # what was recorded for such arguments before is gone
+            self._shapes.add(key[1:])
         except Unfit as unfit:
             self.reason = str(unfit)
-        self._in_vain += 1
-        return _detached(plain(result))
+            self._in_vain += 1
+        if len(self._programs) > max(FEWEST, min(MOST, LARGE // (self._size + 1))):
+            del self._programs[next(iter(self._programs))]
+            self._in_vain += 1
+        return detached(plain(result))
 
     def _lower(self, trace: Trace, leaves: dict[Any, Any], arrays: list[np.ndarray], result: Any) -> Program:
         if trace.fault:
@@ -277,20 +335,23 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
 
     A replay runs the kernels of the recorded operations, of backward and of the update, one after another into the same
     buffers: nothing is recorded, and nothing allocated. With Numba that is compiled code on several threads, without it
-    (or where `use_kernels` does not choose it) calls of NumPy. It gives the bits that the step would give, and draws
-    the masks of dropout and moves running averages as the step would. It does not report numbers that overflow.
+    (or where `use_kernels` does not choose it) calls of NumPy. It draws the masks of dropout and moves running averages
+    as the step would, and does not report numbers that overflow. Its bits are those of the step as it is written under
+    ``use_kernels("numba")`` or ``"numpy"``. Under ``"auto"`` the size of the network chooses the kernels of a compiled
+    step, and each array its own in one that is not: these differ by rounding, unless every array is large.
 
     Whatever would make a replay wrong is noticed, and the step recorded again or run as it is written: other shapes or
     dtypes, another mode or option of a module, a parameter that is new, frozen or has another array, another value of a
     name that the step reads, a value that Python looks at (``loss.item()``, ``if loss > 1``, ``X.max()``), writing to
-    what is outside, and calling what is not known to be harmless. ``step.reason`` then says why.
+    what is outside, and calling or reading what cannot be watched. ``step.reason`` then says why. After 8 recordings in
+    a row that were of no use only every 100th call tries again.
 
     Parameters
     ----------
     step : callable
         A function of arrays, or of tensors that need no gradient: samples and labels, say. It computes a loss of
         fully-connected layers, calls ``backward`` and steps optimizers, and returns tensors (in tuples, lists or dicts)
-        or None. The shapes are those of a batch, so a last batch that is smaller is recorded by itself.
+        or None. Each shape of a batch is recorded by itself; the last 64 are kept, or fewer of a large network.
 
     Returns
     -------
@@ -329,57 +390,3 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     if not callable(step):
         raise TypeError(f"compile: step: given {type(step).__name__}, expected a function of arrays.")
     return Compiled(step)
-
-
-def _argument(value: Any) -> np.ndarray:
-    """Return the array of an argument."""
-    if type(value) is Tensor and type(value.node) is not Node:
-        value = value._array
-    if type(value) is not np.ndarray or value.dtype.kind not in "fiu":
-        raise Unfit(f"an argument is of {type(value).__name__}, expected an array, or a tensor that needs no gradient")
-    if not value.flags.c_contiguous or not value.dtype.isnative:
-        raise Unfit("an argument is not contiguous")
-    return value
-
-
-def _shape_of(result: Any, lowered: Lowered, handed: Mapping[Node, np.ndarray]) -> Any:
-    """Return the structure of a result with arrays of the program in the place of its tensors."""
-    if isinstance(result, Tensor):
-        node = lowered.gradient_of(result._array)
-        return lowered.computed(result._array) if node is None else _Shared(handed[node])
-    if result is None:
-        return None
-    if type(result) in (tuple, list):
-        return type(result)([_shape_of(item, lowered, handed) for item in result])
-    if type(result) is dict:
-        return {key: _shape_of(item, lowered, handed) for key, item in result.items()}
-    raise Unfit(f"it returns {type(result).__name__}, expected tensors")
-
-
-class _Shared(NamedTuple):
-    """A gradient in a result: it is handed out as it is, since what others hold is noticed."""
-
-    array: np.ndarray
-
-
-def _filled(shape: Any) -> Any:
-    if type(shape) is _Shared:
-        return constant(shape.array)
-    if isinstance(shape, np.ndarray):
-        return constant(shape.copy())
-    if isinstance(shape, (tuple, list)):
-        return type(shape)([_filled(item) for item in shape])
-    if isinstance(shape, dict):
-        return {key: _filled(item) for key, item in shape.items()}
-    return shape
-
-
-def _detached(result: Any) -> Any:
-    """Return a result with its tensors as constants, as a replay returns them."""
-    if isinstance(result, Tensor):
-        return constant(result._array)
-    if type(result) in (tuple, list):
-        return type(result)([_detached(item) for item in result])
-    if type(result) is dict:
-        return {key: _detached(item) for key, item in result.items()}
-    return result

@@ -122,6 +122,15 @@ class Trace(Observer):
         """Take note of a running average that moves."""
         self.averages.append((running, batch, momentum))
 
+    def moved(self, optimizer: Any) -> None:
+        """Take note that an optimizer finds parameters in other arrays than its own."""
+        self.refuse(f"the {type(optimizer).__name__} finds its parameters in other arrays, and takes them back: where "
+                    f"two optimizers of one model step in turn, they do so each time")  # fmt: skip
+
+    def looked(self, optimizer: Any) -> None:
+        """Take note that the text of an optimizer is made, which tells its numbers."""
+        self.refuse(f"the text of the {type(optimizer).__name__} is read in the step")
+
     def updated(self, optimizer: Any, given: bool) -> None:
         """Take note of an optimizer's step, and whether it was given its gradients."""
         if given:
