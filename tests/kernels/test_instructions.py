@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from tinygrad_fc.kernels import helpers, numpy_, passes
+from tinygrad_fc.kernels import numpy_, passes
 from tinygrad_fc.kernels.blas import openblas
 from tinygrad_fc.kernels.codes import Code, Ending
 from tinygrad_fc.kernels.instructions import Instructions
@@ -36,16 +36,14 @@ def compiled_list(size, dtype):
 
 
 def numpys_list(size, dtype):
-    helpers._SIZE = size
     return passes.Passes(np.dtype(dtype))
 
 
 @pytest.fixture(autouse=True, params=[compiled_list, numpys_list], ids=["compiled", "numpy"])
 def executor(request, monkeypatch):
-    """Who runs the lists; NumPy shares and cuts small arrays, too."""
+    """Who runs the lists; NumPy cuts small arrays, too."""
     monkeypatch.setattr(sys.modules[__name__], "make_list", request.param)
-    for module, name, value in ((passes, "LARGE", 1000), (passes, "BLOCK", 4096), (helpers, "_SIZE", 1)):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(passes, "BLOCK", 4096)
 
 
 make_list = None  # what the fixture chose

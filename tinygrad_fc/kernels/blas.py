@@ -63,3 +63,14 @@ def _mkl_paths() -> list[str]:
     except metadata.PackageNotFoundError:
         found = []
     return found or sorted(map(str, Path(sys.prefix, "lib").glob("libmkl_rt.so*")))
+
+
+def wanted_threads() -> int:
+    """Return how many threads share the work: what the environment says for BLAS, else a thread for each core."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        first = os.environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may have one for each level
+        if first.isdecimal() and int(first) > 0:
+            return int(first)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -15,14 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from . import helpers, numpy_
+from . import numpy_
 from .codes import Code, Ending
 from .numpy_rules import scalar
 
 # Elements that stay in the cache while several passes go over them.
 BLOCK = 65_536
-# Elements of an update from which a second thread pays for being woken.
-LARGE = 131_072
 _FLOATS = 32_768  # elements of a relu's gradient up to which a mask of floats is quicker than one of bools
 
 _MOST = 16  # operands of an instruction
@@ -51,7 +49,6 @@ class Passes:
         self._arrays: list[list[np.ndarray]] = []
         self._calls: list[_Call] = []
         self._longest = 0  # block of an update
-        self._rooms: list[np.ndarray] = []  # scratch memory of all updates, for each of those who share
         # To enter it takes a sixth of the time of `np.errstate`.
         self._context = contextvars.Context()
         self._context.run(np.seterr, all="ignore")
@@ -164,11 +161,11 @@ class Passes:
     def update(self, code: Code, w: np.ndarray, dw: np.ndarray, state: tuple[np.ndarray, ...], *reals: float) -> int:
         """Apply an update rule; return the row to `retune`."""
         self._longest = max(self._longest, min(w.size, BLOCK))
-        return self._add(lambda *arrays: _Update(code, reals, arrays, self._rooms), w, dw, *state)
+        return self._add(lambda *arrays: _Update(code, reals, arrays, self._room), w, dw, *state)
 
     def seal(self) -> None:
         """Make the list ready to run."""
-        self._rooms = [np.empty(self._longest, self.dtype) for _ in range(helpers.size())]
+        self._room = np.empty(self._longest, self.dtype)
         self._calls = [make(*arrays) for make, arrays in zip(self._makes, self._arrays, strict=True)]
 
     def retune(self, row: int, code: Code, reals: Sequence[float], dw: np.ndarray | None = None) -> None:
@@ -214,38 +211,22 @@ def _run(calls: list[_Call]) -> None:
 
 
 class _Update:
-    """An update rule on arrays: the parameters, the gradient and what the rule keeps.
+    """An update rule on arrays, the parameters, the gradient and what the rule keeps, with room to work in."""
 
-    It is shared among as many as there are rooms to work in.
-    """
+    __slots__ = ("blocks", "loop", "reals", "room")
 
-    __slots__ = ("_length", "blocks", "loop", "reals", "rooms")
-
-    def __init__(
-        self, code: Code, reals: Sequence[float], arrays: Sequence[np.ndarray], rooms: list[np.ndarray]
-    ) -> None:
-        self.loop, self.reals = _LOOPS[code], reals
-        size = max(arrays[0].size, 1)
-        self.rooms = rooms if size >= LARGE else rooms[:1]
-        rounds = -(-size // (len(self.rooms) * BLOCK))
-        self._length = -(-size // (len(self.rooms) * rounds))  # so that all have as many blocks to do
+    def __init__(self, code: Code, reals: Sequence[float], arrays: Sequence[np.ndarray], room: np.ndarray) -> None:
+        self.loop, self.reals, self.room = _LOOPS[code], reals, room
         self.cut(arrays)
 
     def cut(self, arrays: Sequence[np.ndarray]) -> None:
         """Take arrays, of the same size, in the place of those of before."""
-        starts, length = range(0, arrays[0].size, self._length), self._length
-        self.blocks = [tuple(array.reshape(-1)[start : start + length] for array in arrays) for start in starts]
+        starts = range(0, arrays[0].size, BLOCK)
+        self.blocks = [[array.reshape(-1)[start : start + BLOCK] for array in arrays] for start in starts]
 
     def __call__(self) -> None:
-        if len(self.rooms) > 1:
-            helpers.share(self.work, self.blocks)
-        else:
-            for block in self.blocks:
-                self.work(block, 0)
-
-    def work(self, block: tuple[np.ndarray, ...], n: int) -> None:
-        """Update a block, as the n-th of those who share."""
-        self.loop(*block, *self.reals, self.rooms[n][: block[0].size])
+        for block in self.blocks:
+            self.loop(*block, *self.reals, self.room[: block[0].size])
 
 
 def _plain(name: str) -> Callable[..., Any]:

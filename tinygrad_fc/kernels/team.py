@@ -21,8 +21,7 @@ from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
 from . import jobs, machine
-from .blas import address, mkl, openblas
-from .helpers import wanted_threads
+from .blas import address, mkl, openblas, wanted_threads
 
 _LINE = 64  # bytes of a cache line
 _LONGEST = 5.0  # seconds that the end of the interpreter waits for a job

@@ -1,6 +1,10 @@
-"""MKL: where it is found, and what is left to it. A stand-in for it counts its calls: the real one is no dependency."""
+"""BLAS: how many threads, where MKL is found, and what is left to it.
+
+A stand-in for MKL counts its calls: the real one is no dependency.
+"""
 
 import ctypes
+import os
 import sys
 from types import SimpleNamespace
 
@@ -107,3 +111,20 @@ def test_it_gets_no_threads_unless_the_environment_says_so(layer, monkeypatch):
         monkeypatch.delenv("MKL_THREADING_LAYER", raising=False)
     assert blas.mkl() == tuple(map(blas.address, functions.values()))
     assert calls == ([] if layer else [1])
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({"OPENBLAS_NUM_THREADS": "3"}, 3), ({"OMP_NUM_THREADS": "4"}, 4), ({"OMP_NUM_THREADS": "5,2"}, 5),
+        ({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}, 1), ({"OPENBLAS_NUM_THREADS": "0"}, None),
+        ({"OMP_NUM_THREADS": "many"}, None), ({}, None),
+    ],
+)  # fmt: skip
+def test_threads_are_those_that_the_environment_says(monkeypatch, environment, threads):
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert blas.wanted_threads() == (threads or cores)
