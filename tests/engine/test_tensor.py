@@ -344,3 +344,14 @@ def test_methods_are_the_functions(t: tg.Tensor) -> None:
     ]:  # fmt: skip
         assert type(ours) is tg.Tensor
         np.testing.assert_array_equal(ours.data, np.asarray(theirs), strict=True)
+
+
+def test_operators_of_arithmetic_are_the_operations() -> None:
+    """Each saves a call of Python's; from the left of an array, or of a number, NumPy and Python come to the same."""
+    Tensor = tg.Tensor
+    direct = (Tensor.__add__, Tensor.__sub__, Tensor.__mul__, Tensor.__truediv__)
+    assert direct == (tg.add, tg.subtract, tg.multiply, tg.divide)
+    p = tg.nn.Parameter(np.array([2.0, 4.0]))
+    for result, expected in ((p - 1, [1, 3]), (1 - p, [-1, -3]), (np.ones(2) - p, [-1, -3]), (8 / p, [4, 2])):
+        assert result.requires_grad
+        assert result.data.tolist() == expected

@@ -20,6 +20,7 @@ import numpy as np
 
 from .dispatch import FUNCTIONS, UFUNCS, functions
 from .operation import Function, Op, Rule
+from .operators import DIRECT, Operators
 from .record import Operation, recorder
 
 # Every declared operation by name. The test suite collects it: an operation without samples fails there.
@@ -133,6 +134,8 @@ def _declare(declared: Op, numpy: tuple[Function, ...] = (), check: bool = False
         functions.check_declared(declared)
     REGISTRY[name] = declared
     setattr(functions, name, record)
+    if name in DIRECT:
+        setattr(Operators, DIRECT[name], record)
     for target in (*numpy, *answered):
         (UFUNCS if isinstance(target, np.ufunc) else FUNCTIONS)[target] = record
     return record

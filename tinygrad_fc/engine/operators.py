@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 functions: Any = ModuleType("functions")
 functions.late = lambda function: None  # finds the operation of a function that is declared only when it is met
 
+# Operators whose place the record function itself takes once it is declared: one call of Python's fewer in each. The
+# methods below still say what they are.
+DIRECT = {"add": "__add__", "subtract": "__sub__", "multiply": "__mul__", "divide": "__truediv__"}
+
 
 class Operators:
     """The base of `Tensor`: operators and methods, with NumPy's names and arguments."""
