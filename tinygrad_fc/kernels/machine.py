@@ -2,7 +2,8 @@
 
 An instruction is a row of 16 integers (addresses, lengths, flags) and a row of 6 reals. Every thread of a team runs the
 same rows; each does its own part of one, and all wait for each other before the next. What is small is left to the
-first thread. Which thread does what depends on the sizes and on the number of threads alone, so the bits do too.
+first thread, which goes on alone to the next that is shared. Which thread does what depends on the sizes and on the
+number of threads alone, so the bits do too.
 """
 
 from __future__ import annotations
@@ -246,7 +247,8 @@ def _on_elements(code, row, reals, me, size, one):  # type: ignore[no-untyped-de
 
 @compile_part
 def _run(rows, reals, team, me, size, one, gemm, large):  # type: ignore[no-untyped-def]  # as above
-    for i in range(rows.shape[0]):
+    last = rows.shape[0] - 1
+    for i in range(last + 1):
         row, code = rows[i], rows[i, 0]
         sharers = size if size > 1 and row[15] == 1 else 1
         if code == _PRODUCT:
@@ -268,7 +270,9 @@ def _run(rows, reals, team, me, size, one, gemm, large):  # type: ignore[no-unty
                 _on_columns(code, row, reals[i], me, sharers, one)
             else:
                 _on_elements(code, row, reals[i], me, sharers, one)
-        if size > 1:
+        # Between two instructions of the first thread there is nobody to wait for. At the end there is: what comes next
+        # may write the rows, which a late thread still reads.
+        if size > 1 and (sharers > 1 or i == last or rows[i + 1, 15] == 1):
             _meet(team, size)
 
 
