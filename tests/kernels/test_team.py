@@ -215,7 +215,7 @@ def test_without_compiling_numpy_does_it_all():
         from tinygrad_fc import kernels
         assert kernels.kernels(np.zeros(10**6)) is kernels.numpy_
         assert kernels.machine_for(10**6, ()).__name__ == "Passes"
-        model = tg.models.TwoLayerNet(200, 1000, 10, seed=0)  # so large that two threads update it
+        model = tg.models.TwoLayerNet(200, 1000, 10, seed=0)  # its update goes by several blocks
         optimizer = tg.optim.Optimizer(model, "adam", learning_rate=0.01)
         @tg.compile
         def step(X, y):

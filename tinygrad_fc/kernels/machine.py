@@ -286,24 +286,24 @@ def _own_threads(team, count):  # type: ignore[no-untyped-def]  # as above
     return call(say, count) if say else np.int32(0)
 
 
-def run_single(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
-    """Run all instructions, on float32, as one thread of a team."""
+@compile_part
+def _run_all(rows, reals, count, team, me, size, one, gemm, large):  # type: ignore[no-untyped-def]  # as above
+    """Run instructions by address; `gemm` and `large` are the places of BLAS's functions in the team's memory."""
     wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
     numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
-    gemm, large = atomic_load(team + 8 * SGEMM), atomic_load(team + 8 * LARGE_SGEMM)
     before = _own_threads(team, 1)
-    _run(wholes, numbers, team, me, size, np.float32(1), gemm, large)
+    _run(wholes, numbers, team, me, size, one, atomic_load(team + 8 * gemm), atomic_load(team + 8 * large))
     _own_threads(team, before)
+
+
+def run_single(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
+    """Run all instructions, on float32, as one thread of a team."""
+    _run_all(rows, reals, count, team, me, size, np.float32(1), SGEMM, LARGE_SGEMM)
 
 
 def run_double(rows: int, reals: int, count: int, team: int, me: int, size: int) -> None:
     """Run all instructions, on float64, as one thread of a team."""
-    wholes = carray(pointer(rows, np.int64(0)), (count, WIDTH))
-    numbers = carray(pointer(reals, np.float64(0)), (count, REALS))
-    gemm, large = atomic_load(team + 8 * DGEMM), atomic_load(team + 8 * LARGE_DGEMM)
-    before = _own_threads(team, 1)
-    _run(wholes, numbers, team, me, size, np.float64(1), gemm, large)
-    _own_threads(team, before)
+    _run_all(rows, reals, count, team, me, size, np.float64(1), DGEMM, LARGE_DGEMM)
 
 
 @functools.cache
