@@ -100,10 +100,7 @@ def gradients(
     found: dict[Node, Any] = {}
     for position, (output, weight) in enumerate(zip(outputs, weights, strict=True)):
         if not isinstance(output, Tensor) or type(output.node) is not Node:
-            raise TypeError(
-                f"gradients: outputs[{position}] needs no gradient, given {type(output).__name__}: expected a tensor, "
-                f"computed from one with requires_grad=True, and not under no_grad()."
-            )
+            raise functions.refusals().untracked(f"gradients: outputs[{position}]", output)
         root, seed = _seed(output, weight, f"gradients: grad_outputs[{position}]", create_graph)
         found[root] = found[root] + seed if root in found else seed
     order, _, found = _collect(found, set(targets))
@@ -146,10 +143,7 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
     """Return the node of `output` and its own gradient, checked."""
     node = output.node if isinstance(output, Tensor) else None
     if type(node) is not Node:
-        raise TypeError(
-            "backward: the tensor needs no gradient: no input of it was made with requires_grad=True, or it was "
-            "computed under no_grad()."
-        )
+        raise functions.refusals().untracked("backward: the tensor", output)
     if gradient is None:
         if node.shape != () and output._array.size != 1:
             raise functions.refusals().no_scalar(node, argument)
@@ -159,10 +153,7 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
         if create_graph and gradient.shape == node.shape:
             return node, gradient if gradient.dtype == node.dtype else functions.astype(gradient, node.dtype)
         if gradient.requires_grad and not create_graph:
-            raise TypeError(
-                f"{argument} needs a gradient itself, which only a recorded backward gives it: tg.gradients(..., "
-                f"create_graph=True). Otherwise pass its numbers, .detach()."
-            )
+            raise functions.refusals().tracked_seed(argument)
         gradient = gradient.data
     seed = np.asarray(gradient)
     if seed.shape != node.shape:
@@ -189,6 +180,15 @@ def _collect(seeds: dict[Node, Any], targets: set[Node] | None) -> tuple[list[No
             ordered = False
         if node.saved is None:
             freed.append(node)
+        if node.both:  # the commonest nodes, unrolled
+            x, y = node.parents
+            if x not in pending:
+                pending[x] = None
+                (order if x.op is not None else leaves).append(x)
+            if y not in pending:
+                pending[y] = None
+                (order if y.op is not None else leaves).append(y)
+            continue
         for parent in node.parents:
             if parent not in pending and type(parent) is Node:
                 pending[parent] = None

@@ -251,6 +251,23 @@ def composed(op: Op, node: Node, out: Any) -> ValueError:
 # ---- backward
 
 
+def untracked(label: str, given: Any) -> TypeError:
+    """Return the refusal to differentiate what `label` calls, which is no tensor or needs no gradient."""
+    foreign = "" if isinstance(given, Tensor) else f", given {type(given).__name__}, expected a tensor"
+    return TypeError(
+        f"{label} needs no gradient{foreign}: no input of it was made with requires_grad=True, or it was computed "
+        f"under no_grad()."
+    )
+
+
+def tracked_seed(argument: str) -> TypeError:
+    """Return the refusal of a gradient that is to be differentiated itself, by a backward that is not recorded."""
+    return TypeError(
+        f"{argument} needs a gradient itself, which only a recorded backward gives it: tg.gradients(..., "
+        f"create_graph=True). Otherwise pass its numbers, .detach()."
+    )
+
+
 def no_scalar(node: Node, argument: str) -> ValueError:
     """Return the refusal to go backward from more than one element without `argument`, their gradient."""
     return ValueError(
