@@ -147,9 +147,8 @@ def _seed(output: Tensor, gradient: Any, argument: str, create_graph: bool = Fal
     if gradient is None:
         if node.shape != () and output._array.size != 1:
             raise functions.refusals().no_scalar(node, argument)
-        seed = np.ones(node.shape, node.dtype)
-        return node, constant(seed) if create_graph else seed
-    if isinstance(gradient, Tensor):
+        gradient = np.ones(node.shape, node.dtype)
+    elif isinstance(gradient, Tensor):
         if create_graph and gradient.shape == node.shape:
             return node, gradient if gradient.dtype == node.dtype else functions.astype(gradient, node.dtype)
         if gradient.requires_grad and not create_graph:
@@ -180,8 +179,8 @@ def _collect(seeds: dict[Node, Any], targets: set[Node] | None) -> tuple[list[No
             ordered = False
         if node.saved is None:
             freed.append(node)
-        if node.both:  # the commonest nodes, unrolled
-            x, y = node.parents
+        x, y = node.left, node.right
+        if x is not None:  # the commonest nodes, unrolled
             if x not in pending:
                 pending[x] = None
                 (order if x.op is not None else leaves).append(x)
@@ -189,7 +188,7 @@ def _collect(seeds: dict[Node, Any], targets: set[Node] | None) -> tuple[list[No
                 pending[y] = None
                 (order if y.op is not None else leaves).append(y)
             continue
-        for parent in node.parents:
+        for parent in node.others:
             if parent not in pending and type(parent) is Node:
                 pending[parent] = None
                 (order if parent.op is not None else leaves).append(parent)

@@ -58,17 +58,17 @@ class Node(_Noted):
     ----------
     op : Op or None
         The operation; None for a leaf.
-    parents : tuple of Node, Constant, bool, int, float or None
-        One entry for each differentiable argument. Only entries of type `Node` receive gradients; the others are what
-        is known of an argument that needs none (a Python number as it is, an array as `Constant`).
+    left, right : Node or None
+        The parents of a ufunc of two nodes, the commonest kind: a tuple for them would cost time and a visit of the
+        garbage collector.
+    others : tuple
+        The parents of all other nodes, whose `left` is None.
     saved : tuple or None
         What the rules read, in the order of ``op.environment``; None once backward has freed it.
     number : int
         Reading of the clock. A leaf takes a new number when its array is overwritten.
     kind : tuple
         Shape and dtype of the result, as `kind_of` shares them. `shape` and `dtype` read it.
-    both : bool
-        Whether it is sure, from a record function of two arguments, that both parents are nodes.
     grad : numpy.ndarray or None
         The accumulated gradient of a leaf (or of a result after ``retain_grad``).
     info : dict or None
@@ -76,15 +76,24 @@ class Node(_Noted):
         that returned this node, in one flat tuple), ``retain``.
     """
 
-    __slots__ = ("op", "parents", "saved", "number", "kind", "both", "grad", "info", "__weakref__")
+    __slots__ = ("op", "left", "right", "others", "saved", "number", "kind", "grad", "info", "__weakref__")
 
     op: Op | None
-    parents: tuple[Any, ...]
+    left: Any
+    right: Any
+    others: tuple[Any, ...]
     saved: tuple[Any, ...] | None
     number: int
     kind: Kind
-    both: bool
     grad: np.ndarray | None
+
+    @property
+    def parents(self) -> tuple[Any, ...]:
+        """One entry for each differentiable argument, of which those of type `Node` receive gradients.
+
+        The others are what is known of an argument that needs none: a Python number as it is, an array as `Constant`.
+        """
+        return self.others if self.left is None else (self.left, self.right)
 
     @property
     def shape(self) -> Shape:
@@ -129,9 +138,10 @@ class Constant(_Noted):
 def recorded(op: Op | None, parents: tuple[Any, ...], saved: Any, out: np.ndarray, info: Any = None) -> Node:
     """Return a new node for the result `out`. The record functions of ufuncs have these lines in them, for speed."""
     node = Node()
-    node.op, node.parents, node.saved = op, parents, saved
+    node.op, node.others, node.saved = op, parents, saved
     node.kind, node.info = kind_of(out.shape, out.dtype), info
-    node.both, node.grad, node.number = False, None, next(clock)
+    node.left = node.right = node.grad = None
+    node.number = next(clock)
     return node
 
 

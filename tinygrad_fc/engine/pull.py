@@ -57,8 +57,8 @@ def pull(
             saved: Any = node.saved
             if not retain:
                 node.saved = None
-            if node.both and watcher is None and self.pair:
-                x, y = node.parents
+            x, y = node.left, node.right
+            if x is not None and watcher is None and self.pair:
                 if everything or x in pending and y in pending:
                     # The commonest nodes, unrolled: a ufunc of two tensors, both asked for, whose rules read one thing.
                     pull_x, pull_y, pick_x, pick_y = self.pair

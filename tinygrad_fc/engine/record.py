@@ -63,10 +63,10 @@ def unary(self: Op) -> Record:
         result = Tensor()
         result._array = out
         result.node = node = Node()
-        node.op, node.parents = self, (x_node,)
+        node.op, node.others = self, (x_node,)
         node.saved = (x_data if keep_x else None, out if keep_out else None)
         node.kind = kind
-        node.both, node.grad, node.info = False, None, None
+        node.left = node.right = node.grad = node.info = None
         node.number = next(clock)
         return result
 
@@ -112,13 +112,15 @@ def binary(self: Op) -> Record:
         result = Tensor()
         result._array = out
         result.node = node = Node()
-        node.op = self
-        node.parents = (x_node, y_node)
+        node.op, node.kind = self, kind
+        if keep is both:
+            node.left, node.right = x_node, y_node
+        else:
+            node.left, node.right, node.others = None, None, (x_node, y_node)
         if keep is crossed:
             node.saved = (x_data, y_data, None)
         else:
             node.saved = (x_data if keep[0] else None, y_data if keep[1] else None, out if keep[2] else None)
-        node.kind, node.both = kind, keep is both
         node.grad = node.info = None
         node.number = next(clock)
         return result

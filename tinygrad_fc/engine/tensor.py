@@ -60,10 +60,7 @@ class Tensor(Operators):
             raise functions.refusals().computed_data(label, self.node.op)
         array = np.asarray(value)
         if array.shape != self._array.shape:
-            raise ValueError(
-                f"data of tensor{label}: given shape {array.shape}, expected {self._array.shape}: "
-                f"a tensor keeps its shape."
-            )
+            raise functions.refusals().other_shape(label, array.shape, self._array.shape)
         if not np.can_cast(array.dtype, self._array.dtype, "same_kind"):
             raise TypeError(f"data of tensor{label}: cannot cast {array.dtype} to {self._array.dtype} without loss.")
         return array.astype(self._array.dtype, copy=False)
@@ -310,9 +307,6 @@ def tensor(
     result = constant(array, name)
     if requires_grad:
         if array.dtype.kind != "f":
-            cure = "split real and imaginary parts"
-            if array.dtype.kind in "biu":
-                cure = "give floats (1.0 instead of 1) or dtype=np.float64"
-            raise TypeError(f"tensor: requires_grad=True needs a floating-point dtype, given {array.dtype}: {cure}.")
+            raise functions.refusals().no_floats(array.dtype)
         result.node = leaf(array, name)
     return result

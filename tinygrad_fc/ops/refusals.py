@@ -116,6 +116,18 @@ def plain_number(t: Tensor, kind: str) -> TypeError:
     )
 
 
+def other_shape(label: str, given: tuple[int, ...], expected: tuple[int, ...]) -> ValueError:
+    """Return the refusal of an array of another shape as the data of the tensor that `label` calls."""
+    return ValueError(f"data of tensor{label}: given shape {given}, expected {expected}: a tensor keeps its shape.")
+
+
+def no_floats(dtype: np.dtype[Any]) -> TypeError:
+    """Return the refusal to make a leaf of `dtype`, which has no derivatives."""
+    cure = "give floats (1.0 instead of 1) or dtype=np.float64"
+    cure = cure if dtype.kind in "biu" else "split real and imaginary parts"
+    return TypeError(f"tensor: requires_grad=True needs a floating-point dtype, given {dtype}: {cure}.")
+
+
 def copied_with_graph(t: Tensor) -> TypeError:
     """Return the refusal to copy or pickle what was computed."""
     return TypeError(f"{t._label()} was computed and holds its graph: copy or pickle t.detach(), or take its t.data.")
