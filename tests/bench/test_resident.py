@@ -5,6 +5,7 @@ No test asserts a time.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,14 @@ def test_a_peak_is_the_process_s_own() -> None:
     assert larger is not None
     assert larger - small > 40 * 2**20
     assert small < big.nbytes
+
+
+def test_pages_are_left_as_they_are_while_growth_is_measured() -> None:
+    with workers.Worker("it") as worker:
+        worker.call(resident.train_and_grow, _leaky, TINY, 1, 2)
+        status = Path(f"/proc/{worker.process.pid}/status")
+        found = re.findall(r"^THP_enabled:\s+(\d)$", status.read_text() if status.exists() else "", re.MULTILINE)
+    assert found in ([], ["0"])  # it is Linux, of version 5 or more, that has the line
 
 
 def test_growth_is_seen() -> None:
