@@ -1,6 +1,6 @@
 """Jobs: how the threads of a team wait for lists of instructions, run them, and leave.
 
-A thread that waits spins for a fifth of a millisecond, and then sleeps. Nothing here touches Python, nor keeps the
+A thread that waits spins for some tens of microseconds, and then sleeps. Nothing here touches Python, nor keeps the
 interpreter from its work.
 """
 

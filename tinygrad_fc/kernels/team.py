@@ -1,7 +1,7 @@
 """The team: threads that share the work of compiled loops and products.
 
 Sharing here beats the threads of BLAS: a whole list of instructions wakes the helpers once, and loops are shared too.
-Helpers sleep when there is nothing to do for a fifth of a millisecond.
+Helpers sleep when there is nothing to do for some tens of microseconds.
 """
 
 from __future__ import annotations
