@@ -21,6 +21,32 @@ def scalar(value: float, dtype: np.dtype) -> np.ndarray:
     return number
 
 
+def _average(mean: np.ndarray, x: np.ndarray, decay: float, scratch: np.ndarray) -> None:
+    """``mean = decay * mean + (1 - decay) * x``."""
+    np.multiply(mean, scalar(decay, x.dtype), mean)
+    np.multiply(x, scalar(1.0 - decay, x.dtype), scratch)
+    np.add(mean, scratch, mean)
+
+
+def _average_square(mean: np.ndarray, x: np.ndarray, decay: float, scratch: np.ndarray) -> None:
+    """``mean = decay * mean + (1 - decay) * x**2``; `x` may be scratch."""
+    np.multiply(mean, scalar(decay, x.dtype), mean)
+    np.square(x, scratch)
+    np.multiply(scratch, scalar(1.0 - decay, x.dtype), scratch)
+    np.add(mean, scratch, mean)
+
+
+def _descend(
+    w: np.ndarray, slope: np.ndarray, square: np.ndarray, rate: float, epsilon: float, scratch: np.ndarray
+) -> None:
+    """``w -= rate * slope / (sqrt(square) + epsilon)``."""
+    np.sqrt(square, scratch)
+    np.add(scratch, epsilon, scratch)
+    np.divide(slope, scratch, scratch)
+    np.multiply(scratch, rate, scratch)
+    np.subtract(w, scratch, w)
+
+
 @np.errstate(under="ignore")
 def sgd(w: np.ndarray, dw: np.ndarray, rate: float, scratch: np.ndarray) -> None:
     """``w -= rate * dw``."""
@@ -44,15 +70,8 @@ def rmsprop(
     w: np.ndarray, dw: np.ndarray, cache: np.ndarray, decay: float, rate: float, epsilon: float, scratch: np.ndarray
 ) -> None:
     """``cache = decay * cache + (1 - decay) * dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
-    np.multiply(cache, scalar(decay, w.dtype), cache)
-    np.square(dw, scratch)
-    np.multiply(scratch, scalar(1.0 - decay, w.dtype), scratch)
-    np.add(cache, scratch, cache)
-    np.sqrt(cache, scratch)
-    np.add(scratch, epsilon, scratch)
-    np.divide(dw, scratch, scratch)
-    np.multiply(scratch, rate, scratch)
-    np.subtract(w, scratch, w)
+    _average_square(cache, dw, decay, scratch)
+    _descend(w, dw, cache, rate, epsilon, scratch)
 
 
 @np.errstate(under="ignore")
@@ -64,18 +83,9 @@ def adam(
 
     ``m = beta1 * m + (1 - beta1) * dw; v = beta2 * v + (1 - beta2) * dw**2``.
     """
-    np.multiply(m, scalar(beta1, w.dtype), m)
-    np.multiply(dw, scalar(1.0 - beta1, w.dtype), scratch)
-    np.add(m, scratch, m)
-    np.multiply(v, scalar(beta2, w.dtype), v)
-    np.square(dw, scratch)
-    np.multiply(scratch, scalar(1.0 - beta2, w.dtype), scratch)
-    np.add(v, scratch, v)
-    np.sqrt(v, scratch)
-    np.add(scratch, epsilon, scratch)
-    np.divide(m, scratch, scratch)
-    np.multiply(scratch, rate, scratch)
-    np.subtract(w, scratch, w)
+    _average(m, dw, beta1, scratch)
+    _average_square(v, dw, beta2, scratch)
+    _descend(w, m, v, rate, epsilon, scratch)
 
 
 @np.errstate(under="ignore")
@@ -96,11 +106,7 @@ def adagrad(w: np.ndarray, dw: np.ndarray, cache: np.ndarray, rate: float, epsil
     """``cache += dw**2; w -= rate * dw / (sqrt(cache) + epsilon)``."""
     np.square(dw, scratch)
     np.add(cache, scratch, cache)
-    np.sqrt(cache, scratch)
-    np.add(scratch, epsilon, scratch)
-    np.divide(dw, scratch, scratch)
-    np.multiply(scratch, rate, scratch)
-    np.subtract(w, scratch, w)
+    _descend(w, dw, cache, rate, epsilon, scratch)
 
 
 @np.errstate(under="ignore")
@@ -112,10 +118,7 @@ def adadelta(
 
     ``cache = decay * cache + (1 - decay) * dw**2`` before, ``delta = decay * delta + (1 - decay) * step**2`` after.
     """
-    np.multiply(cache, scalar(decay, w.dtype), cache)
-    np.square(dw, scratch)
-    np.multiply(scratch, scalar(1.0 - decay, w.dtype), scratch)
-    np.add(cache, scratch, cache)
+    _average_square(cache, dw, decay, scratch)
     step = np.empty_like(scratch)  # the one rule that needs a second buffer, and the only array that rules allocate
     np.add(delta, epsilon, step)
     np.sqrt(step, step)
@@ -125,10 +128,7 @@ def adadelta(
     np.multiply(step, dw, step)
     np.multiply(step, rate, scratch)
     np.subtract(w, scratch, w)
-    np.multiply(delta, scalar(decay, w.dtype), delta)
-    np.square(step, step)
-    np.multiply(step, scalar(1.0 - decay, w.dtype), step)
-    np.add(delta, step, delta)
+    _average_square(delta, step, decay, step)
 
 
 @np.errstate(under="ignore")
@@ -140,9 +140,7 @@ def adamax(
 
     ``m = beta1 * m + (1 - beta1) * dw; u = max(beta2 * u, abs(dw))``.
     """
-    np.multiply(m, scalar(beta1, w.dtype), m)
-    np.multiply(dw, scalar(1.0 - beta1, w.dtype), scratch)
-    np.add(m, scratch, m)
+    _average(m, dw, beta1, scratch)
     np.multiply(u, scalar(beta2, w.dtype), u)
     np.abs(dw, scratch)
     np.maximum(u, scratch, out=u)
@@ -163,6 +161,4 @@ def lion(
     np.sign(scratch, scratch)
     np.multiply(scratch, rate, scratch)
     np.subtract(w, scratch, w)
-    np.multiply(m, scalar(beta2, w.dtype), m)
-    np.multiply(dw, scalar(1.0 - beta2, w.dtype), scratch)
-    np.add(m, scratch, m)
+    _average(m, dw, beta2, scratch)
