@@ -189,6 +189,15 @@ def penalized(model, optimizer, criterion, X, y):
     return loss
 
 
+def reshapes(model, optimizer, criterion, X, y):
+    optimizer.zero_grad()
+    rows = model[2](model[1](model[0](X))).reshape(2, -1).reshape(1, 2, -1)
+    loss = criterion(model[5](model[4](rows.reshape(len(X), 16))), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
 def writes(model, optimizer, criterion, X, y):
     cleared_by_module(model, optimizer, criterion, X, y)
     model[0].W.write_(np.ones((12, 16)))
@@ -210,9 +219,9 @@ FORMS = [
     accumulating, cleared_last, cleared_by_module, cleared_twice, loss_twice, scores_twice, network_twice,
     given_gradient, backward_twice, retained, recorded_gradient, returns_argument, returns_tensor_of_argument,
     returns_parameter, returns_numbers, steps_first, evaluates_after, no_backward, evaluates_inside, scaled, penalized,
-    writes, gradients_then_step, raises,
+    reshapes, writes, gradients_then_step, raises,
 ]  # fmt: skip
-REPLAYED = {cleared_last, cleared_by_module, cleared_twice, network_twice, retained, penalized, raises}
+REPLAYED = {cleared_last, cleared_by_module, cleared_twice, network_twice, retained, penalized, reshapes, raises}
 
 
 @pytest.mark.parametrize("body", FORMS)

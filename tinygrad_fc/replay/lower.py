@@ -316,7 +316,7 @@ class Lowered:
     def _reshape_back(self, node: Node, g: Any) -> None:
         parent = self._wanted(node, 0)
         if parent is not None:
-            self._arrive(parent, lambda d: self.instructions.scale(g, 1.0, d))
+            self._arrive(parent, lambda d: self.instructions.scale(g.reshape(d.shape), 1.0, d))
 
     def _loss_back(self, node: Node, g: Any) -> None:
         parent = self._wanted(node, 0)
