@@ -55,6 +55,72 @@ def test_arguments_by_name_are_bound_to_the_signature():
         assert str(found.value) == str(error.value)
 
 
+def locked(X):
+    X.setflags(write=False)
+    return X
+
+
+@pytest.mark.parametrize(
+    ("asks", "given", "replays"),
+    [
+        (lambda X, Z: isinstance(X, np.ndarray), lambda n, X: (X if n < 4 else tg.tensor(X), X + 1), 5),
+        (lambda X, Z: isinstance(X, tg.Tensor), lambda n, X: (X if n >= 4 else tg.tensor(X), X + 1), 5),
+        (lambda X, Z: X.name == "a", lambda n, X: (tg.tensor(X, name="a" if n < 4 else "b"), X + 1), 5),
+        (lambda X, Z: X is Z, lambda n, X: (X, X if n >= 4 else X.copy()), 2),
+        (lambda X, Z: X is Z, lambda n, X: (X, X), 0),
+        (lambda X, Z: X.flags.writeable, lambda n, X: (X if n < 4 else locked(X), X + 1), 0),
+        (lambda X, Z: X.flags.owndata, lambda n, X: (X, X + 1), 0),
+        (lambda X, Z: Z.strides == (48, 4), lambda n, X: (X, X + 1), 6),
+    ],
+)
+def test_what_a_step_asks_of_its_arguments(asks, given, replays):
+    def make(world):
+        model, optimizer, criterion = world.model, world.optimizer, world.criterion
+
+        def step(X, Z, y):
+            optimizer.zero_grad()
+            loss = criterion(model(X), y) + tg.l2_penalty(model[0].W, 0.5 if asks(X, Z) else 0.1)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step
+
+    batches = [(*given(n, batch(n)[0]), batch(n)[1]) for n in range(8)]
+    assert assert_twins(make, batches=batches).step.replays == replays
+
+
+def test_labels_that_are_no_classes_run_as_written_and_are_named():
+    def make(world):
+        world.criterion = nn.CrossEntropyLoss(ignore_index=-1)
+        return ordinary(world)
+
+    X, y = batch(0)
+    some = np.where(np.arange(8) == 3, -1, y)
+    world = assert_twins(make, count=6, batches=[(X, y)] * 3 + [(X, some)] * 2 + [(X, y)])
+    assert (world.step.recordings, world.step.replays, world.step.written) == (2, 2, 2)
+    world.step(X, some)
+    assert world.step.reason == "some of the labels are no classes: they are ignored, or wrong"
+
+
+def test_arithmetic_on_an_argument_and_foreign_bytes_are_told_in_plain_words():
+    def make(world):
+        plain = ordinary(world)
+
+        def step(X, y):
+            X *= 0.5
+            return plain(X, y)
+
+        return step
+
+    X, y = batch(0)
+    world = World(make, compiled=True)
+    world.step(X, y)
+    assert world.step.reason.startswith("the values of an argument are looked at in the step: do it outside")
+    world.step(X, y.astype(">i8"))
+    assert world.step.reason.endswith("expected the machine's byte order: X.astype(np.int64)")
+
+
 def small():
     """Return a network of more than 2,048 parameters, some of whose arrays are smaller."""
     sizes = [12, 64, 33, 5]

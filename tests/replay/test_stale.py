@@ -181,6 +181,29 @@ def test_what_cannot_be_watched_is_refused(case):
         vars(reg).clear()
 
 
+class Deep(nn.Sequential):
+    deep = 0.1
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (lambda m, o: setattr(m, "deep", 0.3), lambda m, o: m.deep, lambda m, o: delattr(m, "deep")),
+        (lambda m, o: setattr(m[0], "forward", lambda X: X[:, :1] @ m[0].W[:1] + m[0].b), lambda m, o: 0.1,
+         lambda m, o: delattr(m[0], "forward")),
+        (lambda m, o: setattr(gate, "requires_grad", True), lambda m, o: 0.1 + gate.requires_grad,
+         lambda m, o: setattr(gate, "requires_grad", False)),
+        (lambda m, o: setattr(gate, "name", "a"), lambda m, o: 0.1 + (gate.name == "a"),
+         lambda m, o: setattr(gate, "name", "b")),
+    ],
+)
+def test_what_is_deleted_frozen_or_renamed_is_recorded_afresh(case):
+    assert_not_stale(*case)
+
+
+gate = nn.Parameter(np.zeros(2))
+
+
 def swap(owner, name, value):
     """Return a change of an attribute, which the test undoes."""
 

@@ -100,6 +100,10 @@ class Module:
         for path, item in names:
             _name(path, item)
 
+    def __delattr__(self, key: str) -> None:
+        object.__delattr__(self, key)
+        note_change()
+
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield this module (path "") and every module inside, each once, with its path.
 

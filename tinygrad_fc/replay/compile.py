@@ -84,8 +84,16 @@ class Program:
         del handed
         self._counts = [getrefcount(d) for d, _ in self._watched]
 
-    def fits(self, arrays: Sequence[np.ndarray]) -> bool:
-        """Whether the parameters are where they were, nobody holds gradients, and the labels are classes."""
+    def takes(self, arrays: Sequence[np.ndarray]) -> bool:
+        """Take the labels; whether they are classes."""
+        for place, labels, count in self._lowered.labels:
+            labels[...] = arrays[place]
+            if self._outside(labels, count):
+                return False
+        return True
+
+    def fits(self) -> bool:
+        """Whether the parameters are where they were, and nobody holds gradients."""
         for leaf, array in self._leaves:
             if leaf._array is not array or type(leaf.node) is not Node:
                 return False
@@ -98,10 +106,6 @@ class Program:
             return False
         for optimizer in self._plain:
             if not optimizer.is_plain():
-                return False
-        for place, labels, count in self._lowered.labels:
-            labels[...] = arrays[place]
-            if self._outside(labels, count):
                 return False
         return True
 
@@ -219,24 +223,27 @@ class Compiled:
             return detached(self._step(*args, **kwargs))
 
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        given = (*args, *kwargs.values()) if kwargs else args
         try:
-            arrays = [argument(value) for value in args]
-            if kwargs:
-                arrays += [argument(value) for value in kwargs.values()]
+            arrays = [argument(value) for value in given]
         except Unfit as unfit:
             return self._plain(args, kwargs, str(unfit))
+        if len(set(map(id, given))) < len(given):
+            return self._plain(args, kwargs, "two arguments are one array")
         try:
             key: list[Any] = [self._now(), together(self._size)]
         except Unfit as unfit:
             self._in_vain += 2  # its code is what it is
             return self._plain(args, kwargs, str(unfit))
-        for array in arrays:
-            key += array.shape, array.dtype
+        for value, array in zip(given, arrays, strict=True):
+            key += array.shape, array.dtype, isinstance(value, Tensor) and value.name
         key += kwargs
         found = tuple(key)
         program = self._programs.get(found)
         if program is not None:
-            if program.fits(arrays):
+            if not program.takes(arrays):
+                return self._plain(args, kwargs, "some of the labels are no classes: they are ignored, or wrong")
+            if program.fits():
                 if program is not self._last:
                     self._programs[found] = self._programs.pop(found)
                     self._last = program

@@ -17,7 +17,7 @@ from .trace import Trace
 
 _HOUSE = __name__.split(".")[0]
 # What says nothing of the values, or gives an array that is guarded too.
-_BLIND = frozenset(("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides", "flags", "T", "__class__",
+_BLIND = frozenset(("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides", "T", "__class__",
                     "reshape", "ravel", "squeeze", "transpose", "__dict__", "__array_finalize__"))  # fmt: skip
 _SHAPES = (np.shape, np.ndim, np.size)
 _LOOKS = (
@@ -75,7 +75,8 @@ def note(what: str) -> None:
         frame = frame.f_back
     if frame is not None and home.split(".")[0] == _HOUSE:
         return
-    trace.refuse(f"the values of an argument are looked at in the step ({what}): do it outside, or on a tensor of it")
+    by = "" if what.startswith("__array") else f" ({what})"  # NumPy's own word for arithmetic says nothing
+    trace.refuse(f"the values of an argument are looked at in the step{by}: do it outside, or on a tensor of it")
 
 
 def guarded(value: Any) -> Any:

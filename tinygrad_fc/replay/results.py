@@ -24,7 +24,8 @@ def argument(value: Any) -> np.ndarray:
     if value.dtype.kind not in "fiu":
         raise Unfit(f"an argument is of dtype {value.dtype}, expected floats or integers")
     if not value.dtype.isnative:
-        raise Unfit(f"an argument is of dtype {value.dtype.str}, expected the machine's byte order: astype(np.float32)")
+        raise Unfit(f"an argument is of dtype {value.dtype.str}, expected the machine's byte order: "
+                    f"X.astype(np.{value.dtype.name})")
     if not value.flags.c_contiguous:
         raise Unfit("an argument is not contiguous: np.ascontiguousarray(X) is")
     return value

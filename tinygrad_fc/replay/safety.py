@@ -46,6 +46,7 @@ _SPECIAL = frozenset(("__init__", "__new__", "__repr__", "__str__", "__reduce__"
                       "__init_subclass__", "__class_getitem__", "__dir__"))  # fmt: skip
 _CALLED = frozenset(("forward", "__call__", "draw", "draw_key"))  # of modules, without being named
 _UPDATES = frozenset(("step", "zero_grad"))
+_ASKED = frozenset(("name", "requires_grad"))  # of tensors, which nobody tells the changes of
 _KEEP = "keep what the step reads of it in a variable of the function, or as a number in an nn.Module"
 
 
@@ -79,6 +80,7 @@ class Reads:
         self._names: set[str] = set()  # the attributes that code outside this package loads
         self._asked: set[str] = set(_UPDATES)  # those that it loads from optimizers
         self._objects: list[Any] = []
+        self._tensors: list[Tensor] = []  # that are no modules'
         self._supers = False  # whether what is overridden may be called
         self._asks = False  # whether it asks if there are attributes
         self._gets: set[str] = set()  # what the names begin with under which modules get attributes of their own
@@ -190,7 +192,9 @@ class Reads:
             self._module(value)
         elif isinstance(value, Optimizer):
             self._optimizer(value)
-        elif is_plain(value) or isinstance(value, (Tensor, np.ufunc)):
+        elif isinstance(value, Tensor):
+            self._tensors.append(value)
+        elif is_plain(value) or isinstance(value, np.ufunc):
             return
         elif is_record(value):
             for item in value:
@@ -303,6 +307,9 @@ class Reads:
             for key in varying(module):
                 if key in self._names or not _ours(type(module)) and any(map(key.startswith, self._gets)):
                     raise Unfit(f"it reads {type(module).__name__}.{key}, whose values change")
+        for tensor in (*self._tensors, *[p for module in self.modules for p in module.parameters()]):
+            for key in self._names & _ASKED:
+                self._watch.attribute(tensor, key)
         for owner in self._objects:
             updates = isinstance(owner, Optimizer)
             names, held = self._names | self._asked if updates else self._names, getattr(owner, "__dict__", {})

@@ -72,6 +72,10 @@ class Watch:
         for name, value in (function.__kwdefaults__ or {}).items():
             self.name(function.__kwdefaults__, name, value)
 
+    def attribute(self, value: Any, name: str) -> None:
+        """Expect that an object has the same under the name of an attribute."""
+        self._expect(f"{{owner}}.{name} is {{value}}", value, getattr(value, name))
+
     def class_of(self, value: Any) -> None:
         """Expect that an object stays of its class."""
         self._expect("{owner}.__class__ is {value}", value, value.__class__)
