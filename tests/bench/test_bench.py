@@ -8,6 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +233,16 @@ class TestWorker:
         with workers.Worker("it") as worker, pytest.raises(workers.WorkerError, match="ended with code 7"):
             worker.call(os._exit, 7)
 
+    def test_ctrl_c_is_the_parent_s(self) -> None:
+        """A terminal sends it to all processes; who is stopped while a worker is busy does not wait for it."""
+        worker = workers.Worker("it")
+        assert worker.call(os.getpid) == worker.process.pid
+        os.kill(worker.process.pid or 0, signal.SIGINT)
+        assert worker.call(max, 1, 2) == 2
+        worker.connection.send((time.sleep, (3600,), {}))
+        worker.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        assert worker.process.exitcode == -signal.SIGTERM
+
     def test_closing_ends_the_process(self) -> None:
         worker = workers.Worker("it")
         worker.close()
@@ -290,6 +303,30 @@ class TestCommand:
     ) -> None:
         assert command(*words) == 2
         assert message in capsys.readouterr().err
+
+    def test_ctrl_c_and_a_full_disk_end_in_one_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "bench.json"
+
+        def stopped(*arguments: Any) -> Iterator[dict[str, Any]]:
+            yield {"import": {"problem": "none"}}
+            raise KeyboardInterrupt
+
+        def full(*arguments: Any, **options: Any) -> None:
+            raise OSError(28, "No space left on device", str(file))
+
+        monkeypatch.setattr(report, "text", lambda part: "a table")
+        monkeypatch.setattr(session, "measure_all", stopped)
+        assert command("--json", str(file)) == 130
+        told = capsys.readouterr()
+        assert told.out == "a table\n"
+        assert told.err == "bench: stopped: nothing was written, what was measured stands above\n"
+        assert not file.exists()
+        monkeypatch.setattr(session, "measure_all", lambda *arguments: iter([{}]))
+        monkeypatch.setattr(Path, "write_text", full)
+        assert command("--json", str(file)) == 2
+        assert "No space left on device" in capsys.readouterr().err
 
     @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon"])
     def test_seconds_must_be_positive(self, text: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -92,7 +91,7 @@ def main(arguments: argparse.Namespace) -> int:
     -------
     int
         0; 1 if an engine that is installed failed or computed something else, or a fused operation did or is not faster
-        than what it is composed of; 2 for a name that does not exist or a file that cannot be written.
+        than what it is composed of; 2 for a name that does not exist or a file that cannot be written; 130 for Ctrl-C.
     """
     from . import epoch, figure, fused, ideas, report, second, session, solver, sweep
     from .engines import select_engines
@@ -152,12 +151,19 @@ def main(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        print(f"Written: {arguments.json}")
-    if arguments.figure is not None:
-        figure.draw(results, arguments.figure)
-        print(f"Written: {arguments.figure}")
+    except KeyboardInterrupt:
+        print("bench: stopped: nothing was written, what was measured stands above", file=sys.stderr)
+        return 130
+    try:
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            print(f"Written: {arguments.json}")
+        if arguments.figure is not None:
+            figure.draw(results, arguments.figure)
+            print(f"Written: {arguments.figure}")
+    except OSError as error:
+        print(f"bench: {error}: what was measured stands above", file=sys.stderr)
+        return 2
     return 1 if session.problems(results) else 0
 
 
@@ -186,6 +192,12 @@ def _read(files: Sequence[Path]) -> dict[str, Any]:
 
 def _check_writable(option: str, path: Path) -> None:
     """Raise before minutes of measuring, not after them."""
-    folder = path.resolve().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise OSError(f"{option}: {path} cannot be written; give a file in a folder that exists and can be written to")
+    new = not path.exists()
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+        if new:
+            path.unlink()
+    except OSError as error:
+        cure = "give a file in a folder that exists and can be written to"
+        raise OSError(f"{option}: {path} cannot be written ({error.strerror}); {cure}") from error

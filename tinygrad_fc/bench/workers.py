@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -99,16 +100,19 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is not None:  # nobody waits for what it is doing
+            self.process.terminate()
         self.close()
 
 
 def serve(connection: Connection) -> None:
     """Answer calls until the other side closes; the process's main function."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C comes here, too: the other side sees to it
     while True:
         try:
             function, args, kwargs = connection.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         answer: tuple[type[WorkerError] | None, Any]
         try:
