@@ -31,6 +31,8 @@ SHAPES = ((100, 100), (256, 1024))  # examples, features
 TOLERANCE = 1e-4
 # Where the quartiles of a ratio lie on both sides of 1, as many rounds are added, so often; then the median decides.
 EXTRA = 2
+# Untimed seconds before each timing: after a product of the other form, OpenBLAS's threads spin for some 25 ms.
+WARM = 0.04
 
 
 def _draw(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -217,8 +219,11 @@ def _error(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
 
 
 def _time(step: Step, repeats: int) -> float:
-    step()  # the other form was here before
-    start = time.perf_counter()
+    warm = time.perf_counter() + WARM
+    while True:  # the other form was here before
+        step()
+        if (start := time.perf_counter()) >= warm:
+            break
     for _ in range(repeats):
         step()
     return (time.perf_counter() - start) / repeats
