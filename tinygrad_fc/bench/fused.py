@@ -31,8 +31,9 @@ SHAPES = ((100, 100), (256, 1024))  # examples, features
 TOLERANCE = 1e-4
 # Where the quartiles of a ratio lie on both sides of 1, as many rounds are added, so often; then the median decides.
 EXTRA = 2
-# Untimed seconds before each timing: after a product of the other form, OpenBLAS's threads spin for some 25 ms.
-WARM = 0.04
+# Untimed seconds before each timing: after a product of the other form, OpenBLAS's threads spin for some 25 ms, and the
+# scheduler takes as long again to part them from ours (see `workers`).
+WARM = 0.1
 
 
 def _draw(rng: np.random.Generator, *shape: int) -> np.ndarray:
