@@ -14,7 +14,10 @@ from pathlib import Path
 import tinygrad_fc
 
 LIMIT = 240  # seconds, after which a process hangs; most of them may go into compiling
-START = """
+START = f"""
+import faulthandler
+faulthandler.dump_traceback_later({LIMIT - 10}, exit=True)  # a process that hangs says where, and fails
+""" """
 import ctypes, os, signal, sys, threading, time
 import numpy as np
 from tinygrad_fc.kernels import jobs, team as module
