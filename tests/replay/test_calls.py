@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from replay_twins import World, assert_call_equal, assert_twins, batch, bits, ordinary
+from replay_twins import World, assert_call_equal, assert_twins, batch, bits, ordinary, writing
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -104,17 +104,8 @@ def test_labels_that_are_no_classes_run_as_written_and_are_named():
 
 
 def test_arithmetic_on_an_argument_and_foreign_bytes_are_told_in_plain_words():
-    def make(world):
-        plain = ordinary(world)
-
-        def step(X, y):
-            X *= 0.5
-            return plain(X, y)
-
-        return step
-
     X, y = batch(0)
-    world = World(make, compiled=True)
+    world = World(writing, compiled=True)
     world.step(X, y)
     assert world.step.reason.startswith("the values of an argument are looked at in the step: do it outside")
     world.step(X, y.astype(">i8"))
