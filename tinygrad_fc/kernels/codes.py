@@ -2,6 +2,9 @@
 
 from enum import IntEnum
 
+# Multiplications from which compiled kernels share a product among threads: what OpenBLAS begins to share, too.
+SMALL_PRODUCT = 262_145
+
 
 class Code(IntEnum):
     """What an instruction does. The operands stand behind it: first addresses, then lengths, then flags."""

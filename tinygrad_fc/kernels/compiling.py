@@ -14,7 +14,7 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # it is there
     raise ModuleNotFoundError("NUMBA_DISABLE_JIT is set", name="numba")  # Python cannot work with addresses
 
 # What compiled functions are made of: they, what they call, and the numbers that they read.
-SOURCES = ("compiling", "jobs", "loops", "machine", "native", "numpy_", "numpy_rules", "rules")
+SOURCES = ("codes", "compiling", "jobs", "loops", "machine", "native", "rules")
 
 
 def _stamp() -> str:

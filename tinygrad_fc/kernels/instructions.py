@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .codes import Code, Ending
+from .codes import SMALL_PRODUCT, Code, Ending
 from .loops import PART, outside
 from .machine import NO_TRANSPOSE, REALS, SMALL_LOOP, TRANSPOSE, WIDTH, address, inner
-from .numpy_ import SMALL_PRODUCT
 from .team import Team
 
 _SHARED = WIDTH - 1  # the place that says whether threads share an instruction

@@ -16,9 +16,9 @@ import numpy as np
 from numba import types
 
 from . import loops, rules
+from .codes import SMALL_PRODUCT
 from .compiling import compile_c, compile_part
 from .native import atomic_add, atomic_load, atomic_store, call, call_gemm, pointer, width_of
-from .numpy_ import SMALL_PRODUCT
 
 carray: Any = numba.carray  # type: ignore[attr-defined]  # it is there
 

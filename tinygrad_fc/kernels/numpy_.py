@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import numpy_rules as rules
+from .codes import SMALL_PRODUCT
 from .numpy_rules import scalar
 
 Out: TypeAlias = Any  # an array to write into, or None
@@ -32,16 +33,20 @@ def ones(count: int, dtype: np.dtype) -> np.ndarray:
 _LARGE_RESULT = 32_768  # elements; see `product`
 _LONG = 2_048  # elements; see `half_squares`
 _FEW = 48  # classes; see `softmax_loss`
-# Multiplications from which compiled kernels share a product among threads: what OpenBLAS begins to share, too.
-SMALL_PRODUCT = 262_145
 
 
 def product(a: np.ndarray, b: np.ndarray) -> Any:
     """Return ``a @ b`` of two matrices. ``dot`` starts sooner than ``@`` does.
 
     Into a large result ``dot`` is the slower one, since it fills it with zeros before: by a fifth to a half for a
-    megabyte and an inner length of 10, by a twentieth where the product itself takes long.
+    megabyte and an inner length of 10, by a twentieth where the product itself takes long. What is not `is_small` may
+    be the work of MKL.
     """
+    if a.size * b.shape[1] >= SMALL_PRODUCT:
+        from . import products
+
+        if (c := products.product(a, b)) is not None:
+            return c
     return a.dot(b) if starts_soon(a, b) else a @ b
 
 

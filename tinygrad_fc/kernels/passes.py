@@ -16,17 +16,19 @@ from typing import Any
 import numpy as np
 
 from . import numpy_
-from .codes import Code, Ending
+from .codes import SMALL_PRODUCT, Code, Ending
 from .numpy_rules import scalar
+from .products import bind
+from .sharing import Call, share, threads
 
 # Elements that stay in the cache while several passes go over them.
 BLOCK = 65_536
 _FLOATS = 32_768  # elements of a relu's gradient up to which a mask of floats is quicker than one of bools
 
+_SHARED = 16  # blocks of an update from which threads share it
 _MOST = 16  # operands of an instruction
 
-_Call = Callable[[], Any]
-_Make = Callable[..., _Call]  # from the arrays of an instruction
+_Make = Callable[..., Call]  # from the arrays of an instruction
 
 
 class Passes:
@@ -47,8 +49,9 @@ class Passes:
         self._zero = scalar(0.0, dtype)
         self._makes: list[_Make] = []
         self._arrays: list[list[np.ndarray]] = []
-        self._calls: list[_Call] = []
+        self._calls: list[Call] = []
         self._longest = 0  # block of an update
+        self._busy = False  # whether OpenBLAS's threads work, and then wait where others could work, for tens of ms
         # To enter it takes a sixth of the time of `np.errstate`.
         self._context = contextvars.Context()
         self._context.run(np.seterr, all="ignore")
@@ -75,9 +78,14 @@ class Passes:
         extra: Any = None,
     ) -> None:  # fmt: skip
         """``c = a @ b``, and then the ending with `extra` (a bias; the result of a relu)."""
+        large = a.size * b.shape[1] >= SMALL_PRODUCT
         soon = numpy_.is_small(a, b) or numpy_.starts_soon(a, b)
+        able = large and bind(a, b, c) is not None
+        self._busy |= large and not able
 
-        def make(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> _Call:
+        def make(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> Call:
+            if able and (call := bind(a, b, c)):
+                return call
             return functools.partial(a.dot, b, c) if soon else functools.partial(np.matmul, a, b, c)
 
         self._add(make, a, b, c, turned=2)
@@ -120,7 +128,7 @@ class Passes:
     def half_squares(self, w: np.ndarray, factor: float, out: np.ndarray) -> None:
         """``out = 0.5 * factor * sum(w ** 2)``."""
 
-        def make(w: np.ndarray, out: np.ndarray) -> _Call:
+        def make(w: np.ndarray, out: np.ndarray) -> Call:
             return lambda: out.fill(numpy_.half_squares(w, factor))
 
         self._add(make, w, out)
@@ -131,7 +139,7 @@ class Passes:
     ) -> None:  # fmt: skip
         """Normalize each column; `left` takes the normalized x, the rate, the mean and the variance."""
 
-        def make(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *written: np.ndarray) -> _Call:
+        def make(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *written: np.ndarray) -> Call:
             return functools.partial(numpy_.batch_norm, x, gamma, beta, eps, *written)
 
         self._add(make, x, gamma, beta, out, *left)
@@ -165,7 +173,7 @@ class Passes:
 
     def seal(self) -> None:
         """Make the list ready to run."""
-        self._room = np.empty(self._longest, self.dtype)
+        self._room = np.empty((1 if self._busy else threads(), self._longest), self.dtype)
         self._calls = [make(*arrays) for make, arrays in zip(self._makes, self._arrays, strict=True)]
 
     def retune(self, row: int, code: Code, reals: Sequence[float], dw: np.ndarray | None = None) -> None:
@@ -205,13 +213,13 @@ class Passes:
         self._context.run(_run, self._calls)
 
 
-def _run(calls: list[_Call]) -> None:
+def _run(calls: list[Call]) -> None:
     for call in calls:
         call()
 
 
 class _Update:
-    """An update rule on arrays, the parameters, the gradient and what the rule keeps, with room to work in."""
+    """An update rule on arrays, the parameters, the gradient and what the rule keeps, with room for each thread."""
 
     __slots__ = ("blocks", "loop", "reals", "room")
 
@@ -225,8 +233,16 @@ class _Update:
         self.blocks = [[array.reshape(-1)[start : start + BLOCK] for array in arrays] for start in starts]
 
     def __call__(self) -> None:
-        for block in self.blocks:
-            self.loop(*block, *self.reals, self.room[: block[0].size])
+        if len(self.blocks) < _SHARED or len(self.room) == 1:
+            self._walk(self.blocks, self.room[0])
+            return
+        step = -(-len(self.blocks) // len(self.room))
+        shares = [self.blocks[low : low + step] for low in range(0, len(self.blocks), step)]
+        share([functools.partial(self._walk, *part) for part in zip(shares, self.room, strict=False)])
+
+    def _walk(self, blocks: list[list[np.ndarray]], room: np.ndarray) -> None:
+        for block in blocks:
+            self.loop(*block, *self.reals, room[: block[0].size])
 
 
 def _plain(name: str) -> Callable[..., Any]:

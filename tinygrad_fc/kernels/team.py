@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import ctypes
 import os
-import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from . import jobs, machine
 from .blas import address, mkl, openblas, wanted_threads
+from .sharing import leave_signals
 
 _LINE = 64  # bytes of a cache line
 _LONGEST = 5.0  # seconds that the end of the interpreter waits for a job
@@ -31,10 +31,8 @@ _TEAMS: weakref.WeakSet[Team] = weakref.WeakSet()
 
 
 def _help(memory: np.ndarray, at: int, helper: int) -> None:
-    """Serve: what a helping thread does. It holds the memory, and leaves signals to the threads that know of them."""
-    if hasattr(signal, "pthread_sigmask"):
-        faults = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - faults)
+    """Serve: what a helping thread does. It holds the memory."""
+    leave_signals()
     jobs.serve(at, helper)
 
 
