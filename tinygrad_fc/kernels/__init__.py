@@ -72,8 +72,8 @@ def use_kernels(policy: str) -> None:
     policy : {"auto", "numpy", "numba"}
         ``"auto"``: Numba for arrays of 2,048 elements and more, where it is installed, and NumPy for the rest (the
         default). What trains a network as a whole (an optimizer, a model's ``loss``, `Solver`, `compile`) goes by the
-        number of its parameters. ``"numpy"``: NumPy alone. ``"numba"``: Numba for arrays of every size: what makes
-        small networks fast.
+        number of its parameters. ``"numpy"``: NumPy, but for large matrix products where MKL is installed. ``"numba"``:
+        Numba for arrays of every size: what makes small networks fast.
 
     Raises
     ------
