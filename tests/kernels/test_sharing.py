@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from interruptions import interrupted
 from team_programs import run
 
 from tinygrad_fc.kernels import passes, products, sharing
@@ -18,8 +19,7 @@ from tinygrad_fc.kernels.codes import Code
 def three(monkeypatch):
     """Three threads share, new ones for each test."""
     monkeypatch.setattr(sharing, "threads", lambda: 3)
-    monkeypatch.setattr(sharing, "_all", [])
-    monkeypatch.setattr(sharing, "_idle", [])
+    monkeypatch.setattr(sharing, "_crew", sharing._Crew())
 
 
 def meeting(count):
@@ -67,6 +67,15 @@ def test_callers_do_not_wait_for_threads_that_are_busy():
     assert seen == [threading.get_ident()] * 5
     enough.set()
     other.join()
+
+
+def test_an_interruption_at_any_line_loses_no_thread():
+    codes = [function.__code__ for function in (sharing.share, sharing._Job.__init__, sharing._Job.wait)]
+    sharing.share(meeting(3)[0])
+    for _ in interrupted(codes, lambda: sharing.share([lambda: time.sleep(0.002)] * 3), least=20):
+        calls, seen = meeting(3)
+        sharing.share(calls)
+        assert len(set(seen)) == 3
 
 
 @pytest.mark.parametrize("where", ["here", "there"])
@@ -142,14 +151,18 @@ def test_a_child_has_threads_of_its_own():
     assert out == "done\n"
 
 
-def test_at_the_end_of_the_interpreter_the_caller_does_all():
+def test_calls_are_done_at_the_end_of_the_interpreter_too():
     out = run("""
         import atexit
         from tinygrad_fc.kernels import sharing
+        def end():
+            done = []
+            sharing.share([lambda: done.append(1)] * 5)
+            print(len(done))
         sharing.share([lambda: None] * 2)
-        atexit.register(lambda: sharing.share([lambda: print("done")] * 2))
+        atexit.register(end)
     """, size=2)  # fmt: skip
-    assert out == "done\ndone\n"
+    assert out == "5\n"
 
 
 def test_ctrl_c_waits_for_the_other_threads_and_leaves_them_usable():

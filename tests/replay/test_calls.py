@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from interruptions import interrupted
 from replay_twins import World, assert_call_equal, assert_twins, batch, bits, ordinary, writing
 
 import tinygrad_fc as tg
@@ -320,3 +321,18 @@ def test_arguments_that_are_refused_do_not_make_a_step_give_up():
     for n in range(4):
         world.step(*batch(n))
     assert (world.step.written, world.step.replays) == (20, 3)
+
+
+# ---- what comes between
+
+
+def test_an_interruption_at_any_line_of_a_call_leaves_the_step_usable():
+    """As Ctrl-C, or the handler of a signal: a lock was left taken, and the step ran as it is written for ever."""
+    world = World(ordinary, compiled=True)
+    step, code = world.step, type(world.step).__call__.__code__
+    for n in range(4):
+        step(*batch(n))
+    for _ in interrupted([code], lambda: step(*batch(5)), least=4):
+        replays = step.replays
+        step(*batch(6))
+        assert step.replays == replays + 1, step

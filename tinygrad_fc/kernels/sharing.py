@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 
 from .blas import wanted_threads
 
@@ -44,9 +45,9 @@ def share(calls: Sequence[Call]) -> None:
 
     while True:
         try:
-            while len(jobs) + 1 < min(threads(), len(calls)) and (helper := _find()):
+            for _ in range(len(jobs), min(_crew.size(), len(calls) - 1)):
                 jobs.append(_Job(work))
-                helper.begin(jobs[-1])
+                _crew.jobs.put(jobs[-1])
             work()
             for job in jobs:
                 job.wait()
@@ -92,65 +93,53 @@ class _Job:
             self._done.acquire()
 
 
-class _Helper:
-    """A thread that does jobs. Bare locks wake it sooner than an executor of the standard library does."""
+class _Crew:
+    """The helping threads of a process. A queue wakes them sooner than an executor of the standard library does."""
 
-    def __init__(self, number: int) -> None:
-        self._go, self.busy = threading.Lock(), threading.Lock()
-        self._go.acquire()
-        self._job: _Job | None = None
-        threading.Thread(target=self._serve, daemon=True, name=f"tinygrad_fc-numpy-{number}").start()
+    def __init__(self) -> None:
+        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.busy: list[threading.Lock] = []  # what each holds while it works
 
-    def _serve(self) -> None:
-        leave_signals()
-        while True:
-            self._go.acquire()
-            with self.busy:
-                if self._job:
-                    self._job.run()
-                    self._job = None
-            _idle.append(self)
-
-    def begin(self, job: _Job) -> None:
-        """Have it do a job."""
-        self._job = job
-        self._go.release()
-
-
-_all: list[_Helper] = []
-_idle: list[_Helper] = []  # each adds itself when it has ended a job
-
-
-def _find() -> _Helper | None:
-    """Return a helper that nobody else has, or None."""
-    with contextlib.suppress(IndexError):
-        return _idle.pop()
-    if len(_all) < threads() - 1:
+    def size(self) -> int:
+        """Return how many there are; the first call starts them."""
         with contextlib.suppress(RuntimeError):  # the system has no thread left, or the interpreter ends
-            _all.append(_Helper(len(_all) + 1))
-            return _all[-1]
-    return None
+            while len(self.busy) < threads() - 1:
+                busy = threading.Lock()
+                name = f"tinygrad_fc-numpy-{len(self.busy) + 1}"
+                threading.Thread(target=_serve, args=(self.jobs, busy), daemon=True, name=name).start()
+                self.busy.append(busy)
+        return len(self.busy)
 
 
-_held: dict[int, list[_Helper]] = {}  # by the thread that forks, whom it keeps from beginning
+def _serve(jobs: SimpleQueue[_Job], busy: threading.Lock) -> None:
+    leave_signals()
+    while True:
+        job = jobs.get()
+        with busy:
+            job.run()
+        del job  # it holds arrays
+
+
+_crew = _Crew()
+_held: dict[int, list[threading.Lock]] = {}  # by the thread that forks, what keeps the others from beginning
 
 
 def _before_fork() -> None:
-    """Have the helpers end what they do, and begin nothing: a child would find the locks taken that they hold."""
+    """Have the threads end what they do, and begin nothing: a child would find the locks taken that they hold."""
     held = _held.setdefault(threading.get_ident(), [])
-    for helper in [*_all]:
-        helper.busy.acquire()
-        held.append(helper)
+    for busy in [*_crew.busy]:
+        busy.acquire()
+        held.append(busy)
 
 
 def _after_fork() -> None:
-    for helper in _held.pop(threading.get_ident(), []):
-        helper.busy.release()
+    for busy in _held.pop(threading.get_ident(), []):
+        busy.release()
 
 
 def _in_child() -> None:
-    _all.clear()
-    _idle.clear()
+    global _crew
+    _crew = _Crew()
     _held.clear()
 
 

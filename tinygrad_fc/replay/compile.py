@@ -193,12 +193,10 @@ class Compiled:
                 bound = self._signature.bind(*args, **kwargs)
                 args, kwargs = bound.args, bound.kwargs
         resting = self._in_vain > PATIENCE and self._rests()
-        if resting or MODE.get() is not None or not self._lock.acquire(blocking=False):
+        if resting or MODE.get() is not None or self._lock.locked():
             return self._plain(args, kwargs, self._why(resting))
-        try:
+        with self._lock:  # wherever Ctrl-C comes, the lock is given back
             return self._run(args, kwargs)
-        finally:
-            self._lock.release()
 
     def _rests(self) -> bool:
         """Whether this call, after recordings in vain, does not try again."""

@@ -1,0 +1,36 @@
+"""Interruptions: Ctrl-C at each line of some functions, one after another."""
+
+import sys
+from collections.abc import Callable, Collection, Iterator
+from types import CodeType
+from typing import Any
+
+
+def interrupted(codes: Collection[CodeType], call: Callable[[], Any], least: int) -> Iterator[int]:
+    """Call again and again, interrupted at a line of those functions that was not reached before.
+
+    Yields after each call how many lines were; the last call goes through, and has to come after `least` others.
+    """
+    seen: set[tuple[CodeType, int]] = set()
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        if frame.f_code not in codes:
+            return None
+        place = frame.f_code, frame.f_lineno
+        if event == "line" and place not in seen:
+            seen.add(place)
+            raise KeyboardInterrupt
+        return trace
+
+    before, through = sys.gettrace(), False
+    while not through:
+        sys.settrace(trace)
+        try:
+            call()
+            through = True
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        yield len(seen)
+    assert len(seen) >= least, seen
