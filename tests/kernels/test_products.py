@@ -55,6 +55,7 @@ def test_what_is_not_for_it(mkl):
     apart = [factors(160, 60, 64)[0][::2], small[1][:60]]
     for a, b in (small, huge, half, mixed, apart):
         np.testing.assert_array_equal(numpy_.product(a, b), a @ b)
+    assert products.bind(*factors(80, 60, 64), np.empty((2, 64), np.float32)) is None
     with pytest.raises(ValueError, match="not aligned"):
         numpy_.product(*factors(80, 60, 64)[:1], factors(80, 61, 64)[1])
     assert mkl.shapes == []

@@ -176,6 +176,7 @@ def test_ctrl_c_waits_for_the_other_threads_and_leaves_them_usable():
             time.sleep(0.003)
             running.pop()
         me, running, interrupted = threading.get_ident(), [], 0
+        sharing.share([call] * 2)
         for number in range(40):
             timer = threading.Timer(0.001 * (number % 7), os.kill, (os.getpid(), signal.SIGINT))
             try:
@@ -223,17 +224,16 @@ def test_a_signals_handler_may_share_and_fork_amid_calls():
 
 @pytest.fixture
 def updates(monkeypatch):
-    """Return what updates parameters by Adam in a list of so many threads, after a product or without one."""
+    """Return what updates parameters by Adam in a list of so many threads, after what is done before."""
     shared = []
 
-    def run(count, product):
+    def run(count, before=lambda instructions: None, dtype=np.float32):
         monkeypatch.setattr(passes, "threads", lambda: count)
         monkeypatch.setattr(passes, "share", lambda calls: (shared.append(len(calls)), sharing.share(calls)))
         shared.clear()
-        w, dw, m, v = np.random.default_rng(0).standard_normal((4, 16 * passes.BLOCK + 5)).astype(np.float32)
-        instructions = passes.Passes(np.dtype(np.float32))
-        if product:
-            instructions.product(np.ones((80, 60), np.float32), np.ones((60, 64), np.float32), np.empty((80, 64), "f"))
+        w, dw, m, v = np.random.default_rng(0).standard_normal((4, 16 * passes.BLOCK + 5)).astype(dtype)
+        instructions = passes.Passes(np.dtype(dtype))
+        before(instructions)
         instructions.update(Code.ADAM, w, dw, (m, np.abs(v)), 0.9, 0.999, 0.1, 1e-8)
         instructions.run()
         return w.tobytes(), [*shared]
@@ -245,11 +245,21 @@ def updates(monkeypatch):
 
 
 def test_an_update_of_many_parameters_is_shared_and_has_the_bits_of_one_thread(updates):
-    alone, shared = updates(1, product=False)
+    alone, shared = updates(1)
     assert shared == []
-    assert updates(3, product=False) == (alone, [3])
+    assert updates(3) == (alone, [3])
 
 
 def test_an_update_is_not_shared_where_openblas_threads_have_just_worked(updates):
     """They wait for more, for tens of milliseconds, where the helpers should work."""
-    assert updates(3, product=True)[1] == []
+
+    def multiply(instructions):
+        instructions.product(np.ones((80, 60), "f"), np.ones((60, 64), "f"), np.empty((80, 64), "f"))
+
+    def penalize(instructions):
+        dtype = instructions.dtype
+        instructions.half_squares(np.ones(10_000, dtype), 0.1, np.empty((), dtype))
+
+    assert updates(3, multiply)[1] == []
+    assert updates(3, penalize, np.float64)[1] == []
+    assert updates(3, penalize)[1] == [3]  # which OpenBLAS does on one thread

@@ -25,6 +25,7 @@ from .sharing import Call, share, threads
 BLOCK = 65_536
 _FLOATS = 32_768  # elements of a relu's gradient up to which a mask of floats is quicker than one of bools
 
+_THREADED_DOT = 10_000  # elements from which OpenBLAS shares a sum of products of float64 among its threads
 _SHARED = 16  # blocks of an update from which threads share it
 _MOST = 16  # operands of an instruction
 
@@ -127,6 +128,7 @@ class Passes:
 
     def half_squares(self, w: np.ndarray, factor: float, out: np.ndarray) -> None:
         """``out = 0.5 * factor * sum(w ** 2)``."""
+        self._busy |= w.itemsize == 8 and w.size >= _THREADED_DOT
 
         def make(w: np.ndarray, out: np.ndarray) -> Call:
             return lambda: out.fill(numpy_.half_squares(w, factor))

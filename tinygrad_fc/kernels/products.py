@@ -1,7 +1,7 @@
 """Products: the large ones of NumPy's loops, by MKL where it is installed, and shared among threads.
 
 NumPy's OpenBLAS takes a quarter more time for them, and its threads then wait for tens of milliseconds for more, where
-others could work: so all that is large goes to MKL, or nothing.
+others could work: so either all large products go to MKL, or none does.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def bind(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> Call | None:
         It reads and writes the arrays where they lie now, and does not keep them. How the product is cut depends on the
         sizes and the number of threads, and so do its last bits.
     """
-    if not _able(a, b):
+    gemm, (m, k), n = _gemms().get(a.dtype), a.shape, b.shape[1]
+    if gemm is None or not _able(a, b) or c.shape != (m, n) or c.dtype != a.dtype:
         return None
-    gemm, (m, k), n = _gemms()[a.dtype], a.shape, b.shape[1]
     count, whole = threads(), m * n * k
     if whole - whole // count < _SAVED:
         return functools.partial(gemm, *_arguments(a, b, c))
@@ -106,8 +106,10 @@ def _gemms() -> dict[np.dtype[Any], Callable[..., None]]:
 
         def call(*arguments: Any) -> None:
             before = own_threads(1)  # somebody may have loaded it with threads
-            product(*arguments)
-            own_threads(before)
+            try:
+                product(*arguments)
+            finally:
+                own_threads(before)
 
         return call
 

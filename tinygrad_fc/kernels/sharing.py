@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from typing import Any
 
 from .blas import wanted_threads
 
@@ -45,6 +46,8 @@ def share(calls: Sequence[Call]) -> None:
 
     while True:
         try:
+            if error:
+                left.clear()
             for _ in range(len(jobs), min(_crew.size(), len(calls) - 1)):
                 jobs.append(_Job(work))
                 _crew.jobs.put(jobs[-1])
@@ -53,7 +56,6 @@ def share(calls: Sequence[Call]) -> None:
                 job.wait()
             break
         except BaseException as caught:  # after Ctrl-C, too, arrays are still written
-            left.clear()
             error = error or caught
     for job in jobs:
         error = error or job.error
@@ -98,43 +100,45 @@ class _Crew:
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[_Job] = SimpleQueue()
-        self.busy: list[threading.Lock] = []  # what each holds while it works
+        self.busy: list[Any] = []  # the lock that each holds while it works, which only its owner can release
+        self._count = 0
 
     def size(self) -> int:
         """Return how many there are; the first call starts them."""
         with contextlib.suppress(RuntimeError):  # the system has no thread left, or the interpreter ends
-            while len(self.busy) < threads() - 1:
-                busy = threading.Lock()
-                name = f"tinygrad_fc-numpy-{len(self.busy) + 1}"
-                threading.Thread(target=_serve, args=(self.jobs, busy), daemon=True, name=name).start()
-                self.busy.append(busy)
-        return len(self.busy)
+            while self._count < threads() - 1:
+                name = f"tinygrad_fc-numpy-{self._count + 1}"
+                threading.Thread(target=self._serve, daemon=True, name=name).start()
+                self._count += 1
+        return self._count
 
-
-def _serve(jobs: SimpleQueue[_Job], busy: threading.Lock) -> None:
-    leave_signals()
-    while True:
-        job = jobs.get()
-        with busy:
-            job.run()
-        del job  # it holds arrays
+    def _serve(self) -> None:
+        leave_signals()
+        busy = threading.RLock()
+        self.busy.append(busy)
+        while True:
+            job = self.jobs.get()
+            with busy:
+                job.run()
+            del job  # it holds arrays
 
 
 _crew = _Crew()
-_held: dict[int, list[threading.Lock]] = {}  # by the thread that forks, what keeps the others from beginning
+_held: dict[int, list[Any]] = {}  # by the thread that forks, the locks that keep the others from beginning
 
 
 def _before_fork() -> None:
     """Have the threads end what they do, and begin nothing: a child would find the locks taken that they hold."""
     held = _held.setdefault(threading.get_ident(), [])
     for busy in [*_crew.busy]:
-        busy.acquire()
         held.append(busy)
+        busy.acquire()
 
 
 def _after_fork() -> None:
     for busy in _held.pop(threading.get_ident(), []):
-        busy.release()
+        with contextlib.suppress(RuntimeError):  # Ctrl-C came before it was taken
+            busy.release()
 
 
 def _in_child() -> None:
