@@ -62,7 +62,9 @@ def attempt(folder: Path) -> None:
     warnings.simplefilter("error")  # a checkpoint that was passed over is a failure here
     solver = begin(folder)
     solver.train()
-    (folder / "digest").write_text(digest(solver))
+    part = folder / "digest.part"
+    part.write_text(digest(solver))
+    part.replace(folder / "digest")  # a kill amid writing would leave an empty one
 
 
 def main() -> None:
