@@ -1,5 +1,6 @@
 """Interruptions: Ctrl-C at each line of some functions, one after another."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Collection, Iterator
 from types import CodeType
@@ -26,10 +27,9 @@ def interrupted(codes: Collection[CodeType], call: Callable[[], Any], least: int
     while not through:
         sys.settrace(trace)
         try:
-            call()
-            through = True
-        except KeyboardInterrupt:
-            pass
+            with contextlib.suppress(KeyboardInterrupt):  # ours: whether it came is what `through` says
+                call()
+                through = True
         finally:
             sys.settrace(before)
         yield len(seen)

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import os
 import threading
 import time
 
@@ -117,7 +116,6 @@ def test_without_another_thread_the_caller_does_all(monkeypatch):
     assert seen == [threading.get_ident()] * 4
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 def test_a_child_has_threads_of_its_own():
     out = run("""
         from tinygrad_fc.kernels import sharing
