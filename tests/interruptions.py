@@ -1,16 +1,19 @@
 """Interruptions: Ctrl-C at each line of some functions, one after another."""
 
 import contextlib
+import linecache
 import sys
 from collections.abc import Callable, Collection, Iterator
 from types import CodeType
 from typing import Any
 
 
-def interrupted(codes: Collection[CodeType], call: Callable[[], Any], least: int) -> Iterator[int]:
+def interrupted(
+    codes: Collection[CodeType], call: Callable[[], Any], least: int, besides: Collection[str] = ()
+) -> Iterator[int]:
     """Call again and again, interrupted at a line of those functions that was not reached before.
 
-    Yields after each call how many lines were; the last call goes through, and has to come after `least` others.
+    `besides` are lines at which Python looks for no signal: they call nothing, and do not jump back. Yields after each call how many lines were; the last call goes through, and has to come after `least` others.
     """
     seen: set[tuple[CodeType, int]] = set()
 
@@ -18,7 +21,8 @@ def interrupted(codes: Collection[CodeType], call: Callable[[], Any], least: int
         if frame.f_code not in codes:
             return None
         place = frame.f_code, frame.f_lineno
-        if event == "line" and place not in seen:
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        if event == "line" and place not in seen and line not in besides:
             seen.add(place)
             raise KeyboardInterrupt
         return trace

@@ -3,6 +3,8 @@
 import copy
 import importlib
 import pickle
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -306,7 +308,7 @@ def test_what_changes_at_each_call_is_given_up_and_tried_again():
             if n == 20:
                 recordings = compiled.step.recordings
                 assert recordings == replay.PATIENCE + 2
-                assert "changes at each call" in compiled.step.reason
+                assert "changes each time" in compiled.step.reason
     finally:
         globals()["SCALE"] = 0.0
     assert compiled.step.recordings == recordings + 1
@@ -332,7 +334,65 @@ def test_an_interruption_at_any_line_of_a_call_leaves_the_step_usable():
     step, code = world.step, type(world.step).__call__.__code__
     for n in range(4):
         step(*batch(n))
-    for _ in interrupted([code], lambda: step(*batch(5)), least=4):
+    given_back = ("if self._turn == {0: turn}:", "del self._turn[0]")
+    for _ in interrupted([code], lambda: step(*batch(5)), 5, besides=given_back):
         replays = step.replays
         step(*batch(6))
         assert step.replays == replays + 1, step
+
+
+def test_a_call_waits_for_no_other_wherever_that_comes_between():
+    """One waits for a lock in the step, and the other, which holds that lock, waited for the first."""
+
+    def make(world):
+        plain = ordinary(world)
+
+        def step(X, y):
+            inside.set()
+            with held:
+                return plain(X, y)
+
+        return step
+
+    held, inside = threading.RLock(), threading.Event()
+    step = World(make, compiled=True).step
+    code, lines = type(step).__call__.__code__, set()
+
+    def trace(frame, event, argument):
+        if event == "line" and frame.f_lineno not in lines and not others:
+            lines.add(frame.f_lineno)
+            inside.clear()
+            others.append(threading.Thread(target=step, args=batch(1), daemon=True))
+            others[0].start()
+            inside.wait(10)
+        return trace
+
+    def work():
+        sys.settrace(lambda frame, event, argument: trace if frame.f_code is code else None)
+        with held:
+            step(*batch(2))
+
+    while True:
+        others, worker = [], threading.Thread(target=work, daemon=True)
+        worker.start()
+        worker.join(20)
+        assert not worker.is_alive(), f"the calls wait for each other, from {max(lines)} of {code.co_filename}"
+        if not others:
+            break
+        others[0].join(20)
+        assert not others[0].is_alive()
+    assert len(lines) >= 5
+    assert not step._turn
+
+
+def test_a_step_that_rests_says_why_its_recordings_were_of_no_use():
+    """And not what the call before it was kept from being recorded by."""
+    step = tg.compile(lambda X: X.sum().item())
+    for _ in range(2 * replay.PATIENCE):
+        step(tg.tensor(np.ones(3)))
+    why = step.reason
+    with tg.no_grad():
+        step(tg.tensor(np.ones(3)))
+    assert "recording is off" in step.reason
+    step(tg.tensor(np.ones(3)))
+    assert step.reason == why

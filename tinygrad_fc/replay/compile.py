@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from sys import getrefcount
 from typing import Any
@@ -162,8 +161,8 @@ class Compiled:
         self._reads: Reads | None = None
         self._state = (-1, -1)  # the modules' number of changes, and which of the worlds it is
         self._worlds: dict[Any, int] = {}
-        self._in_vain = self._rested = 0
-        self._lock = threading.Lock()
+        self._in_vain, self._rested, self._futile = 0, 0, ""  # the last: why the last recording was of no use
+        self._turn: dict[int, object] = {}  # whose it is to record or to replay: one call's at a time
         self._signature: inspect.Signature | None = None
         with contextlib.suppress(TypeError, ValueError):  # some builtin functions have none
             self._signature = inspect.signature(step, follow_wrapped=False)
@@ -192,11 +191,18 @@ class Compiled:
             with contextlib.suppress(TypeError):  # which the step itself raises, then
                 bound = self._signature.bind(*args, **kwargs)
                 args, kwargs = bound.args, bound.kwargs
-        resting = self._in_vain > PATIENCE and self._rests()
-        if resting or MODE.get() is not None or self._lock.locked():
-            return self._plain(args, kwargs, self._why(resting))
-        with self._lock:  # wherever Ctrl-C comes, the lock is given back
+        if MODE.get() is not None:
+            return self._plain(args, kwargs, "an observer watches, or recording is off")
+        if self._in_vain > PATIENCE and self._rests():
+            return self._plain(args, kwargs, self._futile)
+        turn = object()
+        try:  # never waits: the other call may wait for a lock that this one's caller holds
+            if self._turn.setdefault(0, turn) is not turn:
+                return self._plain(args, kwargs, "another thread runs it")
             return self._run(args, kwargs)
+        finally:  # in which nothing is called: nowhere can Ctrl-C come and leave the turn taken
+            if self._turn == {0: turn}:
+                del self._turn[0]
 
     def _rests(self) -> bool:
         """Whether this call, after recordings in vain, does not try again."""
@@ -205,11 +211,6 @@ class Compiled:
             return True
         self._in_vain = PATIENCE - 1  # one for a recording, and one for seeing that it is of use
         return False
-
-    def _why(self, resting: bool) -> str:
-        if resting:
-            return self.reason or f"{PATIENCE} recordings in a row were of no use: what it reads changes at each call"
-        return "an observer watches, or recording is off" if MODE.get() is not None else "another thread runs it"
 
     def _plain(self, args: Any, kwargs: Any, reason: str) -> Any:
         """Run the step as it is written."""
@@ -232,6 +233,7 @@ class Compiled:
             key: list[Any] = [self._now(), together(self._size)]
         except Unfit as unfit:
             self._in_vain += 2  # its code is what it is
+            self._futile = str(unfit)
             return self._plain(args, kwargs, str(unfit))
         for value, array in zip(given, arrays, strict=True):
             key += array.shape, array.dtype, isinstance(value, Tensor) and value.name
@@ -297,6 +299,7 @@ class Compiled:
         except Unfit as unfit:
             self.reason = str(unfit)
             self._in_vain += 1
+        self._futile = self.reason or f"{PATIENCE} recordings in a row were of no use: what it reads changes each time"
         if len(self._programs) > max(FEWEST, min(MOST, LARGE // (self._size + 1))):
             del self._programs[next(iter(self._programs))]
             self._in_vain += 1

@@ -44,7 +44,8 @@ function watchSearch() {
   let soon = 0;
   field.addEventListener("input", () => {
     clearTimeout(soon);
-    soon = setTimeout(() => search(field.value), model.cells.length > 4000 ? 120 : 0);
+    if (model.cells.length > 4000) soon = setTimeout(() => search(field.value), 120);
+    else search(field.value);
   });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter") {
