@@ -13,7 +13,8 @@ def interrupted(
 ) -> Iterator[int]:
     """Call again and again, interrupted at a line of those functions that was not reached before.
 
-    `besides` are lines at which Python looks for no signal: they call nothing, and do not jump back. Yields after each call how many lines were; the last call goes through, and has to come after `least` others.
+    `besides` are lines at which Python looks for no signal: they call nothing, and do not jump back. Yields after each
+    call how many lines were; the last call goes through, and has to come after `least` others.
     """
     seen: set[tuple[CodeType, int]] = set()
 

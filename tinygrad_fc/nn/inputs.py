@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.dispatch import refuse_foreign
+from ..engine.node import observer
 from ..engine.tensor import Tensor, constant
 
 
@@ -27,7 +28,12 @@ def real_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> np.
         raise ValueError(f"{name}: no rectangular array of numbers: {error}") from None
     if array.dtype.kind not in "biuf":
         refuse_dtype(name, array.dtype, value)
-    return array if dtype is None or array.dtype is dtype else array.astype(dtype, copy=False)
+    if dtype is None or array.dtype == dtype:
+        return array
+    made = array.astype(dtype)
+    if (note := getattr(observer(), "cast", None)) is not None:
+        note(array, made)
+    return made
 
 
 def real_tensor(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Tensor:

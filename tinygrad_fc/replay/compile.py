@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from sys import getrefcount
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from ..kernels import as_one, machine_for, together
 from ..nn.parameter import changes
 from .guard import guarded, plain
 from .lower import Lowered
-from .results import argument, detached, filled, shape_of
+from .program import Program
+from .results import argument, detached
 from .safety import Reads
 from .size import elements, size_of
 from .trace import Trace, Unfit
@@ -26,107 +26,6 @@ from .trace import Trace, Unfit
 PATIENCE, REST = 8, 100
 # Recordings that are kept, those used last: of small networks, and of the largest.
 MOST, FEWEST, LARGE = 64, 8, 2**26
-
-
-class Program:
-    """One recording of a step, ready to be run on other arrays of the same shapes.
-
-    Parameters
-    ----------
-    lowered : Lowered
-    trace : Trace
-    leaves : dict of Tensor to ndarray or None
-        The parameters in reach, with the gradient that each had before the step.
-    result : object
-        What the step returned.
-    """
-
-    def __init__(
-        self, lowered: Lowered, trace: Trace, leaves: Mapping[Tensor, np.ndarray | None], result: Any
-    ) -> None:
-        self._lowered = lowered
-        self._outside: Callable[[np.ndarray, int], bool] = lowered.instructions.outside
-        self._leaves = [(leaf, leaf._array) for leaf in leaves]
-        self._prepare: list[Callable[[], None]] = []
-        self._updates: list[Any] = []  # those that an instruction cannot do
-        self._plain: list[Any] = []
-        for optimizer in trace.updates:
-            # Instructions run before what is left to Python, so the first optimizer that needs it ends them.
-            able = not self._updates and lowered.covers(optimizer)
-            prepare = optimizer.instruct(lowered.instructions) if able else None
-            if prepare is None:
-                self._updates.append(optimizer)
-            else:
-                self._prepare.append(prepare)
-                self._plain.append(optimizer)
-        lowered.instructions.seal()
-        self._places = [lowered.instructions.places_of(array) for array in lowered.given]
-        self._arrays: list[np.ndarray] = list(lowered.given)
-        # What is handed out is a view whose base is no array, so that views of it hold itself, and can be counted.
-        handed = {node: np.asarray(d.data) for node, d in lowered.gradients.items()}
-        self._result = shape_of(result, lowered, handed)
-        # `tg.gradients` leaves ``grad`` alone.
-        fills = trace.filled or any(node.grad is not before for node, before in trace.before.items())
-        self._gradients: list[tuple[Any, np.ndarray]] = []
-        self._gone: list[Any] = []  # whose grad is None after the step
-        self._empty: list[Any] = []  # of whose earlier gradients the recording tells nothing
-        for leaf, before in leaves.items():
-            node: Any = leaf.node
-            filled = fills and node in handed
-            if filled:
-                self._gradients.append((node, handed[node]))
-            if filled and node.grad is None or not filled and before is not None and node.grad is None:
-                self._gone.append(node)
-            if before is None:
-                self._empty.append(node)
-        self._watched: list[tuple[np.ndarray, Any]] = [(d, node) for node, d in handed.items()]
-        del handed
-        self._counts = [getrefcount(d) for d, _ in self._watched]
-
-    def takes(self, arrays: Sequence[np.ndarray]) -> bool:
-        """Take the labels; whether they are classes."""
-        for place, labels, count in self._lowered.labels:
-            labels[...] = arrays[place]
-            if self._outside(labels, count):
-                return False
-        return True
-
-    def fits(self) -> bool:
-        """Whether the parameters are where they were, and nobody holds gradients."""
-        for leaf, array in self._leaves:
-            if leaf._array is not array or type(leaf.node) is not Node:
-                return False
-        for node in self._empty:
-            if node.grad is not None:
-                return False
-        # One more holds an array that is the grad: whoever else does would see it overwritten.
-        held = [getrefcount(d) - (node.grad is d) for d, node in self._watched]
-        if held != self._counts:
-            return False
-        for optimizer in self._plain:
-            if not optimizer.is_plain():
-                return False
-        return True
-
-    def run(self, arrays: Sequence[np.ndarray]) -> Any:
-        """Run the step, and return what it returned when it was recorded, with new values."""
-        for module, key in self._lowered.draws:
-            key[:] = module.draw_key()
-        instructions, held = self._lowered.instructions, self._arrays
-        for place, array in enumerate(arrays):
-            if array is not held[place]:
-                instructions.point(self._places[place], array)
-                held[place] = array
-        for prepare in self._prepare:
-            prepare()
-        instructions.run()
-        for node, d in self._gradients:
-            node.grad = d
-        for optimizer in self._updates:
-            optimizer.step()
-        for node in self._gone:
-            node.grad = None
-        return filled(self._result)
 
 
 class Compiled:
@@ -359,7 +258,8 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     step : callable
         A function of arrays, or of tensors that need no gradient: samples and labels, say. It computes a loss of
         fully-connected layers, calls ``backward`` and steps optimizers, and returns tensors (in tuples, lists or dicts)
-        or None. Each shape of a batch is recorded by itself; the last 64 are kept, or fewer of a large network.
+        or None. Each shape and dtype of a batch is recorded by itself; the last 64 are kept, or fewer of a large
+        network. Samples of another dtype than the parameters' are cast in each replay, as their layer would.
 
     Returns
     -------
@@ -392,8 +292,8 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     >>> X, y = np.ones((5, 20), np.float32), np.arange(5)
     >>> for _ in range(4):
     ...     loss = step(X, y)
-    >>> loss.requires_grad
-    False
+    >>> step  # the second time there were gradients to be left behind
+    <compiled step: 2 recorded, 2 replayed, 0 as written>
     """
     if not callable(step):
         raise TypeError(f"compile: step: given {type(step).__name__}, expected a function of arrays.")

@@ -62,6 +62,7 @@ class Lowered:
         self.gradients: dict[Node, np.ndarray] = {}
         self.draws: list[tuple[Any, np.ndarray]] = []
         self.labels: list[tuple[int, np.ndarray, int]] = []  # place among the inputs, buffer, number of classes
+        self.casts: dict[int, np.ndarray] = {}  # buffers for those inputs that are of another dtype
         dtypes = {array.dtype for array in parameters.values()}
         if len(dtypes) != 1:
             raise Unfit(f"its parameters have the dtypes {', '.join(sorted(map(str, dtypes))) or 'none'}")
@@ -73,6 +74,7 @@ class Lowered:
         self._inputs = {address(array): place for place, array in enumerate(inputs)}
         self.given = list(inputs)
         self._values: dict[int, np.ndarray] = {address(array): array for array in parameters.values()}
+        self._sources = {address(made): data for data, made in trace.casts}
         self._masks = {address(mask): (module, mask) for module, mask in trace.masks}
         self._arrived = {address(d): node for d, node in trace.arrivals if isinstance(d, np.ndarray)}
         self._made: set[int] = set()
@@ -96,17 +98,22 @@ class Lowered:
 
     def value(self, array: Any) -> np.ndarray:
         """Return the array of the program that stands for one of the trace."""
-        if type(array) is not np.ndarray and not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray):
             raise Unfit(f"an operation takes a {type(array).__name__}")
-        found = self._values.get(address(array))
+        found, place, seen = self._values.get(address(array)), -1, array
         if found is None:
-            place = self._inputs.get(address(array))
-            if place is None:
+            seen = self._sources.get(address(array), array)
+            place = self._inputs.get(address(seen), -1)
+            if place < 0:
                 raise Unfit(f"an array of shape {array.shape} is neither computed, nor a parameter, nor an argument")
             found = self.given[place]
-        same = array.dtype == found.dtype == self.dtype and found.size == array.size
-        if not (same and found.flags.c_contiguous and array.flags.c_contiguous):  # a transpose has the same address
+        # A transpose has the same address. What the step does not cast, the operation does if that loses nothing.
+        flat = found.flags.c_contiguous and seen.flags.c_contiguous and array.flags.c_contiguous
+        becomes = np.result_type(found.dtype, self.dtype) if seen is array else array.dtype
+        if not flat or seen.dtype != found.dtype or array.size != found.size or becomes != self.dtype:
             raise Unfit(f"an array of {found.dtype} {found.shape} is used beside parameters of {self.dtype}")
+        if found.dtype != self.dtype:
+            found = self.casts.setdefault(place, np.empty(found.shape, self.dtype))
         return found.reshape(array.shape)
 
     def computed(self, array: np.ndarray) -> np.ndarray:

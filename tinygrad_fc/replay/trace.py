@@ -42,6 +42,8 @@ class Trace(Observer):
         The gradients that arrived at leaves.
     before : dict of Node to ndarray or None
         The ``grad`` of the leaves when backward began.
+    casts : list of (ndarray, ndarray)
+        Data, and what a layer or a model made of it by casting it to its dtype.
     masks : list of (module, ndarray)
         What `Dropout` drew.
     averages : list of (ndarray, ndarray, float)
@@ -56,6 +58,7 @@ class Trace(Observer):
         self.flows: dict[Node, dict[int, Node]] = {}
         self.arrivals: list[tuple[Any, Node]] = []
         self.before: dict[Node, Any] = {}
+        self.casts: list[tuple[np.ndarray, np.ndarray]] = []
         self.masks: list[tuple[Any, np.ndarray]] = []
         self.averages: list[tuple[np.ndarray, np.ndarray, float]] = []
         self.updates: list[Any] = []
@@ -113,6 +116,10 @@ class Trace(Observer):
     def written(self, parameter: Any) -> None:
         """Take note that a parameter is written."""
         self.refuse(f"{parameter._label()} is written in the step")
+
+    def cast(self, data: np.ndarray, made: np.ndarray) -> None:
+        """Take note of data that a layer or a model casts to its dtype."""
+        self.casts.append((data, made))
 
     def masked(self, module: Any, mask: np.ndarray) -> None:
         """Take note of a mask that dropout drew."""

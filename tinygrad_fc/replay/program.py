@@ -1,0 +1,120 @@
+"""Program: one recording of a step, run again on other arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from ..engine.node import Node
+from ..engine.tensor import Tensor
+from .lower import Lowered
+from .results import filled, shape_of
+from .trace import Trace
+
+
+class Program:
+    """One recording of a step, ready to be run on other arrays of the same shapes.
+
+    Parameters
+    ----------
+    lowered : Lowered
+    trace : Trace
+    leaves : dict of Tensor to ndarray or None
+        The parameters in reach, with the gradient that each had before the step.
+    result : object
+        What the step returned.
+    """
+
+    def __init__(
+        self, lowered: Lowered, trace: Trace, leaves: Mapping[Tensor, np.ndarray | None], result: Any
+    ) -> None:
+        self._lowered = lowered
+        self._outside: Callable[[np.ndarray, int], bool] = lowered.instructions.outside
+        self._leaves = [(leaf, leaf._array) for leaf in leaves]
+        self._prepare: list[Callable[[], None]] = []
+        self._updates: list[Any] = []  # those that an instruction cannot do
+        self._plain: list[Any] = []
+        for optimizer in trace.updates:
+            # Instructions run before what is left to Python, so the first optimizer that needs it ends them.
+            able = not self._updates and lowered.covers(optimizer)
+            prepare = optimizer.instruct(lowered.instructions) if able else None
+            if prepare is None:
+                self._updates.append(optimizer)
+            else:
+                self._prepare.append(prepare)
+                self._plain.append(optimizer)
+        lowered.instructions.seal()
+        self._places = [lowered.instructions.places_of(array) for array in lowered.given]
+        self._arrays: list[np.ndarray] = list(lowered.given)
+        self._casts = list(lowered.casts.items())
+        # What is handed out is a view whose base is no array, so that views of it hold itself, and can be counted.
+        handed = {node: np.asarray(d.data) for node, d in lowered.gradients.items()}
+        self._result = shape_of(result, lowered, handed)
+        # `tg.gradients` leaves ``grad`` alone.
+        fills = trace.filled or any(node.grad is not before for node, before in trace.before.items())
+        self._gradients: list[tuple[Any, np.ndarray]] = []
+        self._gone: list[Any] = []  # whose grad is None after the step
+        self._empty: list[Any] = []  # of whose earlier gradients the recording tells nothing
+        for leaf, before in leaves.items():
+            node: Any = leaf.node
+            filled = fills and node in handed
+            if filled:
+                self._gradients.append((node, handed[node]))
+            if filled and node.grad is None or not filled and before is not None and node.grad is None:
+                self._gone.append(node)
+            if before is None:
+                self._empty.append(node)
+        self._watched: list[tuple[np.ndarray, Any]] = [(d, node) for node, d in handed.items()]
+        del handed
+        self._counts = [getrefcount(d) for d, _ in self._watched]
+
+    def takes(self, arrays: Sequence[np.ndarray]) -> bool:
+        """Take the labels; whether they are classes."""
+        for place, labels, count in self._lowered.labels:
+            labels[...] = arrays[place]
+            if self._outside(labels, count):
+                return False
+        return True
+
+    def fits(self) -> bool:
+        """Whether the parameters are where they were, and nobody holds gradients."""
+        for leaf, array in self._leaves:
+            if leaf._array is not array or type(leaf.node) is not Node:
+                return False
+        for node in self._empty:
+            if node.grad is not None:
+                return False
+        # One more holds an array that is the grad: whoever else does would see it overwritten.
+        held = [getrefcount(d) - (node.grad is d) for d, node in self._watched]
+        if held != self._counts:
+            return False
+        for optimizer in self._plain:
+            if not optimizer.is_plain():
+                return False
+        return True
+
+    def run(self, arrays: Sequence[np.ndarray]) -> Any:
+        """Run the step, and return what it returned when it was recorded, with new values."""
+        for module, key in self._lowered.draws:
+            key[:] = module.draw_key()
+        for place, buffer in self._casts:
+            with np.errstate(all="ignore"):  # as all of a replay
+                buffer[...] = arrays[place]
+        instructions, held = self._lowered.instructions, self._arrays
+        for place, array in enumerate(arrays):
+            if array is not held[place]:
+                instructions.point(self._places[place], array)
+                held[place] = array
+        for prepare in self._prepare:
+            prepare()
+        instructions.run()
+        for node, d in self._gradients:
+            node.grad = d
+        for optimizer in self._updates:
+            optimizer.step()
+        for node in self._gone:
+            node.grad = None
+        return filled(self._result)
