@@ -104,7 +104,8 @@ def test_groups_clips_and_a_factor(policy):
     tg.use_kernels(policy)
     a, b = (tg.tensor(np.ones(2), requires_grad=True, name=name) for name in "ab")
     optimizer = Optimizer([a, b], "sgd", learning_rate=1 / 4, weight_decay=1 / 2, clip_norm=5.0, groups={"b": SGD})
-    optimizer.groups["b"]["learning_rate"] = 100.0  # a copy
+    with pytest.raises(TypeError, match="a copy"):
+        optimizer.groups["b"]["learning_rate"] = 100.0
     optimizer.factor = 1 / 2
     # The norm of (6, 0) and (8, 0) is 10, so the gradients are halved; the decay adds 1/2 * 1 to them, the rate is 1/8.
     optimizer.step({"a": np.array([6.0, 0.0]), "b": np.array([8.0, 0.0])})

@@ -20,8 +20,9 @@ from .parameters import (
     kinds_of,
     named_tensors,
 )
-from .rule import Loop, Option, PureRule, Rule
+from .rule import Loop, PureRule, Rule
 from .rules import get_rule
+from .settings import FACTOR, Settings
 from .walk import Walk, machine_codes
 
 if TYPE_CHECKING:
@@ -33,10 +34,8 @@ BLOCK = 65_536
 # Parameters below this size are gathered, so that a run of biases and small weights costs one call of the rule.
 SMALL = BLOCK // 2
 
-_FACTOR = Option(1.0)
 
-
-class Optimizer:
+class Optimizer(Settings):
     """Applies an update rule to parameters, in place.
 
     The parameters of one dtype move into one flat buffer (the arena): each parameter's array becomes a view of it, with
@@ -200,72 +199,6 @@ class Optimizer:
             if tensor.requires_grad:
                 tensor.node.grad = None
 
-    @property
-    def learning_rate(self) -> float:
-        """The step size of parameters whose group has none of its own, before `factor`.
-
-        Assigning checks it as the constructor does, and scales the rates of the groups in proportion; where it was 0,
-        they stay as they are.
-        """
-        return float(self._configs[0]["learning_rate"])
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        main = self.rule.configure({**self._configs[0], "learning_rate": value})
-        before = self.learning_rate
-        scale = main["learning_rate"] / before if before else 1.0
-        scaled = {
-            pattern: {key: option * scale if key == "learning_rate" else option for key, option in options.items()}
-            for pattern, options in self._groups.items()
-        }
-        groups = check_groups(self.rule, scaled, self._names)
-        self._groups, self._configs = groups, self._configure(main, groups, self._kinds)
-
-    @property
-    def factor(self) -> float:
-        """What every learning rate is multiplied by, at least 0: a schedule sets it. It is 1 at the start."""
-        return self._factor
-
-    @factor.setter
-    def factor(self, value: float) -> None:
-        if "learning_rate" not in self.rule.options:
-            raise ValueError(f"factor: given {value!r}, but the rule {self.rule.name} has no learning_rate to multiply")
-        self._factor = _FACTOR.check("Optimizer", "factor", value)
-
-    @property
-    def clip_norm(self) -> float | None:
-        """The largest norm of all gradients together, or None. It can be assigned."""
-        return self._clips[0]
-
-    @clip_norm.setter
-    def clip_norm(self, value: float | None) -> None:
-        self._clips = check_clips("Optimizer", value, self._clips[1])
-
-    @property
-    def clip_value(self) -> float | None:
-        """The largest size of an element of a gradient, or None. It can be assigned."""
-        return self._clips[1]
-
-    @clip_value.setter
-    def clip_value(self, value: float | None) -> None:
-        self._clips = check_clips("Optimizer", self._clips[0], value)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """A copy of the hyperparameters without the groups'; with ``t``, the steps done, where the rule counts them."""
-        return dict(self._configs[0])
-
-    @property
-    def groups(self) -> dict[str, dict[str, Any]]:
-        """A copy of the groups: the options of each under its pattern."""
-        return {pattern: dict(options) for pattern, options in self._groups.items()}
-
-    def config_of(self, name: str) -> dict[str, Any]:
-        """Return a copy of the hyperparameters of one parameter; an unknown name raises a ValueError."""
-        if name not in self._known:
-            raise ValueError(f"config_of: no parameter is called {name!r}; there are {', '.join(self._names)}")
-        return dict(self._configs[self._places[self._names.index(name)]])
-
     def state_dict(self) -> dict[str, Any]:
         """Copy everything that the next step depends on, other than the parameters.
 
@@ -280,9 +213,9 @@ class Optimizer:
             name: {key: array.copy() for key, array in zip(self.rule.state, arrays, strict=True)}
             for name, arrays in zip(self._names, self._states, strict=True)
         }
-        groups = [{"pattern": pattern, "options": options} for pattern, options in self.groups.items()]
+        groups = [{"pattern": pattern, "options": {**options}} for pattern, options in self._groups.items()]
         return {
-            "rule": self.rule.name, "config": self.config, "groups": groups, "factor": self._factor,
+            "rule": self.rule.name, "config": {**self._configs[0]}, "groups": groups, "factor": self._factor,
             "clip_norm": self.clip_norm, "clip_value": self.clip_value, "state": state,
         }  # fmt: skip
 
@@ -315,7 +248,7 @@ class Optimizer:
             groups = check_groups(self.rule, groups_of(state_dict["groups"]), self._names)
         kinds, places = kinds_of(groups, self._names)
         configs = self._configure(main, groups, kinds)
-        factor = _FACTOR.check("state_dict", "factor", state_dict.get("factor", self._factor))
+        factor = FACTOR.check("state_dict", "factor", state_dict.get("factor", self._factor))
         clips = check_clips("state_dict", *(state_dict.get(key, getattr(self, key)) for key in CLIPS))
         saved = state_dict["state"]
         check_state(saved, dict(zip(self._names, self._views, strict=True)), self.rule.state)
@@ -340,16 +273,6 @@ class Optimizer:
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy needs an arena of its own, which its parameters then live in: views do not survive a copy.
         return _rebuild, (dict(zip(self._names, self._tensors, strict=True)), self.rule, self.state_dict())
-
-    def _configure(
-        self, main: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]], kinds: list[tuple[str, ...]]
-    ) -> list[dict[str, Any]]:
-        """Return the hyperparameters of each combination of patterns; the first is of none, so of `main` alone."""
-        merged = [{**main} for _ in kinds]
-        for config, patterns in zip(merged, kinds, strict=True):
-            for pattern in patterns:
-                config.update(groups[pattern])
-        return [self.rule.configure(config) for config in merged]
 
     def is_plain(self) -> bool:
         """Whether an update is the rule's loop and nothing else."""
