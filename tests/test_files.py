@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import pickle
 import stat
@@ -19,7 +20,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from tinygrad_fc import files
-from tinygrad_fc.files import FileError, check_writable, parse_tensors, read_tensors, tensor_bytes, write_atomically
+from tinygrad_fc.files import (
+    FileError,
+    check_writable,
+    csv_bytes,
+    parse_tensors,
+    read_tensors,
+    tensor_bytes,
+    write_atomically,
+)
 
 ARRAYS = npst.arrays(st.sampled_from(sorted(files.DTYPES, key=str)), npst.array_shapes(min_dims=0, min_side=0))
 
@@ -245,3 +254,27 @@ def test_folders_are_tried_before_they_are_needed(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", Path("/proc/nowhere")):
         with pytest.raises(OSError, match="the folder cannot be written to"):
             check_writable(folder)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither these permissions nor, for all, links and pipes")
+def test_links_permissions_and_pipes_stay_what_they_are(tmp_path: Path) -> None:
+    path, link, pipe = tmp_path / "a", tmp_path / "deep" / "link", tmp_path / "pipe"
+    path.touch(0o600)
+    link.parent.mkdir()
+    link.symlink_to(path)
+    write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(pipe, b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_table_is_written_as_csv() -> None:
+    rows = [(1, None, 0.1), ("a,b", 'say "no"', math.nan), ("ü", "two\nlines", math.inf)]
+    table = csv_bytes(["a", "b c", "d"], rows).decode()
+    assert table == 'a,b c,d\n1,,0.1\n"a,b","say ""no""",nan\nü,"two\nlines",inf\n'

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +31,12 @@ class FileError(ValueError):
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write a file under a temporary name, flush it to the disk and rename it: it is there whole, or as it was.
 
+    What stands there keeps its permissions, and a link stays a link.
+
     Parameters
     ----------
     path : str or Path
-        Its folder must exist.
+        Its folder must exist. A device or a pipe is written to as it is.
     data : bytes
         The content.
 
@@ -42,20 +47,35 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         and what was there before is untouched, unless the message says that the file is there.
     """
     path = Path(path)
-    if not path.parent.is_dir() or path.is_dir():
+    place = Path(os.path.realpath(path))
+    if not place.parent.is_dir() or place.is_dir():
         raise FileNotFoundError(f"{path}: it is a folder, or its folder is missing; give the path of a file")
-    hidden = path.parent / hidden_name(path.name, "tmp")
+    if place.exists() and not place.is_file():
+        place.write_bytes(data)
+        return
+    hidden = place.parent / hidden_name(place.name, "tmp")
     said = "the file was not written ({}); what was there before is untouched"
     try:
         write_synced(hidden, data)
-        os.replace(hidden, path)
+        if place.exists():
+            shutil.copymode(place, hidden)
+        os.replace(hidden, place)
         said = "the file is there, but a power cut may undo it ({})"
-        sync_folder(path.parent)
+        sync_folder(place.parent)
     except OSError as error:
         raise type(error)(error.errno, said.format(error.strerror or error), str(path)) from error
     finally:
         with contextlib.suppress(OSError):  # after a rename there is none
             hidden.unlink()
+
+
+def csv_bytes(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
+    """Return a table as a CSV file in UTF-8, with a header line; None becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def hidden_name(name: str, ending: str) -> str:

@@ -126,6 +126,9 @@ def test_predict_says_class_and_probability(run: Path, tmp_path: Path, capsys: A
     right = np.mean([row["class"] == label for row, label in zip(answers[0], y, strict=True)])
     assert right == json.loads((run / "results.json").read_text())["test_acc"]
     assert all(0.1 <= row["probability"] <= 1.0 for row in answers[0])
+    assert main(["predict", str(run), str(tmp_path / "x.npy"), "--json", "--out", str(tmp_path / "p.json")]) == 0
+    assert capsys.readouterr().out == ""
+    assert json.loads((tmp_path / "p.json").read_text()) == answers[0]
     assert main(["predict", str(run), str(tmp_path / "x.npy"), "--out", str(tmp_path / "p.csv")]) == 0
     with (tmp_path / "p.csv").open() as file:
         assert [int(row["class"]) for row in csv.DictReader(file)] == [row["class"] for row in answers[0]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from replay_twins import bits
 
 import tinygrad_fc as tg
 from tinygrad_fc.training import Callback, CheckpointError, Solver
@@ -136,6 +137,44 @@ def test_a_generator_that_reads_outside_of_its_array_is_refused(data: Any, tmp_p
     write_checkpoint(tmp_path, step, weights, changed(tree, ("generator", "state", "pos"), 10**8))
     with pytest.raises(ValueError, match="its position is 100000000, expected 0 to 624"):
         Solver.resume(tmp_path, network(0), data)
+
+
+class Counter(Callback):
+    """Has a state, which it refuses where it is no number."""
+
+    def __init__(self) -> None:
+        self.count = 7
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.count = int(state["count"])
+
+
+def test_a_state_that_does_not_fit_leaves_a_solver_as_it_was(data: Any) -> None:
+    """Half of it was taken over where a later part was wrong."""
+    options: dict[str, Any] = {"batch_size": 16, "num_epochs": 2, "verbose": False, "schedule": {"name": "plateau"}}
+    solver, other = (Solver(network(n), data, "adam", **options, seed=n, callbacks=[Counter()]) for n in range(2))
+    solver.train()
+    tree, before = solver.state_dict(), bits(other.state_dict())
+    tree["callbacks"] = [{"count": 8}]
+    cases = [(path, value) for path in places(tree) if path[0] != "arguments" for value in VALUES]
+    refused = 0
+    for n in np.random.default_rng(0).permutation(len(cases))[:600]:
+        path, value = cases[n]
+        try:
+            other.load_state_dict(changed(tree, path, value))
+        except ValueError:
+            refused += 1
+            assert bits(other.state_dict()) == before, (path, value)
+        before = bits(other.state_dict())
+    assert refused > 400
+    other.load_state_dict(tree)
+    assert bits({**other.state_dict(), "arguments": None}) == bits({**tree, "arguments": None})
+    with pytest.raises(ValueError, match="invalid literal for int"):
+        other.load_state_dict(changed(tree, ("callbacks", 0, "count"), "many"))
+    assert other.callbacks[0].count == 8
 
 
 class Keeper(Callback):

@@ -16,6 +16,7 @@ from gallery import GALLERY
 from pictures import Picture, example, leaf, network, picture
 
 import tinygrad_fc as tg
+from tinygrad_fc import files
 from tinygrad_fc.viz import render
 
 # ---- arguments
@@ -64,13 +65,12 @@ def test_a_drawing_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: p
     path = tmp_path / "graph.dot"
     path.write_text("old")
 
-    def full(self: Path, content: bytes) -> int:
-        with open(self, "wb") as file:
-            file.write(content[:10])
-        raise OSError(28, "no space left", os.fspath(self))
+    def full(file: Path, content: bytes) -> None:
+        file.write_bytes(content[:10])
+        raise OSError(28, "no space left", os.fspath(file))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match=r"no space left: '.*graph\.dot'$"):  # not the file beside it
+    monkeypatch.setattr(files, "write_synced", full)
+    with pytest.raises(OSError, match=r"not written \(no space left\).*: '.*graph\.dot'$"):  # not the file beside it
         tg.draw(example(), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shutil
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..files import csv_bytes, write_atomically
 from ..nn.activations import ACTIVATIONS
 from ..optim import RULES, SCHEDULES
 from .callbacks import Callback
@@ -126,7 +125,7 @@ def _trained(
     resume, quiet, classes = arguments.resume, arguments.quiet or arguments.json, inputs.classes
     solver = make_solver(config, folder, data, inputs, resume, verbose=False, callbacks=[] if quiet else [_Lines(say)],
                          progress=sys.stderr.isatty() and not quiet)  # fmt: skip
-    (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
+    write_atomically(folder / CONFIG, config.to_toml().encode())
     inputs.save(folder / INPUT)
     if not quiet:
         counts = ", ".join(f"{len(data[f'y_{part}']):,} {word}" for part, word in
@@ -146,7 +145,7 @@ def _trained(
     solver.model.save(folder / MODEL)
     solver.history.to_csv(folder / "history.csv")
     solver.history.to_csv(folder / "steps.csv", "steps")
-    (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_atomically(folder / RESULTS, (json.dumps(results, indent=1) + "\n").encode())
     shutil.rmtree(folder / REPLACED, ignore_errors=True)
     written = [MODEL, CONFIG, "history.csv"]
     try:
@@ -239,8 +238,8 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of a finished run")
     parser.add_argument("samples", type=Path, metavar="FILE",
                         help=".npy of samples (N, ...), .npz with X, or .csv of numbers, a sample a row")  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the CSV there, not to standard output")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
+    parser.add_argument("--json", action="store_true", help="JSON, not CSV")
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -260,13 +259,12 @@ def _predict(arguments: argparse.Namespace) -> int:
     best = chances.argmax(axis=1)
     rows = [{"sample": n, "class": inputs.classes[k], "probability": round(float(chances[n, k]), 6)}
             for n, k in enumerate(best)]  # fmt: skip
-    if arguments.json:
-        print(json.dumps(rows))
-        return 0
-    with arguments.out.open("w", newline="", encoding="utf-8") if arguments.out else nullcontext(sys.stdout) as file:
-        writer = csv.DictWriter(file, ["sample", "class", "probability"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    table = csv_bytes(("sample", "class", "probability"), [row.values() for row in rows])
+    data = f"{json.dumps(rows)}\n".encode() if arguments.json else table
+    if arguments.out:
+        write_atomically(arguments.out, data)
+    else:
+        print(data.decode(), end="")
     return 0
 
 

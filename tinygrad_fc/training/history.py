@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -11,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..files import csv_bytes, write_atomically
 
 STEPS = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "seconds")
 EPOCHS = ("step", "epoch", "train_loss", "train_acc", "val_loss", "val_acc", "seconds")
@@ -70,7 +70,7 @@ class History:
             name: {key: [None if _odd(value) else value for value in column] for key, column in table.items()}
             for name, table in self.to_dict().items()
         }
-        Path(path).write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_atomically(path, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
 
     def to_csv(self, path: str | Path, table: str = "epochs") -> None:
         """Write one table with a header line; None becomes an empty cell.
@@ -90,11 +90,7 @@ class History:
         if table not in ("epochs", "steps"):
             raise ValueError(f"to_csv: table={table!r}, expected 'epochs' or 'steps'.")
         columns = self.steps if table == "steps" else self.epochs
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-        Path(path).write_text(text.getvalue(), encoding="utf-8")
+        write_atomically(path, csv_bytes(columns, zip(*columns.values(), strict=True)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the tables for a checkpoint: the steps as arrays, since there may be millions."""

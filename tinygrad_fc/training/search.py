@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import itertools
 import json
 import math
@@ -19,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import check_writable, write_atomically
+from ..files import check_writable, csv_bytes, write_atomically
 from . import loop
 
 _MEASURED = ("best_val_acc", "train_acc", "val_acc", "train_loss", "val_loss", "steps", "seconds")
@@ -112,11 +110,7 @@ class SearchResult:
 
     def to_csv(self, path: str | Path) -> None:
         """Write the table with a header line; None becomes an empty cell."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        Path(path).write_text(text.getvalue(), encoding="utf-8")
+        write_atomically(path, csv_bytes(self.rows[0], [[row[name] for name in self.rows[0]] for row in self.rows]))
 
     def _ranked(self) -> list[dict[str, Any]]:
         sign = -1.0 if self.larger else 1.0

@@ -164,47 +164,60 @@ def _difference(one: str, other: Any) -> tuple[str, str]:
 
 
 def load_state_dict(solver: Solver, tree: Mapping[str, Any]) -> None:
-    """Put a solver into the state that `state_dict` returned."""
+    """Put a solver into the state that `state_dict` returned; where that fails, all is as it was."""
+    before = state_dict(solver)
     try:
-        for part, feed in (("train", solver._train), ("val", solver._val)):
-            found, saved = feed.fingerprint(), tree["data"][part]
-            if found != saved:
-                raise ValueError(f"data: the {part} part is {_short(found)}, that of the saved run was {_short(saved)}")
-        if tree["model"] != _description(solver):
-            one, other = _difference(_description(solver), tree["model"])
-            raise ValueError(f"model: it has {one!r} where that of the saved run had {other!r}; make it as it was")
-        kept = tree["callbacks"] if any(tree["callbacks"]) else []  # those without a state may come and go
-        if kept and len(kept) != len(solver.callbacks):
-            raise ValueError(
-                f"callbacks: given {len(solver.callbacks)}, the saved run had {len(kept)}, and some kept a state; give "
-                f"all of them in the same order"
-            )
-        generator = make_generator(tree["generator"])
-        order_generator = None if tree["order"] is None else make_generator(tree["order"])
-        _check(solver, tree)
-        best = tree["best"]
-        solver.optimizer.load_state_dict(tree["optimizer"])
-        solver.history.load_state_dict(tree["history"])
-        if tree["schedule"] is not None:
-            solver.schedule.load_state_dict(tree["schedule"])
-        module = module_of(solver)
-        if module is not None:
-            module.load_generator_state(tree["model_generators"])
-        for callback, saved in zip(solver.callbacks, kept, strict=bool(kept)):
-            callback.load_state_dict(saved)
-        for name, attribute in _NUMBERS.items():
-            setattr(solver, attribute, tree[name])
-        solver.best_params = {name: np.array(value) for name, value in best["params"].items()}
-        solver._best_buffers = [np.array(array) for array in best["buffers"]]
-        solver._best_value, solver.best_val_acc = best["value"], best["val_acc"]
-        solver._order = solver._order_state = None
-        if order_generator is not None:
-            # The order of an epoch is drawn again from where it was drawn, instead of being kept.
-            solver._generator, solver._order_state = order_generator, copy.deepcopy(tree["order"])
-            solver._order = solver._draw_order()
-        solver._generator = generator
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"no state of a solver ({type(error).__name__}: {error})") from error
+        _check_run(solver, tree)
+        _put(solver, tree)
+    except BaseException as error:  # Ctrl-C, too
+        _put(solver, before)
+        if isinstance(error, (AttributeError, IndexError, KeyError, TypeError)):
+            raise ValueError(f"no state of a solver ({type(error).__name__}: {error})") from error
+        raise
+
+
+def _check_run(solver: Solver, tree: Mapping[str, Any]) -> None:
+    """Raise ValueError where a state is of other data, another model or other callbacks than the solver has."""
+    for part, feed in (("train", solver._train), ("val", solver._val)):
+        found, saved = feed.fingerprint(), tree["data"][part]
+        if found != saved:
+            raise ValueError(f"data: the {part} part is {_short(found)}, that of the saved run was {_short(saved)}")
+    if tree["model"] != _description(solver):
+        one, other = _difference(_description(solver), tree["model"])
+        raise ValueError(f"model: it has {one!r} where that of the saved run had {other!r}; make it as it was")
+    if any(tree["callbacks"]) and len(tree["callbacks"]) != len(solver.callbacks):
+        raise ValueError(
+            f"callbacks: given {len(solver.callbacks)}, the saved run had {len(tree['callbacks'])}, and some kept a "
+            f"state; give all of them in the same order"
+        )
+    _check(solver, tree)
+
+
+def _put(solver: Solver, tree: Mapping[str, Any]) -> None:
+    kept = tree["callbacks"] if any(tree["callbacks"]) else []  # those without a state may come and go
+    generator = make_generator(tree["generator"])
+    order_generator = None if tree["order"] is None else make_generator(tree["order"])
+    best = tree["best"]
+    solver.optimizer.load_state_dict(tree["optimizer"])
+    solver.history.load_state_dict(tree["history"])
+    if tree["schedule"] is not None:
+        solver.schedule.load_state_dict(tree["schedule"])
+    module = module_of(solver)
+    if module is not None:
+        module.load_generator_state(tree["model_generators"])
+    for callback, saved in zip(solver.callbacks, kept, strict=bool(kept)):
+        callback.load_state_dict(saved)
+    for name, attribute in _NUMBERS.items():
+        setattr(solver, attribute, tree[name])
+    solver.best_params = {name: np.array(value) for name, value in best["params"].items()}
+    solver._best_buffers = [np.array(array) for array in best["buffers"]]
+    solver._best_value, solver.best_val_acc = best["value"], best["val_acc"]
+    solver._order = solver._order_state = None
+    if order_generator is not None:
+        # The order of an epoch is drawn again from where it was drawn, instead of being kept.
+        solver._generator, solver._order_state = order_generator, copy.deepcopy(tree["order"])
+        solver._order = solver._draw_order()
+    solver._generator = generator
 
 
 def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str, Any]) -> Any:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..engine.operation import nearest
+from ..files import write_atomically
 from .dot import as_dot
 from .mermaid import as_mermaid
 from .render import render
@@ -106,7 +105,7 @@ def draw(
                 content = as_dot(drawn, direction, look).source.encode()
             else:
                 content = render(settled(drawn, direction, look), kind)
-    _replace(path, content)
+    write_atomically(path, content)
     return path
 
 
@@ -160,22 +159,3 @@ def _chosen(expand: Any) -> str | list[int | str]:
 
 def _either(words: Sequence[str]) -> str:
     return ", ".join(map(repr, words[:-1])) + f" or {words[-1]!r}"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside it first, then in its place."""
-    path = path.resolve()  # a link stays a link
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)  # a folder, which raises, or a device
-        return
-    beside = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        try:
-            beside.write_bytes(content)
-        except OSError as error:  # names the user's file, not ours
-            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-        if path.exists():
-            shutil.copymode(path, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
