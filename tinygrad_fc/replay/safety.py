@@ -7,6 +7,7 @@ numbers), and do nothing to the world around it but what goes through them. What
 from __future__ import annotations
 
 import builtins
+import functools
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -107,16 +108,27 @@ class Reads:
                     seen.add(id(module))
                     yield module
 
+    def leaves(self) -> list[Tensor]:
+        """Return the parameters that the step can reach, each once: of modules, and those that optimizers move."""
+        found = [leaf for module in self.modules for leaf in module.parameters()]
+        return list(dict.fromkeys(found + [leaf for optimizer in self.optimizers for leaf in optimizer._tensors]))
+
     def _function(self, function: Any, method: bool = False) -> None:
         if isinstance(function, types.MethodType):
             self._judge(function.__qualname__, function.__self__)
             function, method = function.__func__, True
+        if type(function) is functools.partial:
+            self._watch.container(function.keywords)
+            for value in (*function.args, *function.keywords.values()):
+                self._judge("an argument of partial", value)
+            function = function.func
         if hasattr(function, "replays"):  # another compiled step: it runs as it is written
             self._object(function)
             function = function.__wrapped__
         code = getattr(function, "__code__", None)
         if code is None:
-            raise Unfit(f"{function!r} is no Python function, so what it does cannot be seen")
+            raise Unfit(f"{type(function).__name__} is no Python function, so what it does cannot be seen: write one "
+                        f"(def) that does the same")  # fmt: skip
         if id(function) in self._seen:
             return
         self._seen[id(function)] = function  # which keeps it, and so its id
