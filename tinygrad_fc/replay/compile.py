@@ -260,11 +260,12 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     """Return the step, recorded at its first call and replayed at later ones.
 
     A replay runs the kernels of the recorded operations, of backward and of the update, one after another into the same
-    buffers: nothing is recorded, and nothing allocated. With Numba that is compiled code on several threads, without it
-    (or where `use_kernels` does not choose it) calls of NumPy. It draws the masks of dropout and moves running averages
-    as the step would, and does not report numbers that overflow. Its bits are those of the step as it is written under
-    ``use_kernels("numba")`` or ``"numpy"``. Under ``"auto"`` the size of the network chooses the kernels of a compiled
-    step, and each array its own in one that is not: these differ by rounding, unless every array is large.
+    buffers: nothing is recorded. With Numba that is compiled code on several threads, without it (or where
+    `use_kernels` does not choose it) calls of NumPy; operations that have neither are called as Python calls them. It
+    draws the masks of dropout and moves running averages as the step would, and does not report numbers that overflow.
+    Its bits are those of the step as it is written under ``use_kernels("numba")`` or ``"numpy"``. Under ``"auto"`` the
+    size of the network chooses the kernels of a compiled step, and each array its own in one that is not: these differ
+    by rounding, unless every array is large.
 
     Whatever would make a replay wrong is noticed, and the step recorded again or run as it is written: other shapes or
     dtypes, another mode or option of a module, a parameter that is new, frozen or has another array, another value of a
@@ -275,15 +276,16 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     Parameters
     ----------
     step : callable
-        A function of arrays, or of tensors that need no gradient: samples and labels, say. It computes a loss of
-        fully-connected layers, calls ``backward`` and steps optimizers, and returns tensors (in tuples, lists or dicts)
-        or None. Each shape and dtype of a batch is recorded by itself; the last 64 are kept, or fewer of a large
-        network. Samples of another dtype than the parameters' are cast in each replay, as their layer would.
+        A function of arrays, or of tensors that need no gradient: samples and labels, say. It computes a loss, calls
+        ``backward`` and steps optimizers, and returns tensors (in tuples, lists or dicts) or None. Each shape and dtype
+        of a batch is recorded by itself; the last 64 are kept, or fewer of a large network. Samples of another dtype
+        than the parameters' are cast in each replay, as their layer would.
 
     Returns
     -------
     Compiled
-        Called as `step` is. The tensors that it returns are constants. Gradients (``p.grad``) are as after the step;
+        Called as `step` is. The tensors that it returns are constants, but for a step that does not go backward: that
+        runs as it is written, and they keep their graph. Gradients (``p.grad``) are as after the step;
         one that is held elsewhere stays as it is.
 
     Raises

@@ -91,7 +91,9 @@ class Lowered(Values):
 
     def _forward(self, call: Call) -> None:
         lower, why = _FORWARD.get(call.op), None
-        if lower is not None and self._is_loss(call) and call.node not in self._strided:
+        if lower is not None and call.node in self._strided:
+            why = Unfit(f"the gradient that comes to {call.op.name} lies in memory in another order")
+        elif lower is not None and self._is_loss(call):
             try:
                 if call.out.dtype != self.dtype:
                     raise Unfit(f"{call.op.name} gives {call.out.dtype} beside parameters of {self.dtype}")
