@@ -83,9 +83,8 @@ class Compiled:
         if instance is None:
             return self
         name = getattr(self, "__name__", "step")
-        raise TypeError(f"{name}: tg.compile on a method does not know the object: leave it out there, and compile "
-                        f"a function that has the model and the optimizer in variables of its own, or the method of an "
-                        f"nn.Module m, {name} = tg.compile(m.{name}).")  # fmt: skip
+        raise TypeError(f"{name}: tg.compile on a method does not know the object: leave it out there, and compile the "
+                        f"method of an object t, t.{name} = tg.compile(t.{name}).")  # fmt: skip
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step."""
