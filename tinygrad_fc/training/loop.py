@@ -33,6 +33,8 @@ def run(solver: Solver) -> None:
         with _ctrl_c(solver), _quiet(), _bar(solver) as bar:
             say: Callable[[str], object] = print if bar is None else bar.write
             buffers = solver._buffers()
+            if solver._position == solver.steps_per_epoch:  # an error came between the epoch's last step and its end
+                _measured(solver, say)
             while solver.step < end and not solver._stopping:
                 # Closed at once when the training is stopped: a thread that reads ahead ends here.
                 with closing(solver._batches()) as batches:
@@ -44,7 +46,7 @@ def run(solver: Solver) -> None:
                             break
             if not solver.interrupted:
                 solver._end = solver.step
-                if solver.step and solver.history.epochs["step"][-1] != solver.step:
+                if solver.step and solver.history.epochs["step"][-1:] != [solver.step]:
                     solver._evaluate()
         solver._saver.save(solver, last=True)
         if solver.interrupted:
@@ -105,13 +107,25 @@ def _epochs(solver: Solver) -> float:
 
 
 def _after(solver: Solver, bar: Any, say: Callable[[str], object]) -> None:
-    """Print, evaluate, call back and save what is due after a step."""
+    """Print, call back, evaluate and save what is due after a step."""
     number, history = solver.step, solver.history
     history.steps["seconds"].append(solver._seconds)
     if solver.verbose and (number - 1) % solver.print_every == 0:
         say(f"(Iteration {number} / {solver._end}) loss: {history.steps['loss'][-1]:f}")
     for callback in solver.callbacks:
         callback.on_step_end(solver)
+    epoch_ends = _measured(solver, say)
+    # update() is true when the bar was drawn: only then are new figures worth their formatting.
+    if bar is not None and (bar.update() or epoch_ends):
+        shown = {"loss": history.steps["loss"][-1]}
+        if history.epochs["step"]:  # none where an error ended the first step before its evaluation
+            shown |= {name: history.epochs[name][-1] for name in _shown(solver)}
+        bar.set_postfix(shown, refresh=epoch_ends and live())
+
+
+def _measured(solver: Solver, say: Callable[[str], object]) -> bool:
+    """Count the epoch, evaluate and save where that is due after a step; return whether an epoch ended."""
+    number, history = solver.step, solver.history
     epoch_ends = solver._position == solver.steps_per_epoch
     if epoch_ends:
         solver.epoch += 1
@@ -132,11 +146,7 @@ def _after(solver: Solver, bar: Any, say: Callable[[str], object]) -> None:
             if solver.verbose:
                 say(f"No better {solver.monitor} in {solver._waited} epochs: training ends after epoch {solver.epoch}.")
     solver._saver.due(solver)
-    # update() is true when the bar was drawn: only then are new figures worth their formatting.
-    if bar is not None and (bar.update() or epoch_ends):
-        shown = {"loss": history.steps["loss"][-1]}
-        shown |= {name: history.epochs[name][-1] for name in _shown(solver)}
-        bar.set_postfix(shown, refresh=epoch_ends and live())
+    return epoch_ends
 
 
 def _shown(solver: Solver) -> tuple[str, str]:

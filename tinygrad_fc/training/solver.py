@@ -247,7 +247,9 @@ class Solver:
         """
         if self._end is None:
             self._end = self.step + self.num_epochs * self.steps_per_epoch
-            self._epochs = self.epoch + self.num_epochs
+            # The epoch whose steps are all done, and which an error kept from being counted, is counted first.
+            done = self.epoch + (self._position == self.steps_per_epoch)
+            self._epochs = done + self.num_epochs
         loop.run(self)
 
     def stop(self) -> None:

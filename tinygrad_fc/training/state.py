@@ -130,9 +130,9 @@ def _check(solver: Solver, tree: Mapping[str, Any]) -> None:
         value = 0 if name == "end" and tree[name] is None else tree[name]
         if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < math.inf:
             raise ValueError(f"{name}: the state has {tree[name]!r}, expected a number that is not negative")
-    if tree["position"] >= solver.steps_per_epoch:
-        raise ValueError(f"position: the state has {tree['position']} steps of an epoch of {solver.steps_per_epoch}; "
-                         f"take the last step's in on_epoch_end, not in on_step_end")  # fmt: skip
+    # All of them: the state was taken in on_step_end, or an error came there. The next training ends the epoch first.
+    if tree["position"] > solver.steps_per_epoch:
+        raise ValueError(f"position: the state has {tree['position']} steps of an epoch of {solver.steps_per_epoch}")
     best = tree["best"]
     for name in ("value", "val_acc"):
         if best[name] is not None and type(best[name]) not in (int, float):
