@@ -127,6 +127,27 @@ def test_npz_that_is_none_is_refused(arrays: Any, match: str, tmp_path: Path) ->
         load_arrays(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.npz"])
+def test_samples_that_the_dtype_would_make_constant_are_refused(name: str, tmp_path: Path) -> None:
+    times = 1.7e9 + 10.0 * np.arange(10)
+    if name == "a.csv":
+        (tmp_path / name).write_text("".join(f"{n},{float(time)!r},{n % 2}\n" for n, time in enumerate(times)))
+    else:
+        np.savez(tmp_path / name, X=np.stack([np.arange(10), times], axis=1), y=Y)
+    with pytest.raises(ValueError, match=rf"{name}: X_train runs at \(1,\) from 1700000000\.0 to 1700000090\.0, which "
+                       r"float32 rounds by up to 64; subtract an offset in the file, or load it with dtype=np\.float64"):
+        load_arrays(tmp_path / name)
+    for dtype in (np.float64, None):
+        data = load_arrays(tmp_path / name, dtype)
+        assert sorted([*data["X_train"][:, 1], *data["X_val"][:, 1]]) == times.tolist()
+
+
+def test_without_a_dtype_samples_stay_as_they_are(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=np.arange(60, dtype=np.uint8).reshape(10, 2, 3), y=Y)
+    assert load_arrays(tmp_path / "a.npz", None)["X_train"].dtype == np.uint8
+    assert load_arrays(tmp_path / "a.npz")["X_train"].dtype == np.float32
+
+
 class Bomb:
     def __reduce__(self) -> Any:
         return (Path("bomb-went-off").touch, ())

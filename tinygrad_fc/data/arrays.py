@@ -17,7 +17,7 @@ _PARTS = ("train", "val", "test")
 
 def load_arrays(
     path: str | os.PathLike[str],
-    dtype: npt.DTypeLike = np.float32,
+    dtype: npt.DTypeLike | None = np.float32,
     seed: int = 0,
     validation: float = 0.2,
     test: float = 0.0,
@@ -30,8 +30,8 @@ def load_arrays(
         An ``.npz`` with ``X_train``, ``y_train`` and perhaps ``X_val``, ``y_val``, ``X_test``, ``y_test``, or with
         ``X`` and ``y``; or a ``.csv`` with one sample a row: numbers, and the label in the column that is called label,
         y, target or class, and else in the last one. A first row that is no row of numbers is taken for the names.
-    dtype : dtype
-        Of the samples; a floating type.
+    dtype : dtype or None
+        Of the samples: a floating type; None leaves them as the file has them, which for a ``.csv`` is float64.
     seed : int
         Of the shuffle before a split. The same seed gives the same split.
     validation, test : float
@@ -47,15 +47,16 @@ def load_arrays(
     Raises
     ------
     ValueError
-        When the file does not hold this; the message names file, row and column. Nothing in it is ever run.
+        When the file does not hold this, or `dtype` is too coarse for a feature (the seconds of a date are one number
+        in float32); the message names file, row and column. Nothing in it is ever run.
     FileNotFoundError
         When there is no such file.
     TypeError
         When `dtype` is no floating type.
     """
-    path, dtype = Path(path), np.dtype(dtype)
-    if dtype.kind != "f":
-        raise TypeError(f"dtype must be a floating type such as np.float32, got {dtype}")
+    path, kind = Path(path), None if dtype is None else np.dtype(dtype)
+    if kind is not None and kind.kind != "f":
+        raise TypeError(f"dtype must be a floating type such as np.float32, got {kind}")
     for name, share in (("validation", validation), ("test", test)):
         if not 0.0 <= share < 1.0:
             raise ValueError(f"{name} must lie in [0, 1), got {share!r}")
@@ -71,7 +72,7 @@ def load_arrays(
     classes = _classes([found[f"y_{part}"] for part in _PARTS if f"y_{part}" in found])
     for part in _PARTS:
         if f"X_{part}" in found:
-            data[f"X_{part}"] = _samples(path, f"X_{part}", found[f"X_{part}"], dtype)
+            data[f"X_{part}"] = _samples(path, f"X_{part}", found[f"X_{part}"], kind)
             data[f"y_{part}"] = _labels(path, f"y_{part}", found[f"y_{part}"], classes)
             if len(data[f"X_{part}"]) != len(data[f"y_{part}"]):
                 raise ValueError(f"{path}: X_{part} has {len(data[f'X_{part}'])} samples, y_{part} "
@@ -155,15 +156,31 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _samples(path: Path, name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _samples(path: Path, name: str, array: np.ndarray, dtype: np.dtype | None) -> np.ndarray:
     if array.ndim < 2 or array.dtype.kind not in "fiub":
         raise ValueError(f"{path}: {name} is {array.shape} of {array.dtype}, expected numbers of shape (N, ...)")
-    found = array.astype(dtype)
+    with np.errstate(over="ignore"):  # what is too large is infinite, and refused as that
+        found = array if dtype is None else array.astype(dtype)
     bad = np.argwhere(~np.isfinite(found))
     if len(bad):
         at = tuple(map(int, bad[0][1:]))
         raise ValueError(f"{path}: {name} holds NaN or infinity, first in sample {bad[0][0]} at {at}")
+    if dtype is not None and len(found) and not np.can_cast(array.dtype, dtype):
+        _check_fine_enough(path, name, array, dtype)
     return found
+
+
+def _check_fine_enough(path: Path, name: str, array: np.ndarray, dtype: np.dtype) -> None:
+    """Raise ValueError where a dtype rounds a feature by more than a hundredth of the range that it has."""
+    low, high = array.min(axis=0).astype(np.float64), array.max(axis=0).astype(np.float64)
+    rounding = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(dtype)).astype(np.float64) / 2
+    coarse = np.argwhere((rounding > 0.01 * (high - low)) & (low < high))
+    if len(coarse):
+        at = tuple(map(int, coarse[0]))
+        raise ValueError(
+            f"{path}: {name} runs at {at} from {float(low[at])!r} to {float(high[at])!r}, which {dtype} rounds by up "
+            f"to {rounding[at]:g}; subtract an offset in the file, or load it with dtype=np.float64 and subtract the mean"
+        )
 
 
 def _classes(arrays: list[np.ndarray]) -> list[Any] | None:

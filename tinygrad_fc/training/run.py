@@ -43,7 +43,8 @@ class Inputs:
     Attributes
     ----------
     mean, scale : ndarray, shape (D,)
-        Each feature has `mean` subtracted and is divided by `scale`: of the training part.
+        Each feature has `mean` subtracted and is divided by `scale`: of the training part. Their dtype is what that is
+        computed in.
     shape : list of int
         Of a sample.
     classes : list
@@ -60,13 +61,18 @@ class Inputs:
         """Measure the training samples: images have one scale for all pixels, other features one each."""
         flat = X.reshape(len(X), -1)
         mean = flat.mean(axis=0, dtype=np.float64)
+        low = flat.min(axis=0)
+        constant = low == flat.max(axis=0)
+        mean[constant] = low[constant]  # exactly, so that what never changes stays 0
         squares = np.zeros_like(mean)
         for start in range(0, len(flat), _ROWS):  # so that the samples are never all there in float64
             squares += np.square(flat[start : start + _ROWS] - mean).sum(axis=0)
         spread = np.sqrt(squares / len(flat))
         scale = np.full_like(mean, math.sqrt(float(np.mean(spread**2)))) if images else spread
-        scale[scale == 0.0] = 1.0  # what never changes stays 0
-        return cls(mean.astype(np.float32), scale.astype(np.float32), list(X.shape[1:]), classes)
+        scale[scale == 0.0] = 1.0
+        # Numbers that float32 does not hold may be large beside what they change by, as the seconds of dates are.
+        dtype = np.float32 if images or np.can_cast(X.dtype, np.float32) else np.float64
+        return cls(mean.astype(dtype), scale.astype(dtype), list(X.shape[1:]), classes)
 
     def prepare(self, X: np.ndarray) -> np.ndarray:
         """Return samples as the network takes them, float32 of shape (N, D).
@@ -81,9 +87,13 @@ class Inputs:
             raise ValueError(
                 f"samples have {flat.shape[1]} features of {flat.dtype}, the network takes {len(self.mean)} numbers"
             )
-        made = flat.astype(np.float32)
-        made -= self.mean
-        made /= self.scale
+        made = np.empty(flat.shape, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            for start in range(0, len(flat), _ROWS):  # so that float64 costs no second array of all samples
+                rows = flat[start : start + _ROWS].astype(self.mean.dtype)
+                rows -= self.mean
+                rows /= self.scale
+                made[start : start + _ROWS] = rows
         if not np.isfinite(made).all():
             raise ValueError("samples hold NaN or infinity")
         return made
@@ -110,7 +120,8 @@ class Inputs:
             mean, scale = arrays["mean"], arrays["scale"]
         except (KeyError, ValueError, RecursionError) as error:
             raise FileError(f"{path}: not what a run writes ({type(error).__name__}: {error})") from None
-        if mean.ndim != 1 or mean.shape != scale.shape or not isinstance(classes, list) or not classes:
+        floats = mean.dtype == scale.dtype and mean.dtype.kind == "f"
+        if mean.ndim != 1 or mean.shape != scale.shape or not floats or not isinstance(classes, list) or not classes:
             raise FileError(f"{path}: not what a run writes (mean {mean.shape}, scale {scale.shape})")
         return cls(mean, scale, shape, classes)
 
@@ -131,7 +142,7 @@ def load_data(config: RunConfig) -> tuple[dict[str, Any], list[Any], bool]:
         return found, list(_CIFAR10), True
     if config.dataset == "fashion-mnist":
         return load_fashion_mnist(root, subtract_mean=False), list(FASHION_MNIST_CLASSES), True
-    data = load_arrays(config.dataset, seed=config.seed, validation=config.validation)
+    data = load_arrays(config.dataset, None, seed=config.seed, validation=config.validation)
     labels = np.concatenate([data[name] for name in data if name.startswith("y_")])
     return data, data.get("classes", list(range(int(labels.max()) + 1))), False
 
