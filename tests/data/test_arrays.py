@@ -90,7 +90,7 @@ def test_whole_numbers_are_one_class_however_they_are_written(tmp_path: Path) ->
     [
         ("", "it is empty"),
         ("a,label\n", "it has 0 rows of 2 columns"),
-        ("1\n2\n", "it has 1 rows of 1 columns"),
+        ("1\n2\n", "it has 2 rows of 1 columns"),
         ("1,2,0\n1,2\n", "line 2 has 2 cells, expected 3"),
         ("1,2,0\n1,x,0\n", r"line 2, column 2: 'x' is no number"),
         ("a,label,b\n1,0,2\n1,1,oh\n", r"line 3, column 3 \(b\): 'oh' is no number"),
@@ -135,7 +135,7 @@ def test_samples_that_the_dtype_would_make_constant_are_refused(name: str, tmp_p
     else:
         np.savez(tmp_path / name, X=np.stack([np.arange(10), times], axis=1), y=Y)
     with pytest.raises(ValueError, match=rf"{name}: X_train runs at \(1,\) from 1700000000\.0 to 1700000090\.0, which "
-                       r"float32 rounds by up to 64; subtract an offset in the file, or load it with dtype=np\.float64"):
+                       r"float32 rounds by up to 64; subtract an offset in the file, or give dtype=np\.float64"):
         load_arrays(tmp_path / name)
     for dtype in (np.float64, None):
         data = load_arrays(tmp_path / name, dtype)

@@ -312,7 +312,9 @@ def test_folders_without_a_run_and_damaged_ones_are_named(run: Path, tmp_path: P
         assert match in err
     (tmp_path / "e.csv").write_text("a,b,species\n1,2,setosa\n")
     assert main(["predict", str(run), str(tmp_path / "e.csv")]) == 2
-    assert "'setosa' to float64 at row 0, column 3. Give the numbers of each sample alone" in capsys.readouterr().err
+    assert "line 2, column 3 (species): 'setosa' is no number; give the numbers of each sample alone, without" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_run_that_diverges_says_so(tmp_path: Path, capsys: Any) -> None:

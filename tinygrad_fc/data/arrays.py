@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-_LABEL_NAMES = ("label", "y", "target", "class")
+from .reading import LABEL_NAMES, MISSING, is_number, open_npz, read_table
+
 _PARTS = ("train", "val", "test")
 
 
@@ -29,7 +28,8 @@ def load_arrays(
     path : path
         An ``.npz`` with ``X_train``, ``y_train`` and perhaps ``X_val``, ``y_val``, ``X_test``, ``y_test``, or with
         ``X`` and ``y``; or a ``.csv`` with one sample a row: numbers, and the label in the column that is called label,
-        y, target or class, and else in the last one. A first row that is no row of numbers is taken for the names.
+        y, target or class, and else in the last one. A first row is taken for the names where no cell of it is a
+        number, where one is such a name of the label's, or where the last one alone is no number and all labels are.
     dtype : dtype or None
         Of the samples: a floating type; None leaves them as the file has them, which for a ``.csv`` is float64.
     seed : int
@@ -42,7 +42,8 @@ def load_arrays(
     dict
         ``X_train``, ``y_train``, ``X_val``, ``y_val``, and with test samples ``X_test``, ``y_test``: samples of
         `dtype`, labels 0, 1, ... as int64. Labels that are words, or other numbers, are numbered in order, and
-        ``classes`` is the list of what they were.
+        ``classes`` is the list of what they were. ``names`` is the list of the features' names, where a ``.csv`` has
+        a row of them.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def load_arrays(
     suffix = path.suffix.lower()
     if suffix not in (".npz", ".csv"):
         raise ValueError(f"{path}: its name ends in {suffix or 'nothing'}, expected .npz or .csv")
-    found = _from_npz(path) if suffix == ".npz" else dict(zip("Xy", _from_csv(path), strict=True))
+    found, names = (_from_npz(path), []) if suffix == ".npz" else _from_csv(path)
     if "X" in found:
         found = {"X_train": found["X"], "y_train": found["y"]}
     data: dict[str, Any] = {}
@@ -80,80 +81,62 @@ def load_arrays(
     _split(path, data, seed, {"test": test, "val": validation})
     if classes is not None:
         data["classes"] = classes
+    if names:
+        data["names"] = names
     return data
 
 
 def _from_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is no archive of arrays")
-            names = set(archive.files)
-            wanted = {"X", "y"} if {"X", "y"} <= names else {"X_train", "y_train"}
-            if not wanted <= names:
-                raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}, expected X_train and y_train (and "
-                                 f"perhaps X_val, y_val, X_test, y_test), or X and y")  # fmt: skip
-            if "X_train" in wanted:
-                for part in _PARTS[1:]:
-                    pair = {f"X_{part}", f"y_{part}"}
-                    if len(pair & names) == 1:
-                        raise ValueError(f"it holds only one of {' and '.join(sorted(pair))}")
-                    wanted |= pair & names
-            return {name: archive[name] for name in wanted}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    with open_npz(path) as archive:
+        names = set(archive.files)
+        wanted = {"X", "y"} if {"X", "y"} <= names else {"X_train", "y_train"}
+        if not wanted <= names:
+            raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}, expected X_train and y_train (and "
+                             f"perhaps X_val, y_val, X_test, y_test), or X and y")  # fmt: skip
+        if "X_train" in wanted:
+            for part in _PARTS[1:]:
+                pair = {f"X_{part}", f"y_{part}"}
+                if len(pair & names) == 1:
+                    raise ValueError(f"it holds only one of {' and '.join(sorted(pair))}")
+                wanted |= pair & names
+        return {name: archive[name] for name in wanted}
 
 
-def _from_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader if row]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no CSV file ({error})") from None
-    if not rows:
-        raise ValueError(f"{path}: it is empty")
-    names: list[str] = []
-    if not any(_is_number(cell) for cell in rows[0][1][:-1]):
-        names = [name.strip() for name in rows.pop(0)[1]]
-    width = len(names) or len(rows[0][1])
-    if not rows or width < 2:
-        raise ValueError(f"{path}: it has {len(rows)} rows of {width} columns, expected samples of a number at least, "
-                         f"and their label")  # fmt: skip
-    label = next((at for at, name in enumerate(names) if name.lower() in _LABEL_NAMES), width - 1)
-    samples, labels = [], []
-    for line, row in rows:
-        if len(row) != width:
-            raise ValueError(f"{path}: line {line} has {len(row)} cells, expected {width}")
-        labels.append(row.pop(label).strip())
-        try:
-            samples.append([float(cell) for cell in row])
-        except ValueError:
-            at = next(at for at, cell in enumerate(row) if not _is_number(cell))
-            at += at >= label
-            column = f"column {at + 1}" + (f" ({names[at]})" if names else "")
-            raise ValueError(f"{path}: line {line}, {column}: {row[at - (at > label)]!r} is no number") from None
-    return np.array(samples), _label_column(path, labels, [line for line, _ in rows])
+def _from_csv(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return samples and labels, and the names of the features; none where the file has none."""
+    table = read_table(path, labelled=True)
+    if not table.rows or table.width < 2:
+        raise ValueError(f"{path}: it has {len(table.rows)} rows of {table.width} columns, expected samples of a "
+                         f"number at least, and their label")  # fmt: skip
+    labels = [at for at, name in enumerate(table.names) if name.lower() in LABEL_NAMES]
+    if len(labels) > 1:
+        named = " and ".join(f"{at + 1} ({table.names[at]})" for at in labels)
+        raise ValueError(f"{path}: columns {named} are called like the label; give the features other names")
+    label = labels[0] if labels else table.width - 1
+    y = _label_column(path, [row[label].strip() for row in table.rows], table.lines)
+    names = [name for at, name in enumerate(table.names) if at != label]
+    return {"X": table.numbers(but=label), "y": y}, names
 
 
 def _label_column(path: Path, labels: list[str], lines: list[int]) -> np.ndarray:
     """Return the labels of a CSV: as integers where all are whole numbers, else as words."""
     for line, word in zip(lines, labels, strict=True):
-        if word.lower() in ("", "nan", "na", "null", "none"):
+        if word.lower() in MISSING:
             raise ValueError(f"{path}: line {line} has the label {word!r}; remove the line, or write a class there")
-    if not all(map(_is_number, labels)):
+    if not all(map(is_number, labels)):
         return np.array(labels)
     for line, word in zip(lines, labels, strict=True):
         if not float(word).is_integer():
             raise ValueError(f"{path}: line {line} has the label {word!r}, expected a word or a whole number: a class")
-    return np.array([int(float(word)) for word in labels])
+    return np.array([_whole(word) for word in labels])
 
 
-def _is_number(cell: str) -> bool:
+def _whole(word: str) -> int:
+    """Return a whole number exactly: a float would make one of 9007199254740992 and the next."""
     try:
-        float(cell)
+        return int(word)
     except ValueError:
-        return False
-    return True
+        return int(float(word))  # of 1.0, say
 
 
 def _samples(path: Path, name: str, array: np.ndarray, dtype: np.dtype | None) -> np.ndarray:
@@ -179,7 +162,7 @@ def _check_fine_enough(path: Path, name: str, array: np.ndarray, dtype: np.dtype
         at = tuple(map(int, coarse[0]))
         raise ValueError(
             f"{path}: {name} runs at {at} from {float(low[at])!r} to {float(high[at])!r}, which {dtype} rounds by up "
-            f"to {rounding[at]:g}; subtract an offset in the file, or load it with dtype=np.float64 and subtract the mean"
+            f"to {rounding[at]:g}; subtract an offset in the file, or give dtype=np.float64 and subtract the mean"
         )
 
 
@@ -191,7 +174,9 @@ def _classes(arrays: list[np.ndarray]) -> list[Any] | None:
 
 def _order(label: Any) -> Any:
     """Sort labels that are numbers by their value, and words behind them."""
-    return (0, float(label), "") if _is_number(str(label)) else (1, 0.0, str(label))
+    if isinstance(label, int):
+        return (0, label, "")
+    return (0, float(label), "") if is_number(label) else (1, 0.0, label)
 
 
 def _labels(path: Path, name: str, array: np.ndarray, classes: list[Any] | None) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.reading import open_npz, read_npy, read_table
 from ..files import csv_bytes, write_atomically
 from ..nn.activations import ACTIVATIONS
 from ..optim import RULES, SCHEDULES
@@ -104,7 +105,7 @@ def _train(arguments: argparse.Namespace) -> int:
             f"{folder}: there is a run in it; --resume goes on with it, --overwrite replaces it, --out names another"
         )
     data, classes, images = load_data(config)
-    inputs = Inputs.of(data["X_train"], classes, images)
+    inputs = Inputs.of(data, classes, images)
     prepare(data, inputs)
     if not resume and arguments.overwrite:
         make_solver(config, None, data, inputs, resume=False)  # raises where it cannot be made: the old run then stays
@@ -210,7 +211,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     strange = [name for name in classes if str(name) not in numbers]
     if strange:
         raise ValueError(f"{config.dataset}: it has {strange}, which are none of the classes {inputs.classes}")
-    X = inputs.prepare(data[f"X_{part}"])
+    X = inputs.prepare(data[f"X_{part}"], data.get("names", ()))
     y = np.array([numbers[str(classes[label])] for label in data[f"y_{part}"]])
     classes = inputs.classes
     scores = scores_of(model, X)
@@ -249,11 +250,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def _predict(arguments: argparse.Namespace) -> int:
     _, model, inputs = open_run(arguments.run_folder)
-    try:
-        X = inputs.prepare(_samples(arguments.samples))
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{arguments.samples}: {error}") from None
-    scores = scores_of(model, X).astype(np.float64)
+    scores = scores_of(model, _samples(arguments.samples, inputs)).astype(np.float64)
     exps = np.exp(scores - scores.max(axis=1, keepdims=True))
     chances = exps / exps.sum(axis=1, keepdims=True)
     best = chances.argmax(axis=1)
@@ -268,36 +265,28 @@ def _predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _samples(path: Path) -> np.ndarray:
-    suffix = path.suffix.lower()
+def _samples(path: Path, inputs: Inputs) -> np.ndarray:
+    """Return the samples in a file as the network takes them."""
+    suffix, names = path.suffix.lower(), []
     if suffix == ".npy":
-        found: np.ndarray = np.load(path, allow_pickle=False)
+        found = read_npy(path)
     elif suffix == ".npz":
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with open_npz(path) as archive:
             if "X" not in archive.files:
                 raise ValueError(f"it holds {', '.join(archive.files) or 'nothing'}, expected X")
             found = archive["X"]
     elif suffix == ".csv":
-        try:
-            found = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_headed(path))
-        except ValueError as error:
-            raise ValueError(f"{error} Give the numbers of each sample alone, without labels.") from None
+        table = read_table(path, labelled=False, known=inputs.names)
+        found = table.numbers(cure="; give the numbers of each sample alone, without labels")
+        names = table.names
     else:
-        raise ValueError("expected a name that ends in .npy, .npz or .csv")
+        raise ValueError(f"{path}: expected a name that ends in .npy, .npz or .csv")
     if found.ndim < 2 or len(found) == 0:
-        raise ValueError(f"it holds an array of {found.shape}, expected samples (N, ...)")
-    return found
-
-
-def _headed(path: Path) -> int:
-    """Return how many lines of names stand above a CSV's numbers: 1 or 0."""
-    with path.open(encoding="utf-8-sig") as file:
-        first = file.readline().split(",")
+        raise ValueError(f"{path}: it holds an array of {found.shape}, expected samples (N, ...)")
     try:
-        [float(cell) for cell in first]
-    except ValueError:
-        return 1
-    return 0
+        return inputs.prepare(found, names)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def add_summary(parser: argparse.ArgumentParser) -> None:
@@ -323,7 +312,7 @@ def _summary(arguments: argparse.Namespace) -> int:
     else:
         config = _configured(arguments, Path())
         data, classes, images = load_data(config)
-        inputs = Inputs.of(data["X_train"], classes, images)
+        inputs = Inputs.of(data, classes, images)
         model = make_model(config, inputs)
     if arguments.json:
         print(json.dumps({"config": {**vars(config), "hidden": list(config.hidden)}, "results": results,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,20 @@ class Inputs:
         Of a sample.
     classes : list
         What the labels 0, 1, ... stand for.
+    names : list of str
+        Of the features; empty where they have none.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     shape: list[int]
     classes: list[Any]
+    names: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, X: np.ndarray, classes: list[Any], images: bool) -> Inputs:
+    def of(cls, data: Mapping[str, Any], classes: list[Any], images: bool) -> Inputs:
         """Measure the training samples: images have one scale for all pixels, other features one each."""
+        X = data["X_train"]
         flat = X.reshape(len(X), -1)
         mean = flat.mean(axis=0, dtype=np.float64)
         low = flat.min(axis=0)
@@ -72,21 +77,39 @@ class Inputs:
         scale[scale == 0.0] = 1.0
         # Numbers that float32 does not hold may be large beside what they change by, as the seconds of dates are.
         dtype = np.float32 if images or np.can_cast(X.dtype, np.float32) else np.float64
-        return cls(mean.astype(dtype), scale.astype(dtype), list(X.shape[1:]), classes)
+        shape = list(data.get("shape", X.shape[1:]))
+        return cls(mean.astype(dtype), scale.astype(dtype), shape, classes, list(data.get("names", ())))
 
-    def prepare(self, X: np.ndarray) -> np.ndarray:
+    def prepare(self, X: np.ndarray, names: Sequence[str] = ()) -> np.ndarray:
         """Return samples as the network takes them, float32 of shape (N, D).
+
+        Parameters
+        ----------
+        X : ndarray
+            Of the shape of the run's samples, or flat.
+        names : sequence of str
+            Of its columns, where they have some: they are put in the run's order.
 
         Raises
         ------
         ValueError
-            If they have another number of features, or are not finite.
+            If they have another number of features, another shape or other names, or are not finite.
         """
         flat = np.asarray(X).reshape(len(X), -1)
         if flat.shape[1] != len(self.mean) or flat.dtype.kind not in "biuf":
             raise ValueError(
                 f"samples have {flat.shape[1]} features of {flat.dtype}, the network takes {len(self.mean)} numbers"
+                f"{self._strange(names)}"
             )
+        # Axes of length 1 change no order; without a shape of its own, a run takes any.
+        given, own = ([size for size in shape if size != 1] for shape in (np.shape(X)[1:], self.shape))
+        if len(own) > 1 and len(given) > 1 and given != own:
+            raise ValueError(f"samples have shape {np.shape(X)[1:]}, those of the run {tuple(self.shape)}; move the "
+                             f"axes (X.transpose), or give them flat in the run's order")  # fmt: skip
+        if names and self.names and list(names) != self.names:
+            if self._strange(names) or len(set(names)) < len(names):
+                raise ValueError(f"the columns are not the run's{self._strange(names) or ': a name is there twice'}")
+            flat = flat[:, [list(names).index(name) for name in self.names]]
         made = np.empty(flat.shape, np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
             for start in range(0, len(flat), _ROWS):  # so that float64 costs no second array of all samples
@@ -98,9 +121,18 @@ class Inputs:
             raise ValueError("samples hold NaN or infinity")
         return made
 
+    def _strange(self, names: Sequence[str]) -> str:
+        """Return which names of columns are not the run's, and which of the run's are missing."""
+        more = [name for name in names if name not in self.names]
+        less = [name for name in self.names if name not in names]
+        if not self.names or not names or not (more or less):
+            return ""
+        said = [f"{', '.join(found)} {word}" for found, word in ((less, "missing"), (more, "not known")) if found]
+        return f": {'; '.join(said)}; it was trained on {', '.join(self.names)}"
+
     def save(self, path: Path) -> None:
-        """Write it as safetensors, with shape and classes as JSON in the header."""
-        about = {"shape": json.dumps(self.shape), "classes": json.dumps(self.classes)}
+        """Write it as safetensors, with shape, classes and names as JSON in the header."""
+        about = {name: json.dumps(getattr(self, name)) for name in ("shape", "classes", "names")}
         write_atomically(path, tensor_bytes({"mean": self.mean, "scale": self.scale}, about))
 
     @classmethod
@@ -117,17 +149,22 @@ class Inputs:
         arrays, about = read_tensors(path)
         try:
             shape, classes = json.loads(about["shape"]), json.loads(about["classes"])
+            names = json.loads(about.get("names", "[]"))  # earlier versions wrote none
             mean, scale = arrays["mean"], arrays["scale"]
         except (KeyError, ValueError, RecursionError) as error:
             raise FileError(f"{path}: not what a run writes ({type(error).__name__}: {error})") from None
         floats = mean.dtype == scale.dtype and mean.dtype.kind == "f"
         if mean.ndim != 1 or mean.shape != scale.shape or not floats or not isinstance(classes, list) or not classes:
             raise FileError(f"{path}: not what a run writes (mean {mean.shape}, scale {scale.shape})")
-        return cls(mean, scale, shape, classes)
+        if any(not isinstance(found, list) for found in (shape, names)) or len(names) not in (0, len(mean)):
+            raise FileError(f"{path}: not what a run writes (shape {shape!r}, names {names!r})")
+        return cls(mean, scale, shape, classes, names)
 
 
 def load_data(config: RunConfig) -> tuple[dict[str, Any], list[Any], bool]:
     """Load a run's data set; return it as it is, the names of its classes, and whether its samples are images.
+
+    Where the loader flattens images, ``shape`` in the data is what they had.
 
     Raises
     ------
@@ -136,12 +173,13 @@ def load_data(config: RunConfig) -> tuple[dict[str, Any], list[Any], bool]:
     """
     root = config.data or None
     if config.dataset == "digits":
-        return load_digits(), list(range(10)), True
+        return {**load_digits(), "shape": (8, 8)}, list(range(10)), True
     if config.dataset == "cifar10":
         found = load_cifar10(root, num_test=None, flatten=True, subtract_mean=False)
-        return found, list(_CIFAR10), True
+        return {**found, "shape": (3, 32, 32)}, list(_CIFAR10), True
     if config.dataset == "fashion-mnist":
-        return load_fashion_mnist(root, subtract_mean=False), list(FASHION_MNIST_CLASSES), True
+        found = load_fashion_mnist(root, subtract_mean=False)
+        return {**found, "shape": (28, 28)}, list(FASHION_MNIST_CLASSES), True
     data = load_arrays(config.dataset, None, seed=config.seed, validation=config.validation)
     labels = np.concatenate([data[name] for name in data if name.startswith("y_")])
     return data, data.get("classes", list(range(int(labels.max()) + 1))), False
@@ -162,8 +200,7 @@ def image_shape(config: RunConfig, inputs: Inputs) -> tuple[int, ...]:
     ValueError
         If the samples are no images.
     """
-    known = {"digits": (8, 8), "cifar10": (3, 32, 32), "fashion-mnist": (28, 28)}
-    shape = known.get(config.dataset, tuple(inputs.shape))
+    shape = tuple(inputs.shape)
     if len(shape) < 2:
         raise ValueError(f"flip and shift are for images, and samples of {config.dataset} have the shape {shape}")
     return shape
