@@ -341,8 +341,8 @@ class Solver:
             The data of the run.
         **arguments
             What cannot be saved has to be given again: `augment`, `metrics`, `criterion`, a rule of your own, and
-            `callbacks` that kept a state. `optim_config`, clips and `seed` are part of the state and stay. Others
-            replace what was saved: ``num_epochs=20`` trains to 20 epochs in all.
+            `callbacks` that kept a state. `optim_config`, clips, `monitor` and `seed` are part of the state and stay.
+            Others replace what was saved: ``num_epochs=20`` trains to 20 epochs in all.
 
         Raises
         ------

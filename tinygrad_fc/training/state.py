@@ -259,19 +259,39 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
             saving["checkpoint_dir"], saving["checkpoint_every"], saving["checkpoint_seconds"],
             saving["checkpoint_keep"], solver.steps_per_epoch, resumed=True,
         )  # fmt: skip
+        monitor = saved.get("monitor") or ("val_loss" if solver.classes is None else "val_acc")
+        if solver.monitor != monitor:
+            raise ValueError(
+                f"resume: monitor: given {given['monitor']!r}, but the best weights so far are the best by {monitor}; "
+                f"leave it out, or give the resumed solver's model to a new Solver with this monitor"
+            )
         _load_weights(solver, arrays)
         solver.load_state_dict(tree)
-    except (TypeError, ValueError) as error:
+        _move_end(solver, saved, given)
+    except BaseException as error:  # Ctrl-C, and whatever a callback raises, too
         _put_back(model, before)
         error.add_note(f"While resuming from {path}; the model is as it was.")
         raise
-    if given.get("num_epochs") not in (None, saved.get("num_epochs")):
-        if solver.num_epochs < solver.epoch:
-            _put_back(model, before)
-            raise ValueError(f"num_epochs: given {solver.num_epochs}, but {solver.epoch} epochs are done; give more")
-        left = (solver.num_epochs - solver.epoch) * solver.steps_per_epoch - solver._position
-        solver._end, solver._epochs = solver.step + left, solver.num_epochs
     return solver
+
+
+def _move_end(solver: Solver, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Set the step at which a resumed training ends, where other arguments than the saved ones move it."""
+    longer = given.get("num_epochs") not in (None, saved.get("num_epochs"))
+    if longer and solver.num_epochs < solver.epoch:
+        raise ValueError(f"num_epochs: given {solver.num_epochs}, but {solver.epoch} epochs are done; give more")
+    ended, patience = solver._end == solver.step, saved.get("patience")
+    # Whether patience ended it: a longer training counts anew, and another patience may let it go on.
+    waited = ended and isinstance(patience, int) and solver._waited >= patience
+    if waited and longer:
+        solver._waited = 0
+    patient = waited and (solver.patience is None or solver._waited < solver.patience)
+    other_steps = solver._end is not None and not ended and solver.batch_size != saved["batch_size"]
+    if longer:
+        solver._epochs = solver.num_epochs
+    if longer or patient or other_steps:
+        left = (solver._epochs - solver.epoch) * solver.steps_per_epoch - solver._position
+        solver._end = solver.step + left
 
 
 def _saved_arguments(path: Path, tree: Mapping[str, Any]) -> dict[str, Any]:
