@@ -115,6 +115,19 @@ def test_update_ratios_are_those_of_the_steps(data: Any) -> None:
         UpdateRatios(1)
 
 
+def test_a_state_of_ratios_is_a_copy(data: Any) -> None:
+    ratios, other = UpdateRatios(3), UpdateRatios(3)
+    solve(make_model(), data, num_epochs=2, callbacks=[ratios]).train()
+    state = ratios.state_dict()
+    kept = {name: array.copy() for name, array in state["before"].items()}
+    assert kept  # after 8 steps, before the 9th
+    other.load_state_dict(state)
+    for holder in (ratios, other):
+        for array in holder._before.values():
+            array += 1.0
+    assert all((state["before"][name] == array).all() for name, array in kept.items())
+
+
 def test_ratios_go_on_after_a_resume(data: Any, tmp_path: Path) -> None:
     whole, first, second = UpdateRatios(4), UpdateRatios(4), UpdateRatios(4)
     solve(make_model(), data, callbacks=[whole]).train()

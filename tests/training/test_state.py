@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from replay_twins import bits
+from solver_models import Linear
 
 import tinygrad_fc as tg
 from tinygrad_fc.training import Callback, CheckpointError, Solver
@@ -137,6 +138,18 @@ def test_a_generator_that_reads_outside_of_its_array_is_refused(data: Any, tmp_p
     write_checkpoint(tmp_path, step, weights, changed(tree, ("generator", "state", "pos"), 10**8))
     with pytest.raises(ValueError, match="its position is 100000000, expected 0 to 624"):
         Solver.resume(tmp_path, network(0), data)
+
+
+def test_a_state_of_a_model_without_an_optimizer_is_a_copy(data: Any) -> None:
+    first, second = (Solver(Linear(), data, "sgd_momentum", num_epochs=1, batch_size=20, verbose=False, seed=0)
+                     for _ in range(2))  # fmt: skip
+    first.train()
+    state = first.optimizer.state_dict()
+    kept = bits(state)
+    second.optimizer.load_state_dict(state)
+    for config in second.optimizer.configs.values():
+        config["velocity"] += 1.0
+    assert bits(state) == kept
 
 
 class Counter(Callback):
