@@ -113,6 +113,8 @@ class RunConfig:
             elif type(value) is not kind:
                 expected = "a list" if kind is tuple else kind.__name__
                 raise TypeError(f"{field.name}: given {value!r}, expected {expected}")
+            elif isinstance(value, str) and value.encode(errors="replace").decode() != value:  # bytes that are no UTF-8
+                raise ValueError(f"{field.name}: given {value!r}, which no TOML file can hold; rename the file")
         for name, allowed in (
             ("normalization", NORMALIZATIONS), ("activation", tuple(ACTIVATIONS)), ("rule", tuple(RULES)),
             ("schedule", ("none", *SCHEDULES)), ("class_weights", ("none", "balanced")),
@@ -156,8 +158,10 @@ class RunConfig:
     def to_toml(self) -> str:
         """Return it as TOML, one line an option, which `read` reads."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
-        # TOML writes strings, numbers, booleans and lists of them as JSON does.
-        return "".join(f"{key} = {json.dumps(value, allow_nan=False)}\n" for key, value in plain.items())
+        # TOML writes strings, numbers, booleans and lists of them as JSON does, but knows no halves of characters, as
+        # JSON's escapes have them beyond 16 bits, and wants DEL escaped.
+        lines = (f"{key} = {json.dumps(value, allow_nan=False, ensure_ascii=False)}\n" for key, value in plain.items())
+        return "".join(lines).replace("\x7f", "\\u007f")
 
     @staticmethod
     def read(path: Path) -> dict[str, Any]:

@@ -232,16 +232,25 @@ def make_solver(
         steps.append(RandomShift(image_shape(config, inputs), config.shift))
     augment: dict[str, Any] = {"augment": Compose(*steps), "prefetch": 2} if steps else {}
     model, saved = make_model(config, inputs), None if folder is None else folder / CHECKPOINTS
+    # What a run that goes on may change, too.
+    options |= {
+        "num_epochs": config.epochs, "patience": config.patience or None,
+        "checkpoint_every": (config.checkpoint_every or None) if saved else None,
+        "checkpoint_seconds": SECONDS if saved and not config.checkpoint_every else None,
+    }  # fmt: skip
     if resume and saved is not None and saved.is_dir() and checkpoints(saved):
-        return Solver.resume(saved, model, data, num_epochs=config.epochs, **augment, **options)
+        try:
+            return Solver.resume(saved, model, data, **augment, **options)
+        except ValueError as error:
+            if not str(error).startswith("num_epochs: "):
+                raise
+            raise ValueError(str(error).removeprefix("num_")) from error  # as the option is called
     return Solver(
         model, data, config.rule, {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay},
-        lr_decay=config.lr_decay, batch_size=config.batch_size, num_epochs=config.epochs, seed=config.seed,
-        schedule=None if config.schedule == "none" else config.schedule, patience=config.patience or None,
+        lr_decay=config.lr_decay, batch_size=config.batch_size, seed=config.seed,
+        schedule=None if config.schedule == "none" else config.schedule,
         class_weights=None if config.class_weights == "none" else config.class_weights,
-        clip_norm=config.clip_norm or None, checkpoint_dir=saved,
-        checkpoint_every=(config.checkpoint_every or None) if saved else None,
-        checkpoint_seconds=SECONDS if saved and not config.checkpoint_every else None, **augment, **options,
+        clip_norm=config.clip_norm or None, checkpoint_dir=saved, **augment, **options,
     )  # fmt: skip
 
 
