@@ -141,6 +141,38 @@ def test_gradients_that_do_not_fit_change_nothing(gradients, message, data):
     assert not model.params["b"].any()
 
 
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("made", [np.ndarray.tolist, tuple, list])
+def test_gradients_in_lists_are_looked_at_too(made, rule, data):
+    class Lists(Linear):
+        calls = 0
+
+        def loss(self, X, y=None):
+            result = super().loss(X, y)
+            self.calls += y is not None
+            if y is None:
+                return result
+            if self.calls == 3:
+                result[1]["b"][1] = np.nan
+            return result[0], {name: made(array) for name, array in result[1].items()}
+
+    model = Lists()
+    solver = solve(model, data, update_rule=rule)
+    with pytest.raises(FloatingPointError, match=r"the gradient of b in iteration 3, .* has 1 of 3 elements"):
+        solver.train()
+    assert solver.step == 2
+    assert all(np.isfinite(array).all() and array.any() for array in model.params.values())
+
+
+def test_a_gradient_of_objects_is_refused(data):
+    class Objects(Linear):
+        def loss(self, X, y=None):
+            return super().loss(X) if y is None else (0.0, {"W": np.full((2, 3), np.nan, object), "b": np.ones(3)})
+
+    with pytest.raises(TypeError, match="dw must hold real numbers"):
+        solve(Objects(), data).train()
+
+
 def test_a_gradient_refused_late_changes_nothing(data):
     class Late(Linear):
         def loss(self, X, y=None):

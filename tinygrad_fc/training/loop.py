@@ -169,17 +169,19 @@ def _norm(gradients: Mapping[str, Any]) -> float:
         return global_norm(array for array in gradients.values() if _real(array))
 
 
-def _real(array: Any) -> bool:
-    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
+def _real(value: Any) -> bool:
+    """Whether something is an array of floats, or what a model of one's own may return for one: a list, a number."""
+    return isinstance(value, np.ndarray | np.generic | list | tuple | float) and np.asarray(value).dtype.kind == "f"
 
 
 def _refuse(solver: Solver, number: int, X: Any, loss: float, gradients: Mapping[str, np.ndarray]) -> None:
     """Raise FloatingPointError that says where the first number that is not finite stands; none was, return."""
-    spoilt = [name for name, array in gradients.items() if _real(array) and not np.isfinite(array).all()]
+    real = {name: np.asarray(value) for name, value in gradients.items() if _real(value)}
+    spoilt = [name for name, array in real.items() if not np.isfinite(array).all()]
     if math.isfinite(loss) and not spoilt:  # the norm alone is beyond the largest number
         return
     if math.isfinite(loss):
-        bad = np.asarray(gradients[spoilt[0]])
+        bad = real[spoilt[0]]
         count = bad.size - int(np.isfinite(bad).sum())
         what = (f"the gradient of {spoilt[0]} in iteration {number}, whose loss is {loss:g}, has {count} of {bad.size} "
                 f"elements that are NaN or infinite")  # fmt: skip
