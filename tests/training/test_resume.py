@@ -102,6 +102,21 @@ def test_a_resumed_run_is_the_uninterrupted_one(variant: str, stop: int, data: A
     assert second.callbacks[0].seen == whole.callbacks[0].seen == 20
 
 
+def test_a_second_training_is_resumed_where_its_schedule_was(data: Any, tmp_path: Path) -> None:
+    options = dict(OPTIONS, schedule="cosine", seed=3)
+    whole, first = (Solver(network(), data, **options, callbacks=[StopAfter(stop)], checkpoint_dir=folder)
+                    for stop, folder in ((-1, None), (33, tmp_path)))  # fmt: skip
+    for solver in (whole, first):
+        solver.train()
+    whole.train()
+    with pytest.raises(KeyboardInterrupt):
+        first.train()
+    second = Solver.resume(tmp_path, network(9), data, callbacks=[StopAfter(-1)])
+    assert second.step == 30
+    second.train()
+    assert_equal_bits(facts(second), facts(whole))
+
+
 def test_a_model_of_the_users_own_is_resumed_too(data: Any, tmp_path: Path) -> None:
     options = dict(OPTIONS, seed=1, update_rule="sgd_momentum", optim_config={"learning_rate": 0.1})
     whole = Solver(Linear(), data, **options)

@@ -1,5 +1,6 @@
 """What a solver asks of a model, of data and of its arguments before it starts."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,14 @@ from ..models import Trained
 from ..models.classifier import Classifier
 from ..nn.losses import CrossEntropyLoss, SoftmaxLoss
 from ..nn.module import Module
-from ..optim import Optimizer, get_schedule
+from ..optim import Optimizer, Schedule, get_schedule
 from .evaluation import smaller_is_better
 from .feed import ArrayFeed, StreamFeed
 
 # Bytes of a batch from which on gathering it takes longer than a thread's hand-over, some 30 microseconds.
 AHEAD = 2**18
+# Schedules that, named alone, take the whole training as their length.
+SPANNING = ("cosine", "one_cycle")
 
 
 def loss_of(trained: Any, optimizer: Any) -> Any:
@@ -218,7 +221,8 @@ def metrics_of(given: Any) -> dict[str, Any]:
 def schedule_of(given: Any, num_epochs: int, monitor: str) -> Any:
     """Return the schedule that is meant: one, a name, or a name with its options.
 
-    A name alone takes the whole training as its length, and what listens to a figure listens to the monitored one.
+    A name alone takes the whole training as its length, and what listens to a figure listens to the monitored one. One
+    that is given is copied.
 
     Raises
     ------
@@ -228,13 +232,15 @@ def schedule_of(given: Any, num_epochs: int, monitor: str) -> Any:
     if given is None:
         return None
     options = {"name": given}
-    if given in ("cosine", "one_cycle"):
+    if isinstance(given, str) and given in SPANNING:
         options["length"] = num_epochs
     elif given == "plateau":
         options["larger"] = not smaller_is_better(monitor)
     elif isinstance(given, Mapping):
         options = dict(given)
     schedule = get_schedule(**options)
+    if isinstance(schedule, Schedule):
+        schedule = copy.deepcopy(schedule)  # what a plateau observes is one solver's
     listens = getattr(schedule, "then", None) or schedule
     if hasattr(listens, "larger") and listens.larger is smaller_is_better(monitor):
         raise ValueError(f"schedule: {listens!r} listens to {monitor}; give larger={not listens.larger}")

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from importlib.util import find_spec
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..optim import global_norm
+from ..optim import Schedule, global_norm
+from .checks import SPANNING
 
 if TYPE_CHECKING:
     from .solver import Solver
@@ -27,6 +29,7 @@ def run(solver: Solver) -> None:
     started = time.perf_counter() - solver._seconds
     begun = 0
     try:
+        _warn_of_no_rate(solver, end)
         for callback in solver.callbacks:
             begun += 1
             callback.on_train_begin(solver)
@@ -81,7 +84,7 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
         if not math.isfinite(loss) or not math.isfinite(norm):
             _refuse(solver, number, X, loss, gradients)
         if solver.schedule is not None:
-            solver.optimizer.factor = solver.schedule(_epochs(solver))
+            solver.optimizer.factor = solver.schedule(_scheduled(solver))
         rate = solver.optimizer.learning_rate * solver.optimizer.factor if solver._rated else math.nan
         if getattr(solver.optimizer, "clip_norm", None) is None:
             solver.optimizer.step(gradients)
@@ -104,6 +107,28 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
 def _epochs(solver: Solver) -> float:
     """Return how many epochs are done, with the part of this one."""
     return (solver.epoch * solver.steps_per_epoch + solver._position) / solver.steps_per_epoch
+
+
+def _scheduled(solver: Solver) -> float:
+    """Return the epochs that the schedule is called with: of this training alone, for one that goes over each."""
+    if solver._options["schedule"] not in SPANNING:
+        return _epochs(solver)
+    left = (solver._end or 0) - solver.step
+    return max(solver.num_epochs * solver.steps_per_epoch - left, 0) / solver.steps_per_epoch
+
+
+def _warn_of_no_rate(solver: Solver, end: int) -> None:
+    """Warn of a schedule that is at its end before the training begins."""
+    schedule, steps = solver.schedule, end - solver.step
+    if not isinstance(schedule, Schedule) or steps <= 0:
+        return
+    begin = _scheduled(solver)
+    if not any(schedule(begin + part / 8 * steps / solver.steps_per_epoch) for part in range(8)):
+        warnings.warn(
+            f"the learning rate of all steps of this training is 0: {schedule!r} is at its end after {begin:g} epochs; "
+            f"make a Solver with a longer one, or with 'cosine' or 'one_cycle', which begin with each train()",
+            stacklevel=4,
+        )
 
 
 def _after(solver: Solver, bar: Any, say: Callable[[str], object]) -> None:

@@ -59,12 +59,13 @@ class Solver:
         targets instead of labels.
     schedule : str, mapping or schedule, optional
         Of the learning rate: one of `tinygrad_fc.optim.SCHEDULES`, called with the epochs done as a float, or its name
-        with its options, ``{"name": "cosine", "length": 20}``. A name alone takes `num_epochs` as its length.
+        with its options, ``{"name": "cosine", "length": 20}``. ``"cosine"`` and ``"one_cycle"`` alone go over each
+        ``train()`` from beginning to end; a schedule that is given is copied.
     replacement : bool
         Draw the samples of each batch anew, as the course does. By default each epoch goes through the samples in a new
         random order, and leaves out the last ``N % batch_size`` of it.
     patience : int, optional
-        Stop after this many epochs without a better validation figure.
+        Stop after this many epochs of a ``train()`` without a better validation figure.
     monitor : str, optional
         The column of ``history.epochs`` that says what is better, smaller where its name ends in "loss" or "err(or)";
         ``"val_acc"`` by default, and ``"val_loss"`` where `y` holds targets.
@@ -194,8 +195,7 @@ class Solver:
         # Drawn for an augmentation alone, so that without one the batches of a seed stay as they were.
         self._augment_seed = 0 if augment is None else int(self._draw(2**31 - 1, 1)[0])
         self.model, self._trained, self.params = model, trained, trained.params
-        self.update_rule = rule.name
-        self.optim_config = dict(config)
+        self.update_rule, self.optim_config = rule.name, dict(config)
         self._rated = "learning_rate" in rule.options
         if not self._rated and (schedule is not None or self.lr_decay != 1.0):
             raise ValueError(f"schedule, lr_decay: the rule {rule.name} has no learning_rate; leave both out")
@@ -247,9 +247,9 @@ class Solver:
         """
         if self._end is None:
             self._end = self.step + self.num_epochs * self.steps_per_epoch
-            # The epoch whose steps are all done, and which an error kept from being counted, is counted first.
+            # An epoch whose steps are all done, but which an error kept from being counted, counts.
             done = self.epoch + (self._position == self.steps_per_epoch)
-            self._epochs = done + self.num_epochs
+            self._epochs, self._waited = done + self.num_epochs, 0
         loop.run(self)
 
     def stop(self) -> None:
