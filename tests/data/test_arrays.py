@@ -28,6 +28,13 @@ def test_parts_are_taken_as_they_are(tmp_path: Path) -> None:
     assert data["y_test"].dtype == np.int64
 
 
+def test_a_test_part_beside_samples_without_a_part_is_taken(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=X, y=Y, X_test=X[:3], y_test=Y[:3])
+    data = load_arrays(tmp_path / "a.npz")
+    assert rows(data, ("train", "val")) == X.tolist()
+    assert data["X_test"].tolist() == X[:3].tolist()
+
+
 def test_a_file_without_parts_is_split(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", X=X, y=Y)
     data = load_arrays(tmp_path / "a.npz", validation=0.3, test=0.2)
@@ -112,6 +119,8 @@ def test_csv_that_is_none_is_refused_where(text: str, match: str, tmp_path: Path
     ("arrays", "match"),
     [
         ({"a": X}, "it holds a, expected X_train and y_train"),
+        ({"X": X, "y": Y, "X_train": X, "y_train": Y}, "it holds X, X_train, y, y_train, expected .*, or X and y in"),
+        ({"X": X, "y": Y, "y_test": Y}, "it holds only one of X_test and y_test"),
         ({"X_train": X, "y_train": Y, "X_val": X}, "it holds only one of X_val and y_val"),
         ({"X": X, "y": Y[:4]}, "X_train has 10 samples, y_train 4 labels"),
         ({"X": X[:, 0], "y": Y}, r"X_train is \(10,\) of float64"),

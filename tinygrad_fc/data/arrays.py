@@ -26,8 +26,8 @@ def load_arrays(
     Parameters
     ----------
     path : path
-        An ``.npz`` with ``X_train``, ``y_train`` and perhaps ``X_val``, ``y_val``, ``X_test``, ``y_test``, or with
-        ``X`` and ``y``; or a ``.csv`` with one sample a row: numbers, and the label in the column that is called label,
+        An ``.npz`` with ``X_train``, ``y_train`` (or ``X``, ``y``) and perhaps ``X_val``, ``y_val``, ``X_test``,
+        ``y_test``; or a ``.csv`` with one sample a row: numbers, and the label in the column that is called label,
         y, target or class, and else in the last one. A first row is taken for the names where no cell of it is a
         number, where one is such a name of the label's, or where the last one alone is no number and all labels are.
     dtype : dtype or None
@@ -67,8 +67,6 @@ def load_arrays(
     if suffix not in (".npz", ".csv"):
         raise ValueError(f"{path}: its name ends in {suffix or 'nothing'}, expected .npz or .csv")
     found, names = (_from_npz(path), []) if suffix == ".npz" else _from_csv(path)
-    if "X" in found:
-        found = {"X_train": found["X"], "y_train": found["y"]}
     data: dict[str, Any] = {}
     classes = _classes([found[f"y_{part}"] for part in _PARTS if f"y_{part}" in found])
     for part in _PARTS:
@@ -89,17 +87,17 @@ def load_arrays(
 def _from_npz(path: Path) -> dict[str, np.ndarray]:
     with open_npz(path) as archive:
         names = set(archive.files)
-        wanted = {"X", "y"} if {"X", "y"} <= names else {"X_train", "y_train"}
-        if not wanted <= names:
-            raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}, expected X_train and y_train (and "
-                             f"perhaps X_val, y_val, X_test, y_test), or X and y")  # fmt: skip
-        if "X_train" in wanted:
-            for part in _PARTS[1:]:
-                pair = {f"X_{part}", f"y_{part}"}
-                if len(pair & names) == 1:
-                    raise ValueError(f"it holds only one of {' and '.join(sorted(pair))}")
-                wanted |= pair & names
-        return {name: archive[name] for name in wanted}
+        held = [pair for pair in (("X_train", "y_train"), ("X", "y")) if set(pair) <= names]
+        if len(held) != 1:
+            raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}, expected X_train and y_train, or X and "
+                             f"y in place of them, and perhaps X_val, y_val, X_test, y_test")  # fmt: skip
+        found = {name: archive[key] for name, key in zip(("X_train", "y_train"), held[0], strict=True)}
+        for part in _PARTS[1:]:
+            pair = {f"X_{part}", f"y_{part}"} & names
+            if len(pair) == 1:
+                raise ValueError(f"it holds only one of X_{part} and y_{part}")
+            found |= {name: archive[name] for name in pair}
+        return found
 
 
 def _from_csv(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -115,7 +113,7 @@ def _from_csv(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     label = labels[0] if labels else table.width - 1
     y = _label_column(path, [row[label].strip() for row in table.rows], table.lines)
     names = [name for at, name in enumerate(table.names) if at != label]
-    return {"X": table.numbers(but=label), "y": y}, names
+    return {"X_train": table.numbers(but=label), "y_train": y}, names
 
 
 def _label_column(path: Path, labels: list[str], lines: list[int]) -> np.ndarray:
