@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import subprocess
@@ -330,6 +331,31 @@ def test_folders_without_a_run_and_damaged_ones_are_named(run: Path, tmp_path: P
     assert "line 2, column 3 (species): 'setosa' is no number; give the numbers of each sample alone, without" in (
         capsys.readouterr().err
     )
+
+
+def test_a_pipe_that_nobody_reads_any_more_loses_no_model(tmp_path: Path) -> None:
+    """As ``| head -1`` leaves it: the training ended with a broken pipe."""
+    command = [sys.executable, "-m", "tinygrad_fc", "train", "--out", str(tmp_path / "run"), *QUICK]
+    pipe, root = subprocess.PIPE, Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"digits: ")  # at once, not when the buffer is full
+        process.stdout.close()
+        assert b"Broken" not in process.stderr.read()
+        assert process.wait() == 0
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_without_a_descriptor_may_break_too(stream: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(sys, stream, Broken())
+    assert main(["summary", str(run)]) == 0
+    assert main(["summary", str(run / "none")]) == 2
 
 
 def test_a_run_that_diverges_says_so(tmp_path: Path, capsys: Any) -> None:

@@ -89,8 +89,8 @@ def _from_npz(path: Path) -> dict[str, np.ndarray]:
         names = set(archive.files)
         held = [pair for pair in (("X_train", "y_train"), ("X", "y")) if set(pair) <= names]
         if len(held) != 1:
-            raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}, expected X_train and y_train, or X and "
-                             f"y in place of them, and perhaps X_val, y_val, X_test, y_test")  # fmt: skip
+            raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}, expected X_train and y_train, or X "
+                             f"and y in place of them, and perhaps X_val, y_val, X_test, y_test")  # fmt: skip
         found = {name: archive[key] for name, key in zip(("X_train", "y_train"), held[0], strict=True)}
         for part in _PARTS[1:]:
             pair = {f"X_{part}", f"y_{part}"} & names

@@ -7,7 +7,6 @@ import json
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from ..files import csv_bytes, write_atomically
 from ..nn.activations import ACTIVATIONS
 from ..optim import RULES, SCHEDULES
 from .callbacks import Callback
-from .checkpoint import CheckpointWarning
 from .config import DATASETS, NORMALIZATIONS, RunConfig
 from .evaluation import accuracy, scores_of
 from .plots import plot_history
@@ -40,6 +38,7 @@ from .run import (
     put_back,
     set_aside,
 )
+from .shell import err, guarded, line, out
 from .solver import Solver
 
 
@@ -84,11 +83,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a network on a data set, and leave weights, curves, history and configuration in a folder."""
-    return _guarded("train", lambda: _train(arguments))
+    return guarded("train", lambda: _train(arguments))
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    say: Any = _err if arguments.json else _line
+    say: Any = err if arguments.json else line
     folder = arguments.out
     if folder is None and arguments.config is not None and arguments.dataset is None:
         folder = Path("runs") / Path(RunConfig.read(arguments.config).get("dataset", "digits")).stem
@@ -115,7 +114,7 @@ def _train(arguments: argparse.Namespace) -> int:
     except BaseException as error:
         if not resume and arguments.overwrite:
             put_back(folder)
-            _err(f"train: the run that was in {folder} is there again ({type(error).__name__})")
+            err(f"train: the run that was in {folder} is there again ({type(error).__name__})")
         raise
 
 
@@ -140,7 +139,7 @@ def _trained(
     solver.train()
     seconds = time.perf_counter() - started
     if solver.interrupted:
-        _err(f"The run is kept: python -m tinygrad_fc train --out {folder} --resume goes on with it.")
+        err(f"The run is kept: python -m tinygrad_fc train --out {folder} --resume goes on with it.")
         return 130
     results = _results(solver, data, seconds)
     solver.model.save(folder / MODEL)
@@ -154,13 +153,13 @@ def _trained(
                      if results["test_acc"] is not None else config.dataset)  # fmt: skip
         written.append(CURVES)
     except ModuleNotFoundError as error:
-        _err(f"No picture of the training: {error}")
+        err(f"No picture of the training: {error}")
     if arguments.json:
-        print(json.dumps({**results, "out": str(folder)}))
+        out(json.dumps({**results, "out": str(folder)}))
     else:
         tested = "" if results["test_acc"] is None else f", test accuracy {results['test_acc']:.4f}"
-        print(f"Trained {results['epochs']} epochs in {seconds:.1f} s: validation accuracy "
-              f"{results['val_acc']:.4f}{tested}\nIn {folder}: {', '.join(written)}")  # fmt: skip
+        out(f"Trained {results['epochs']} epochs in {seconds:.1f} s: validation accuracy "
+            f"{results['val_acc']:.4f}{tested}\nIn {folder}: {', '.join(written)}")  # fmt: skip
     return 0
 
 
@@ -196,7 +195,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measure a trained network: loss, accuracy, and how many of each class were right."""
-    return _guarded("evaluate", lambda: _evaluate(arguments))
+    return guarded("evaluate", lambda: _evaluate(arguments))
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -223,14 +222,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         for n, name in enumerate(classes)
     ]
     if arguments.json:
-        print(json.dumps({**found, "classes": rows}))
+        out(json.dumps({**found, "classes": rows}))
         return 0
-    print(f"{config.dataset}, {part}: {len(y):,} samples, accuracy {found['acc']:.4f}, loss {found['loss']:.4f}\n")
+    out(f"{config.dataset}, {part}: {len(y):,} samples, accuracy {found['acc']:.4f}, loss {found['loss']:.4f}\n")
     width = max(5, *(len(row["name"]) for row in rows))
-    print(f"{'class':{width}}  samples   right")
+    out(f"{'class':{width}}  samples   right")
     for row in rows:
         share = f"{row['right'] / row['samples']:.4f}" if row["samples"] else "-"
-        print(f"{row['name']:{width}}  {row['samples']:7d}  {share:>6}")
+        out(f"{row['name']:{width}}  {row['samples']:7d}  {share:>6}")
     return 0
 
 
@@ -245,7 +244,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Say the class of each sample in a file, and how probable it is."""
-    return _guarded("predict", lambda: _predict(arguments))
+    return guarded("predict", lambda: _predict(arguments))
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -261,7 +260,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     if arguments.out:
         write_atomically(arguments.out, data)
     else:
-        print(data.decode(), end="")
+        out(data.decode(), end="")
     return 0
 
 
@@ -300,7 +299,7 @@ def add_summary(parser: argparse.ArgumentParser) -> None:
 
 def summary(arguments: argparse.Namespace) -> int:
     """Print a network's layers, shapes, parameters and multiply-adds, and what its run gave."""
-    return _guarded("summary", lambda: _summary(arguments))
+    return guarded("summary", lambda: _summary(arguments))
 
 
 def _summary(arguments: argparse.Namespace) -> int:
@@ -315,13 +314,13 @@ def _summary(arguments: argparse.Namespace) -> int:
         inputs = Inputs.of(data, classes, images)
         model = make_model(config, inputs)
     if arguments.json:
-        print(json.dumps({"config": {**vars(config), "hidden": list(config.hidden)}, "results": results,
+        out(json.dumps({"config": {**vars(config), "hidden": list(config.hidden)}, "results": results,
                           "parameters": sum(p.size for p in model.parameters())}))  # fmt: skip
         return 0
-    print(model.summary((config.batch_size, len(inputs.mean))))
-    print(f"\n{config.to_toml()}", end="")
+    out(str(model.summary((config.batch_size, len(inputs.mean)))))
+    out(f"\n{config.to_toml()}", end="")
     if results:
-        print("\n" + "\n".join(f"{key:10s} {value}" for key, value in results.items()))
+        out("\n" + "\n".join(f"{key:10s} {value}" for key, value in results.items()))
     return 0
 
 
@@ -336,44 +335,6 @@ class _Lines(Callback):
         self.say(f"epoch {solver.epoch:3d} of {solver.num_epochs}   loss {last['train_loss']:.4f}   validation loss "
                  f"{last['val_loss']:.4f}   accuracy {last['train_acc']:.4f}, validation {last['val_acc']:.4f}   "
                  f"{last['seconds']:.1f} s")  # fmt: skip
-
-
-def _guarded(command: str, run: Callable[[], int]) -> int:
-    """Run a command; say on standard error what was wrong with what it was given, and return its exit status."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", CheckpointWarning)
-        warnings.showwarning = lambda message, *rest, **more: _err(f"{command}: {message}")
-        try:
-            return run()
-        except FloatingPointError as error:
-            _err(f"{command}: {error}")
-            return 1
-        except KeyboardInterrupt:
-            _err(f"{command}: interrupted")
-            return 130
-        except MemoryError as error:
-            _err(f"{command}: not enough memory ({error}); give smaller sizes")
-            return 2
-        except (ValueError, TypeError, OSError, ModuleNotFoundError, EOFError) as error:
-            if isinstance(error, OSError) and error.filename:
-                _err(f"{command}: {error.strerror}: {error.filename}")
-            else:
-                _err(f"{command}: {error}")
-            return 2
-
-
-def _line(text: str) -> None:
-    """Print a line, above the progress bar where there is one."""
-    if sys.stderr.isatty():
-        from tqdm.auto import tqdm
-
-        tqdm.write(text)
-    else:
-        print(text)
-
-
-def _err(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _sizes(text: str) -> tuple[int, ...]:
