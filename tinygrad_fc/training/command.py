@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import sys
@@ -64,19 +65,22 @@ def _common(parser: argparse.ArgumentParser) -> None:
     option("--activation", choices=tuple(ACTIVATIONS), metavar="NAME", help=f"one of {', '.join(ACTIVATIONS)}")
     option("--reg", type=float, metavar="S", help="strength of the L2 penalty on the weights")
     option("--rule", choices=tuple(RULES), metavar="NAME", help=f"the update rule: {', '.join(RULES)}")
-    option("--learning-rate", "--lr", type=float, metavar="R")
+    option("--learning-rate", "--lr", type=float, metavar="R", help="default: the recipe's, or the own of a rule other "
+           "than adam")  # fmt: skip
     option("--weight-decay", type=float, metavar="S")
     option("--schedule", choices=("none", *SCHEDULES), metavar="NAME",
            help=f"of the learning rate: none, {', '.join(SCHEDULES)}")  # fmt: skip
     option("--lr-decay", type=float, metavar="F", help="what the learning rate is multiplied by after each epoch")
-    option("--batch-size", type=int, metavar="N")
+    option("--batch-size", type=int, metavar="N", help="samples in a step (default: the recipe's, or all where "
+           "these are fewer)")  # fmt: skip
     option("--epochs", type=int, metavar="N")
     option("--patience", type=int, metavar="N", help="epochs without a better validation accuracy that end the run")
     option("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the images of each batch")
     option("--shift", type=int, metavar="PIXELS", help="move the images of each batch by up to so many")
     option("--class-weights", choices=("none", "balanced"))
     option("--clip-norm", type=float, metavar="N", help="bound of the gradients' norm")
-    option("--validation", type=float, metavar="SHARE", help="of an own data set's samples that validate")
+    option("--validation", type=float, metavar="SHARE", help="of an own data set's samples that validate, where its "
+           "file has no such part")  # fmt: skip
     option("--seed", type=int, metavar="N", help="of weights, batches and splits")
     option("--checkpoint-every", type=int, metavar="STEPS", help="steps between two (default: every 10 s)")
 
@@ -88,11 +92,11 @@ def train(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     say: Any = err if arguments.json else line
-    folder = arguments.out
-    if folder is None and arguments.config is not None and arguments.dataset is None:
-        folder = Path("runs") / Path(RunConfig.read(arguments.config).get("dataset", "digits")).stem
-    folder = folder or Path("runs") / Path(arguments.dataset or "digits").stem
-    config, resume = _configured(arguments, folder), arguments.resume
+    folder, dataset = arguments.out, arguments.dataset or "digits"
+    if arguments.config is not None and arguments.dataset is None:
+        dataset = RunConfig.of(RunConfig.read(arguments.config), str(arguments.config)).dataset
+    folder = folder or Path("runs") / Path(dataset).stem
+    (config, given), resume = _configured(arguments, folder), arguments.resume
     if resume and arguments.overwrite:
         raise ValueError("--resume goes on with a run, and --overwrite replaces it: give one of them")
     if resume and not (folder / CONFIG).is_file():
@@ -104,6 +108,7 @@ def _train(arguments: argparse.Namespace) -> int:
             f"{folder}: there is a run in it; --resume goes on with it, --overwrite replaces it, --out names another"
         )
     data, classes, images = load_data(config)
+    config = _fitted(config, given, data)
     inputs = Inputs.of(data, classes, images)
     prepare(data, inputs)
     if not resume and arguments.overwrite:
@@ -163,16 +168,44 @@ def _trained(
     return 0
 
 
-def _configured(arguments: argparse.Namespace, folder: Path) -> RunConfig:
-    """Return the configuration: the command line goes before --config or the resumed run, these before the recipe."""
-    words = {key: value for key, value in vars(arguments).items()
-             if key in RunConfig.__dataclass_fields__ and value is not None}  # fmt: skip
-    source = arguments.config
+def _words(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a run that stand on the command line."""
+    return {key: value for key, value in vars(arguments).items()
+            if key in RunConfig.__dataclass_fields__ and value is not None}  # fmt: skip
+
+
+def _configured(arguments: argparse.Namespace, folder: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """Return the configuration, and what of it is given.
+
+    The command line goes before --config or the resumed run, these before the recipe.
+    """
+    given, where, source = _words(arguments), "the command line", arguments.config
     if source is None and arguments.resume and (folder / CONFIG).is_file():
         source = folder / CONFIG
-    if source is None:
-        return RunConfig.of(words, "the command line")
-    return RunConfig.of({**RunConfig.read(source), **words}, str(source))
+    if source is not None:
+        saved, where = RunConfig.read(source), str(source)
+        rule = saved.get("rule", RunConfig.rule)
+        if given.get("rule", rule) != rule:
+            saved.pop("learning_rate", None)  # it is the other rule's
+        given = {**saved, **given}
+    config = RunConfig.of(given, where)
+    for name, used, cure in (
+        ("validation", config.dataset not in DATASETS, "its parts are fixed"),
+        ("data", config.dataset in ("cifar10", "fashion-mnist"), "it is in the package" if config.dataset == "digits"
+         else "--dataset is the path of the file"),
+    ):  # fmt: skip
+        asked = getattr(arguments, name) or given.get(name, getattr(RunConfig, name)) != getattr(RunConfig, name)
+        if asked and not used and not arguments.resume:
+            raise ValueError(f"{where}: {name}: given {given[name]!r}, which has no effect on {config.dataset}: {cure}"
+                             f"; leave it out")  # fmt: skip
+    return config, given
+
+
+def _fitted(config: RunConfig, given: dict[str, Any], data: dict[str, Any]) -> RunConfig:
+    """Return the configuration with batches of all samples, where these are fewer and no size was asked for."""
+    if "batch_size" in given:
+        return config
+    return dataclasses.replace(config, batch_size=min(config.batch_size, len(data["X_train"])))
 
 
 def _results(solver: Solver, data: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -203,6 +236,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.dataset is not None:  # a file that holds no parts is measured whole
         config = RunConfig.of({**vars(config), "dataset": arguments.dataset, "validation": 0.0}, "--dataset")
     data, classes, _ = load_data(config)
+    if arguments.dataset is None:
+        inputs.check_data(config.dataset, data)
     part = arguments.part or next(part for part in ("test", "val", "train") if f"X_{part}" in data)
     if f"X_{part}" not in data:
         raise ValueError(f"--part {part}: {config.dataset} has no such samples")
@@ -305,12 +340,18 @@ def summary(arguments: argparse.Namespace) -> int:
 def _summary(arguments: argparse.Namespace) -> int:
     results: dict[str, Any] = {}
     if arguments.run_folder is not None:
+        words = [*_words(arguments), *(["config"] if arguments.config is not None else [])]
+        if words:
+            raise ValueError(f"{', '.join('--' + word.replace('_', '-') for word in words)}: {arguments.run_folder} is "
+                             f"a run as it is; leave that out, or leave the folder out for the network that the "
+                             f"options describe")  # fmt: skip
         config, model, inputs = open_run(arguments.run_folder)
         if (arguments.run_folder / RESULTS).is_file():
             results = json.loads((arguments.run_folder / RESULTS).read_text(encoding="utf-8"))
     else:
-        config = _configured(arguments, Path())
+        config, given = _configured(arguments, Path())
         data, classes, images = load_data(config)
+        config = _fitted(config, given, data)
         inputs = Inputs.of(data, classes, images)
         model = make_model(config, inputs)
     if arguments.json:

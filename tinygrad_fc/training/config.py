@@ -141,17 +141,23 @@ class RunConfig:
     def of(cls, given: dict[str, Any], where: str) -> RunConfig:
         """Make a configuration of what is given, of the data set's recipe, and of the defaults.
 
+        Another rule than the recipe's has its own default as its learning rate.
+
         Raises
         ------
         ValueError, TypeError
             As the class does, and for a name that it has not; `where` stands before the message.
         """
         known = [field.name for field in dataclasses.fields(cls)]
+        dataset, rule = given.get("dataset", cls.dataset), given.get("rule", cls.rule)
         for key in given:
             if key not in known:
                 raise ValueError(f"{where}: unknown option {key!r}{closest(key, known)}; there are {', '.join(known)}")
+        recipe = RECIPES.get(dataset, {}) if isinstance(dataset, str) else {}
+        if isinstance(rule, str) and rule != cls.rule and rule in RULES:  # the recipes' rates are Adam's
+            recipe = {**recipe, "learning_rate": RULES[rule].options["learning_rate"].default}
         try:
-            return cls(**{**RECIPES.get(given.get("dataset", cls.dataset), {}), **given})
+            return cls(**{**recipe, **given})
         except (TypeError, ValueError) as error:
             raise type(error)(f"{where}: {error}") from None
 

@@ -26,12 +26,14 @@ from ..files import FileError, read_tensors, tensor_bytes, write_atomically
 from ..models import FullyConnectedNet
 from .checkpoint import checkpoints
 from .config import RunConfig
+from .feed import fingerprint
 from .solver import Solver
 
 CONFIG, MODEL, INPUT, RESULTS = "run.toml", "model.safetensors", "input.safetensors", "results.json"
 CHECKPOINTS = "checkpoints"
 CURVES, REPLACED = "training.png", ".replaced"
 _FILES = (CONFIG, MODEL, INPUT, RESULTS, CURVES, "history.csv", "steps.csv", CHECKPOINTS)
+PARTS = ("train", "val", "test")
 _ROWS = 1_000
 SECONDS = 10.0  # between two checkpoints, where no number of steps is asked for
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -52,6 +54,8 @@ class Inputs:
         What the labels 0, 1, ... stand for.
     names : list of str
         Of the features; empty where they have none.
+    prints : dict
+        What tells whether the data are still those of the run, for each part.
     """
 
     mean: np.ndarray
@@ -59,6 +63,7 @@ class Inputs:
     shape: list[int]
     classes: list[Any]
     names: list[str] = field(default_factory=list)
+    prints: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Mapping[str, Any], classes: list[Any], images: bool) -> Inputs:
@@ -78,7 +83,19 @@ class Inputs:
         # Numbers that float32 does not hold may be large beside what they change by, as the seconds of dates are.
         dtype = np.float32 if images or np.can_cast(X.dtype, np.float32) else np.float64
         shape = list(data.get("shape", X.shape[1:]))
-        return cls(mean.astype(dtype), scale.astype(dtype), shape, classes, list(data.get("names", ())))
+        prints = {part: fingerprint(data[f"X_{part}"], data[f"y_{part}"]) for part in PARTS if f"y_{part}" in data}
+        return cls(mean.astype(dtype), scale.astype(dtype), shape, classes, list(data.get("names", ())), prints)
+
+    def check_data(self, dataset: str, data: Mapping[str, Any]) -> None:
+        """Raise ValueError where data, as they were loaded, are not those that the run was trained on."""
+        for part, saved in self.prints.items():
+            found = fingerprint(data[f"X_{part}"], data[f"y_{part}"]) if f"y_{part}" in data else None
+            if found != saved:
+                raise ValueError(
+                    f"{dataset}: its {part} part is not that of the run ({found or 'missing'}, it was {saved}): the "
+                    f"data have changed, and samples that were trained on would be measured; --dataset FILE measures "
+                    f"others"
+                )
 
     def prepare(self, X: np.ndarray, names: Sequence[str] = ()) -> np.ndarray:
         """Return samples as the network takes them, float32 of shape (N, D).
@@ -131,8 +148,8 @@ class Inputs:
         return f": {'; '.join(said)}; it was trained on {', '.join(self.names)}"
 
     def save(self, path: Path) -> None:
-        """Write it as safetensors, with shape, classes and names as JSON in the header."""
-        about = {name: json.dumps(getattr(self, name)) for name in ("shape", "classes", "names")}
+        """Write it as safetensors, with everything else as JSON in the header."""
+        about = {name: json.dumps(getattr(self, name)) for name in ("shape", "classes", "names", "prints")}
         write_atomically(path, tensor_bytes({"mean": self.mean, "scale": self.scale}, about))
 
     @classmethod
@@ -149,7 +166,8 @@ class Inputs:
         arrays, about = read_tensors(path)
         try:
             shape, classes = json.loads(about["shape"]), json.loads(about["classes"])
-            names = json.loads(about.get("names", "[]"))  # earlier versions wrote none
+            # Earlier versions wrote none of these.
+            names, prints = json.loads(about.get("names", "[]")), json.loads(about.get("prints", "{}"))
             mean, scale = arrays["mean"], arrays["scale"]
         except (KeyError, ValueError, RecursionError) as error:
             raise FileError(f"{path}: not what a run writes ({type(error).__name__}: {error})") from None
@@ -158,7 +176,9 @@ class Inputs:
             raise FileError(f"{path}: not what a run writes (mean {mean.shape}, scale {scale.shape})")
         if any(not isinstance(found, list) for found in (shape, names)) or len(names) not in (0, len(mean)):
             raise FileError(f"{path}: not what a run writes (shape {shape!r}, names {names!r})")
-        return cls(mean, scale, shape, classes, names)
+        if not isinstance(prints, dict) or not set(prints) <= set(PARTS):
+            raise FileError(f"{path}: not what a run writes (prints {prints!r})")
+        return cls(mean, scale, shape, classes, names, prints)
 
 
 def load_data(config: RunConfig) -> tuple[dict[str, Any], list[Any], bool]:
@@ -187,7 +207,7 @@ def load_data(config: RunConfig) -> tuple[dict[str, Any], list[Any], bool]:
 
 def prepare(data: dict[str, Any], inputs: Inputs) -> None:
     """Replace the samples of each part by what the network takes."""
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         if f"X_{part}" in data:
             data[f"X_{part}"] = inputs.prepare(data[f"X_{part}"])
 
