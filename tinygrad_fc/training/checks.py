@@ -11,7 +11,7 @@ from ..models.classifier import Classifier
 from ..nn.losses import CrossEntropyLoss, SoftmaxLoss
 from ..nn.module import Module
 from ..optim import Optimizer, Schedule, get_schedule
-from .evaluation import smaller_is_better
+from .evaluation import ignored, smaller_is_better
 from .feed import ArrayFeed, StreamFeed
 
 # Bytes of a batch from which on gathering it takes longer than a thread's hand-over, some 30 microseconds.
@@ -142,12 +142,16 @@ def classes_of(model: Any, train: Any, val: Any, targets: bool) -> int | None:
         raise ValueError(
             f"model: loss(X) of one sample returned shape {scores.shape}; expected scores of shape (1, classes)"
         )
-    classes = scores.shape[1]
+    classes, ignore = scores.shape[1], ignored(model)
     for name, labels in zip(("y_train", "y_val"), labelled, strict=True):
-        if labels.min() < 0 or labels.max() >= classes:
+        kept = labels if ignore is None else labels[labels != ignore]
+        if kept.size and (kept.min() < 0 or kept.max() >= classes):
+            out = "" if ignore is None else f", or be {ignore}, which the loss leaves out"
+            if targets and classes == 1:
+                out += f"; targets, which are no labels, have the shape of the scores: {name}.reshape(-1, 1)"
             raise ValueError(
-                f"data: {name} has labels from {labels.min()} to {labels.max()}, but the model scores {classes} "
-                f"classes; labels must lie in 0..{classes - 1}"
+                f"data: {name} has labels from {kept.min()} to {kept.max()}, but the model scores {classes} "
+                f"classes; labels must lie in 0..{classes - 1}{out}"
             )
     return classes
 
@@ -169,10 +173,12 @@ def weighted(model: Any, given: Any, classes: int | None, train: Any) -> CrossEn
     if isinstance(given, str):
         if given != "balanced" or not isinstance(train, ArrayFeed):
             raise ValueError(f"class_weights: given {given!r}, expected 'balanced' (for data in arrays) or an array")
-        counts = np.bincount(train.y, minlength=classes)
+        ignore = ignored(model)
+        labels = train.y if ignore is None else train.y[train.y != ignore]
+        counts = np.bincount(labels, minlength=classes)
         if not counts.all():
             raise ValueError(f"class_weights: 'balanced' needs samples of each class, class {counts.argmin()} has none")
-        given = len(train.y) / (classes * counts)
+        given = len(labels) / (classes * counts)
     weights = np.asarray(given)
     if weights.shape != (classes,):
         raise ValueError(f"class_weights: given shape {weights.shape}, expected ({classes},), one for each class")

@@ -13,7 +13,7 @@ from ..optim.rule import PureRule
 from . import checks, loop, state
 from .callbacks import Callback
 from .checks import as_trained, classes_of, count, feeds, metrics_of, optional_count, read_ahead, schedule_of, weighted
-from .evaluation import Metrics, accuracy, better, measure, scores_of
+from .evaluation import Metrics, accuracy, better, ignored, measure, scores_of
 from .feed import ArrayFeed, Augment, Batch, augmented, prefetched
 from .history import History
 from .plain import PerArray
@@ -311,7 +311,7 @@ class Solver:
             raise ValueError(f"check_accuracy: X has shape {X.shape}, y has {y.shape}; expected (N, ...), (N,), N >= 1")
         batch_size = count("batch_size", batch_size)
         X, y = ArrayFeed(X, y, batch_size).sample(optional_count("num_samples", num_samples), self._draw)
-        return accuracy(scores_of(self._trained, X, batch_size), y)
+        return accuracy(scores_of(self._trained, X, batch_size), y, ignored(self._trained))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds beside the weights: a tree of dicts, lists, numbers, strings and arrays."""
