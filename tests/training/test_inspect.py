@@ -269,6 +269,22 @@ def test_first_weights_are_images(tmp_path: Path) -> None:
         plot_weights(W[:60])
 
 
+def test_weights_are_the_first_with_two_axes() -> None:
+    """A normalization in front has a gamma of one axis: an IndexError."""
+    net = tg.nn.Sequential(tg.nn.BatchNorm1d(4), tg.nn.Linear(4, 2, seed=0))
+    image = plot_weights(net).axes[0].images[0].get_array()
+    assert np.array_equal(image, plot_weights(net[1].W.data).axes[0].images[0].get_array())
+    with pytest.raises(ValueError, match=r"no parameter of shape \(D, H\); its parameters: .*gamma \(4,\)"):
+        plot_weights(tg.nn.Sequential(tg.nn.BatchNorm1d(4)))
+    with pytest.raises(ValueError, match="its parameters: none"):
+        plot_weights(tg.nn.Sequential())
+    for wrong in (np.ones(4), np.ones((2, 2, 2)), np.ones((4, 0))):
+        with pytest.raises(ValueError, match=r"given shape \(.*, expected weights of shape \(D, H\)"):
+            plot_weights(wrong)
+    with pytest.raises(ValueError, match="most=-1, expected at least 1"):
+        plot_weights(np.ones((4, 2)), most=-1)
+
+
 @pytest.mark.parametrize("count", [2, 10, 35, 100])
 def test_confusions_are_drawn(count: int, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
