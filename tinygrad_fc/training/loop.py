@@ -90,10 +90,11 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
             solver.optimizer.step(gradients)
         else:
             solver.optimizer.step(gradients, norm=norm)  # which it then need not compute
-    except Exception as error:
+    except BaseException as error:
         for array, value in zip(buffers, before, strict=True):
             array[...] = value
-        error.add_note(f"In step {number} of the Solver, epoch {solver.epoch + 1}; no parameter was changed by it.")
+        if isinstance(error, Exception):  # a second Ctrl-C comes anywhere
+            error.add_note(f"In step {number} of the Solver, epoch {solver.epoch + 1}; no parameter was changed by it.")
         raise
     solver.step, solver._position, solver.last_gradients = number, solver._position + 1, gradients
     steps = solver.history.steps
