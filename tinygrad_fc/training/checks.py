@@ -224,6 +224,24 @@ def metrics_of(given: Any) -> dict[str, Any]:
     return dict(given or {})
 
 
+def monitored(given: str | None, columns: Any, model: Any, classes: int | None) -> str:
+    """Return the column that says what is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or the model measures no such figure.
+    """
+    column = given or ("val_loss" if classes is None else "val_acc")
+    known = [name for name in columns if name not in ("step", "epoch", "seconds")]
+    # What `evaluation.measure` leaves None: the loss of a model without a criterion, and the accuracy without labels.
+    lacking = "acc" if classes is None else "" if callable(getattr(model, "criterion", None)) else "loss"
+    known = [name for name in known if name not in (f"train_{lacking}", f"val_{lacking}")]
+    if column not in known:
+        raise ValueError(f"monitor: given {given!r}, expected one of {', '.join(known)}")
+    return column
+
+
 def schedule_of(given: Any, num_epochs: int, monitor: str) -> Any:
     """Return the schedule that is meant: one, a name, or a name with its options.
 

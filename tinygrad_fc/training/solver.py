@@ -177,10 +177,7 @@ class Solver:
         self.loss_history: list[float] = self.history.steps["loss"]
         self.train_acc_history: list[float] = self.history.epochs["train_acc"]
         self.val_acc_history: list[float] = self.history.epochs["val_acc"]
-        self.monitor = monitor or ("val_loss" if self.classes is None else "val_acc")
-        if self.monitor not in self.history.epochs or self.monitor in ("step", "epoch", "seconds"):
-            known = [name for name in self.history.epochs if name not in ("step", "epoch", "seconds")]
-            raise ValueError(f"monitor: given {monitor!r}, expected one of {', '.join(known)}")
+        self.monitor = checks.monitored(monitor, self.history.epochs, trained, self.classes)
         self.schedule = schedule_of(schedule, self.num_epochs, self.monitor)
         if augment is not None and not callable(augment):
             raise TypeError(f"augment: given {type(augment).__name__}, expected a function of (X, y, generator)")
