@@ -281,11 +281,11 @@ def _move_end(solver: Solver, saved: Mapping[str, Any], given: Mapping[str, Any]
     if longer and solver.num_epochs < solver.epoch:
         raise ValueError(f"num_epochs: given {solver.num_epochs}, but {solver.epoch} epochs are done; give more")
     ended, patience = solver._end == solver.step, saved.get("patience")
-    # Whether patience ended it: a longer training counts anew, and another patience may let it go on.
-    waited = ended and isinstance(patience, int) and solver._waited >= patience
-    if waited and longer:
+    # One that patience ended goes on if another patience lets it, and one that is made longer is not ended at once.
+    patient = solver.patience is None or solver._waited < solver.patience
+    if longer and ended and not patient:
         solver._waited = 0
-    patient = waited and (solver.patience is None or solver._waited < solver.patience)
+    patient = patient and ended and isinstance(patience, int) and solver._waited >= patience
     other_steps = solver._end is not None and not ended and solver.batch_size != saved["batch_size"]
     if longer:
         solver._epochs = solver.num_epochs
