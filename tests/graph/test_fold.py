@@ -256,6 +256,8 @@ def test_what_has_no_structure_is_cut_into_sections() -> None:
     labels = [group.label for group in root.groups() if group.kind == "section"]
     assert labels[0].startswith("steps 1–")
     assert len(labels) > len(graph) // MANY // 2
+    for count in (77, 100):
+        assert all(len(group.members) > 1 for group in fold(without_structure(count)).groups() if group.parent)
 
 
 def test_a_sum_of_hundreds_of_leaves() -> None:

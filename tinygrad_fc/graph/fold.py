@@ -238,7 +238,7 @@ def _cut(group: Group, users: dict[int, list[int]], offset: int) -> None:
 def _sections(
     parts: list[list[GraphNode | Group]], users: dict[int, list[int]], place: int
 ) -> list[GraphNode | Group]:
-    """Return a section for each part; a leaf that several parts use stands before them."""
+    """Return a section for each part, but of one member; a leaf that several parts use stands before them."""
     home = {box.id: n for n, part in enumerate(parts) for member in part
             for box in (member.boxes() if isinstance(member, Group) else (member,))}  # fmt: skip
     common: list[GraphNode | Group] = []
@@ -250,9 +250,9 @@ def _sections(
             far = leaf and any(home.get(user, n) != n for user in users.get(member.id, ()))
             (common if far else kept).append(member)
         if kept:
-            what = "turn" if isinstance(kept[0], Group) and kept[0].kind == "turn" else "step"
-            span = f"s {place + 1}–{place + len(kept)}" if len(kept) > 1 else f" {place + 1}"
-            sections.append(Group("section", what + span, kept))
+            what = "turns" if isinstance(kept[0], Group) and kept[0].kind == "turn" else "steps"
+            section = Group("section", f"{what} {place + 1}–{place + len(kept)}", kept)
+            sections.append(section if len(kept) > 1 else kept[0])
             place += len(kept)
     if len(common) > MANY:
         pieces = [common[n : n + MANY] for n in range(0, len(common), MANY)]

@@ -16,6 +16,8 @@ from .words import FIGURES, box_lines, clip, figure, figure_text, missing, title
 # More boxes than these, and what repeats is shown once.
 FEW = 60
 LIMIT = 300
+# As many arguments that a box takes from another have an arrow each.
+SINGLE = 2
 # Where the arguments may be exchanged, an edge needs no name.
 SYMMETRIC = frozenset(("add", "multiply", "maximum", "minimum"))
 
@@ -150,10 +152,13 @@ class _Painter:
         for edge in self.seen.edges:
             source, target = self.shown[edge.source], self.shown[edge.target]
             box = target.box if target.group is None else None
-            for argument in edge.arguments if box is not None else edge.arguments[:1]:
+            # What reads a list takes very many arguments, the turns of a loop perhaps, from one box: one arrow counts.
+            times = edge.count // edge.readers if box is not None else 0
+            for argument in edge.arguments if 0 < times <= SINGLE else edge.arguments[:1]:
                 # Which argument is which matters where two arrays meet and may not change places.
                 named = box is not None and box.op not in SYMMETRIC and len(box.inputs) == 2
-                arrow = Arrow(_key(edge.source), _key(edge.target), argument if named else "", edge.carried)
+                label = f"× {times:,}" if times > SINGLE else argument if named else ""
+                arrow = Arrow(_key(edge.source), _key(edge.target), label, edge.carried)
                 if self.which != "backward":
                     found.append(arrow)
                 if self.which != "forward" and not self.constant(source):
