@@ -71,6 +71,11 @@ def draw(
     Path
         The file.
 
+    Warns
+    -----
+    UserWarning
+        If a .png or .pdf has letters that no font at hand has.
+
     Raises
     ------
     TypeError

@@ -14,6 +14,7 @@ SHOW = ("shapes", "values", "gradients", "time", "memory", "lines", "multiply_ad
 _ROWS, _COLUMNS = 4, 6
 # Longer lines below a title are cut; a row of six numbers, each as long as can be, is not.
 LINE = 96
+_JOINERS = "\u200c\u200d"
 
 
 def _seconds(box: GraphNode) -> float | None:
@@ -146,8 +147,15 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return `text` on one line, without what steers a terminal or turns the direction of writing."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+    """Return `text` on one line, without what steers a terminal or turns the direction of writing.
+
+    Joiners of no width stay between letters that they are written between: Persian's, say, or the parts of an emoji.
+    """
+    around = zip(" " + text, text, text[1:] + " ", strict=False)
+    return "".join([
+        c if c.isprintable() or c in _JOINERS and min(before, after) > "\x7f"
+        else " " if c.isspace() else "\ufffd" for before, c, after in around
+    ])  # fmt: skip
 
 
 def clip(text: str, length: int = 48) -> str:

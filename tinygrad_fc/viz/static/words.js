@@ -29,9 +29,11 @@ function quantity(given, unit) {
 }
 
 // Control characters, the ones that turn the direction of writing and those that no XML may have are shown as a mark,
-// spaces of all kinds as one.
+// spaces of all kinds as one. Joiners stay between letters that they are written between, as words.py has it.
 function clean(text) {
-  return text.replace(/\s+/gu, " ").replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Noncharacter_Code_Point}]/gu, "\ufffd");
+  const joins = (mark, at, all) => "\u200c\u200d".includes(mark) && all[at - 1] > "\x7f" && all[at + 1] > "\x7f";
+  return text.replace(/\s+/gu, " ").replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Noncharacter_Code_Point}]/gu,
+    (mark, at, all) => (joins(mark, at, all) ? mark : "\ufffd"));
 }
 
 // Cut in the middle, by whole characters.
