@@ -27,16 +27,16 @@ def test_a_loop_is_one_group() -> None:
     graph = tg.Graph(GALLERY["loop"][0]())
     assert graph_text(graph).splitlines() == [
         "Graph of 92 operations, 32 inputs",
-        "what          name  shape or size             inputs",
-        "31 leaf       w     (3, 3)",
-        "0 constant    h0    (3,)",
-        "loop × 30           90 operations, 30 inputs",
-        "  32 matmul         (3,)                      x=0 y=31",
-        "  1 constant        (3,)",
-        "  33 add            (3,)                      x=32 y=1",
-        "  34 tanh           (3,)                      x=33",
-        "122 power           (3,)                      x=34 y=2",
-        "123 sum             ()                        a=122",
+        "what         name  shape or size             inputs",
+        "31 leaf      w     (3, 3)",
+        "0 input      h0    (3,)",
+        "loop × 30          90 operations, 30 inputs",
+        "  32 matmul        (3,)                      x=0 y=31",
+        "  1 input          (3,)",
+        "  33 add           (3,)                      x=32 y=1",
+        "  34 tanh          (3,)                      x=33",
+        "122 power          (3,)                      x=34 y=2",
+        "123 sum            ()                        a=122",
     ]
     assert str(graph) == graph_text(graph)
 

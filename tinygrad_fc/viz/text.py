@@ -79,7 +79,7 @@ def _tree(graph: Graph) -> str:
 
 
 def _what(box: GraphNode) -> str:
-    return box.op or ("leaf" if box.kind == "parameter" else box.kind)
+    return box.op or ("leaf" if box.kind == "parameter" else "input")
 
 
 def _shape(box: GraphNode) -> str:
