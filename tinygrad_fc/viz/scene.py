@@ -18,6 +18,7 @@ FEW = 60
 LIMIT = 300
 # As many arguments that a box takes from another have an arrow each.
 SINGLE = 2
+WIDE = 28  # characters of the figures below a panel's name
 # Where the arguments may be exchanged, an edge needs no name.
 SYMMETRIC = frozenset(("add", "multiply", "maximum", "minimum"))
 
@@ -80,7 +81,8 @@ class _Painter:
             item, panel = stack.pop()
             for member in reversed(item.members) if self.which == "backward" else item.members:
                 if member.members and member.group is not None:
-                    inner = Panel(f"g{member.group.id}", self.panel_label(member.group), [], member.group.repeats > 0)
+                    group = member.group
+                    inner = Panel(f"g{group.id}", clip(group_title(group)), [], group.repeats > 0, self.totals(group))
                     panel.members.append(inner)
                     stack.append((member, inner))
                 elif self.which != "backward" or not self.constant(member):
@@ -104,10 +106,17 @@ class _Painter:
         """Whether no gradient reaches what is shown."""
         return all(box.kind == "constant" for box in _inside(item))
 
-    def panel_label(self, group: Group) -> str:
-        totals = [figure_text(word, value) for word in self.show if word in FIGURES
-                  and (value := figure(word, group.boxes())) is not None]  # fmt: skip
-        return " · ".join([clip(group_title(group)), *totals])
+    def totals(self, group: Group) -> list[str]:
+        """Return the sums of what is shown, on lines that are no wider than a box: or they would stretch the panel."""
+        lines: list[str] = []
+        for text in self.figure_texts(list(group.boxes())):
+            fits = lines and len(lines[-1]) + len(text) < WIDE
+            lines[-1:] = [f"{lines[-1]} · {text}"] if fits else [*lines[-1:], text]
+        return lines
+
+    def figure_texts(self, boxes: Sequence[GraphNode]) -> list[str]:
+        return [figure_text(word, value) for word in self.show if word in FIGURES
+                and (value := figure(word, boxes)) is not None]  # fmt: skip
 
     def card(self, item: Shown) -> Card:
         box, group = item.box, item.group
@@ -116,8 +125,7 @@ class _Painter:
         if group is not None:
             boxes = list(group.boxes())
             card = Card(key, "group", group_title(group), counts(boxes), "", heat=heat)
-            card.lines += [figure_text(word, value) for word in self.show if word in FIGURES
-                           and (value := figure(word, boxes)) is not None]  # fmt: skip
+            card.lines += self.figure_texts(boxes)
             card.output = item.key in self.outputs
             card.tip = _tip(boxes[0].module, f"{group.kind} {group.label}, {', '.join(card.lines)}")
         else:
