@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 
 from ..graph import Graph, GraphNode
@@ -11,7 +10,7 @@ from ..graph.fold import Group, fold
 from ..graph.view import Shown, View, view
 from .hubs import spread_hubs
 from .parts import Arrow, Card, Panel, Scene
-from .words import FIGURES, box_lines, clip, figure, figure_text, missing, title_of
+from .words import FIGURES, box_lines, clip, figure, figure_text, mark_lines, missing, title_of
 
 # More boxes than these, and what repeats is shown once.
 FEW = 60
@@ -133,7 +132,7 @@ class _Painter:
             card = self.box_card(key, box, heat)
         for bad in self.marks.get(item.key, ())[:3]:
             place = "" if bad is box else f"{title_of(bad)} (box {bad.id}): "
-            card.lines += textwrap.wrap(f"{place}{bad.mark}", 44, max_lines=4, placeholder=" …")
+            card.lines += mark_lines(f"{place}{bad.mark}")
             card.marked = True
         return card
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ SHOW = ("shapes", "values", "gradients", "time", "memory", "lines", "multiply_ad
 _ROWS, _COLUMNS = 4, 6
 # Longer lines below a title are cut; a row of six numbers, each as long as can be, is not.
 LINE = 96
+_MARK = 8  # lines
 _JOINERS = "\u200c\u200d"
 
 
@@ -144,6 +147,15 @@ def _row(row: Any) -> str:
 def shape_text(shape: tuple[int, ...]) -> str:
     """Return a shape as people write it: ``100 × 64``, or ``scalar``."""
     return " × ".join(map(str, shape)) or "scalar"
+
+
+def mark_lines(text: str) -> list[str]:
+    """Return what is wrong with a box on lines; of a very long text the beginning, and the end, which has the advice.
+
+    The signature that NumPy writes into its errors says nothing that the shapes after it do not.
+    """
+    lines = textwrap.wrap(re.sub(r", with gufunc signature [^ ]+", "", text), 44)
+    return lines if len(lines) <= _MARK else [*lines[: _MARK // 2], "…", *lines[1 - _MARK // 2 :]]
 
 
 def one_line(text: str) -> str:
