@@ -70,42 +70,6 @@ def test_products_of_complex_numbers_are_numpys(rng: np.random.Generator) -> Non
         np.testing.assert_allclose(out.data, expected, rtol=1e-13, strict=True)
 
 
-def test_einsum_with_lists_of_numbers(rng: np.random.Generator) -> None:
-    a, b = rng.normal(size=(2, 3)), rng.normal(size=(3, 4))
-    stack = rng.normal(size=(5, 2, 3))
-    for operands in (
-        (a, [0, 1], b, [1, 2], [0, 2]), (a, [0, 1], b, [1, 2]), (a, (1, 0)), (a, [0, 1], [1]),
-        (stack, [Ellipsis, 0, 1], b, [1, 2], [Ellipsis, 0, 2]),
-    ):  # fmt: skip
-        ours = [tg.tensor(item) if isinstance(item, np.ndarray) else item for item in operands]
-        np.testing.assert_allclose(np.einsum(*ours).data, np.einsum(*operands), rtol=1e-13)
-    x = leaf(a)
-    np.einsum(x, [0, 1], b, [1, 2], [0, 2]).sum().backward()
-    np.testing.assert_allclose(x.grad, np.broadcast_to(b.sum(axis=1), a.shape), rtol=1e-13)
-    for wrong in ((), (leaf(a),), (leaf(a), 3), ([0, 1], leaf(a))):
-        with pytest.raises(TypeError, match="einsum: the first argument must be a string of subscripts"):
-            tg.einsum(*wrong)
-
-
-@pytest.mark.parametrize("optimize", [False, True, "greedy", "optimal", ["einsum_path", (1, 2), (0, 1)]])
-def test_einsum_optimize_changes_no_gradient(optimize: Any, rng: np.random.Generator) -> None:
-    a, b, c = (leaf(rng.normal(size=shape)) for shape in ((2, 3), (3, 4), (4, 5)))
-    out = np.einsum("ij,jk,kl->il", a, b, c, optimize=optimize)
-    np.testing.assert_allclose(out.data, a.data @ b.data @ c.data, rtol=1e-12)
-    found = tg.gradients(out.sum(), [a, b, c])
-    expected = tg.gradients((a @ b @ c).sum(), [a, b, c])
-    for d, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(d.data, other.data, rtol=1e-12)
-
-
-def test_einsum_path_is_numpys() -> None:
-    a, b, c = np.ones((2, 30)), np.ones((30, 4)), np.ones((4, 5))
-    path, text = np.einsum_path("ij,jk,kl->il", leaf(a), b, c, optimize="optimal")
-    assert path == np.einsum_path("ij,jk,kl->il", a, b, c, optimize="optimal")[0]
-    assert "Complete contraction" in text
-    assert np.einsum_path(leaf(a), [0, 1], b, [1, 2])[0] == np.einsum_path(a, [0, 1], b, [1, 2])[0]
-
-
 def test_vecdot_along_another_axis(rng: np.random.Generator) -> None:
     a, b = rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
     for function in (np.linalg.vecdot, functions.vecdot):
