@@ -155,6 +155,30 @@ def test_lstsq_of_lower_rank() -> None:
         la.lstsq(leaf(a), b[:2])
 
 
+@pytest.mark.parametrize("kinds", ["fd", "df", "ff", "if", "fi"])
+def test_lstsq_computes_in_float64_as_numpy_does(kinds: str, rng: np.random.Generator) -> None:
+    """NumPy computes in float64. Columns that differ by 2**-22 are two there, and one beside the eps of float32."""
+    tall, close = rng.normal(size=(3, 2)) * 9, np.array([[1.0, 1.0], [1.0, 1.0 + 2**-22], [1.0, 1.0]])
+    for array in (tall, close):
+        a, b = array.astype(kinds[0]), np.array([1, 2, 4], kinds[1])
+        x, residuals, rank, s = la.lstsq(a, b)
+        loose = 1e-4 if x.dtype == np.float32 else 1e-8
+        tracked = leaf(a, a.dtype) if a.dtype.kind == "f" else a
+        for given in ((tracked, b), (a, leaf(b, b.dtype)) if b.dtype.kind == "f" else (tracked, b)):
+            found = la.lstsq(*given)
+            assert (found[0].dtype, found[1].shape, found[2]) == (x.dtype, residuals.shape, rank)
+            np.testing.assert_allclose(found[0].data, x, rtol=loose, atol=loose)
+            np.testing.assert_allclose(found[3].data, s, rtol=loose, strict=True)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_lstsq_refuses_matrices_that_are_not_finite(value: float) -> None:
+    a = np.array([[value, 1.0], [1.0, 1.0]])
+    for given in ((leaf(a), np.ones(2)), (a, leaf(np.ones(2)))):
+        with pytest.raises(LinAlgError, match="lstsq: a has infinite or NaN elements, expected finite ones"):
+            la.lstsq(*given)
+
+
 # ---- condition, rank, and matrices that are singular
 
 

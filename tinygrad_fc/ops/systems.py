@@ -65,6 +65,10 @@ matrix_rank = op(np.linalg.matrix_rank, numpy=np.linalg.matrix_rank,
 # ---- least squares
 
 
+def _cast(x: Any, dtype: Any) -> Any:
+    return x if x.dtype == dtype else functions.astype(x, dtype)
+
+
 @derived(np.linalg.lstsq, samples=several(
     calls((4, 2), (4,)), calls((4, 2), (4, 3)), calls((3, 3), (3,)), calls((2, 4), (2, 3)), calls((2, 4), (2,)),
 ))  # fmt: skip
@@ -80,6 +84,12 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, int, An
         return constant(x), constant(residuals), int(rank), constant(s)
     if a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:
         raise LinAlgError(f"lstsq: given shapes {a.shape} and {b.shape}, expected (m, n) and (m,) or (m, k).")
+    # As NumPy, compute in float64 and cast what is found: in float32 the rank may be another.
+    a, b = floating(a), floating(b)
+    kind = np.result_type(a.dtype, b.dtype)
+    a, b = (_cast(item, np.result_type(item.dtype, np.float64)) for item in (a, b))
+    if not np.isfinite(a.data).all():  # LAPACK may return a rank of 0 for it
+        raise LinAlgError("lstsq: a has infinite or NaN elements, expected finite ones: its SVD does not converge.")
     (m, n), s = a.shape, svdvals(a)
     if rcond is None or rcond < 0:
         rcond = float(np.finfo(s.dtype).eps) * (max(m, n) if rcond is None else 1)
@@ -98,6 +108,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, int, An
         q, r = qr(transposed(a))
         x = q @ solve(transposed(r), b)
     if m <= n or rank < n:
-        return x, constant(np.empty(0, s.dtype)), rank, s
-    misses = functions.square(b - a @ x)
-    return x, functions.sum(misses, axis=0, keepdims=b.ndim == 1), rank, s
+        residuals = constant(np.empty(0))
+    else:
+        residuals = functions.sum(functions.square(b - a @ x), axis=0, keepdims=b.ndim == 1)
+    return _cast(x, kind), _cast(residuals, kind), rank, _cast(s, kind)
