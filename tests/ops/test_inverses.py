@@ -193,6 +193,36 @@ def test_cond_of_a_singular_matrix_has_no_gradient(p: Any) -> None:
         out[1].backward()
 
 
+@pytest.mark.parametrize("p", [None, 2, -2, "nuc", 1, -1, "fro", np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_cond_of_what_is_not_finite_is_numpys(value: float, p: Any) -> None:
+    a = np.array([[[value, 1.0], [1.0, 2.0]], [[3.0, 0.0], [0.0, 2.0]]])
+    with np.errstate(all="ignore"):
+        try:
+            expected = la.cond(a, p)
+        except LinAlgError:
+            with pytest.raises(LinAlgError, match="cond: SVD did not converge"):
+                la.cond(leaf(a), p)
+            return
+        out = la.cond(leaf(a), p)
+    np.testing.assert_array_equal(out.data, expected, strict=True)
+    with pytest.raises(LinAlgError, match="cond: x has infinite or NaN elements"):
+        out[1].backward()
+
+
+@pytest.mark.parametrize("p", [None, -2, "fro", 1])
+def test_cond_of_no_matrices(p: Any) -> None:
+    x = leaf(np.zeros((0, 3, 3)))
+    out = la.cond(x, p)
+    np.testing.assert_array_equal(out.data, la.cond(x.data, p), strict=True)
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == (0, 3, 3)
+    for shape in ((2, 0, 3), (0, 0)):
+        with pytest.raises(LinAlgError, match="cond: given shape"):
+            la.cond(leaf(np.zeros(shape)), p)
+
+
 def test_rank_is_a_constant() -> None:
     found = la.matrix_rank(leaf([[1.0, 2.0], [2.0, 4.0]]))
     assert found.item() == 1

@@ -12,7 +12,7 @@ import tinygrad_fc as tg
 from tinygrad_fc.engine.dispatch import FUNCTIONS, functions
 from tinygrad_fc.ops.derived import DERIVED
 
-inf = math.inf
+inf, nan = math.inf, math.nan
 LinAlgError = np.linalg.LinAlgError
 
 
@@ -163,6 +163,32 @@ def test_an_element_of_0_is_all_that_a_negative_order_sees(order: float) -> None
     x = leaf([0.0, -2.0])
     assert np.linalg.norm(x, order).item() == 0.0
     np.testing.assert_array_equal(slope(lambda x: np.linalg.norm(x, order), [0.0, -2.0]), [0.0, 0.0])
+
+
+@pytest.mark.parametrize("order", [None, 0, 1, 2, 3, 0.5, -1, -2, -0.5, inf, -inf])
+def test_a_nan_makes_every_norm_of_vectors_what_numpy_makes_it(order: Any) -> None:
+    rows = np.array([[nan, 0.0, 1.0], [0.0, 1.0, 2.0], [nan, nan, nan], [1.0, nan, inf]])
+    with np.errstate(all="ignore"):
+        expected = np.linalg.norm(rows, order, axis=1)
+        x = leaf(rows)
+        out = np.linalg.norm(x, order, axis=1)
+        out.sum().backward()
+    np.testing.assert_allclose(out.data, expected, rtol=1e-14, strict=True)
+    if order is not None:
+        out = np.linalg.vector_norm(leaf(rows), axis=1, ord=order)
+        np.testing.assert_allclose(out.data, expected, rtol=1e-14, strict=True)
+    assert np.isfinite(x.grad[1]).all()
+
+
+@pytest.mark.parametrize("name", ["norm", "vector_norm", "matrix_norm", "cond"])
+def test_the_order_of_a_norm_may_be_a_constant_tensor(name: str) -> None:
+    function: Any = getattr(np.linalg, name)
+    argument = "p" if name == "cond" else "ord"
+    expected = function(SQUARE.data, **{argument: 1.0})
+    assert function(SQUARE, **{argument: tg.tensor(1.0)}).item() == pytest.approx(expected, rel=1e-13)
+    for wrong in (leaf(2.0), tg.tensor([1.0, 2.0])):
+        with pytest.raises(TypeError, match=rf"^{name}: the order is .*expected a number or a word: .*t.item"):
+            function(SQUARE, **{argument: wrong})
 
 
 def test_ties_share_the_norm_of_infinite_order() -> None:

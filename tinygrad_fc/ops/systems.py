@@ -16,7 +16,7 @@ from .decompositions import qr, svdvals
 from .derived import derived
 from .inverses import LinAlgError, inv, is_recorded, solve, stacks, wide
 from .linalg import as_tensor, transposed
-from .norms import floating, norm
+from .norms import floating, norm, order_of
 from .samples import calls, several
 from .slopes import independent
 
@@ -41,16 +41,23 @@ barred = op(_barred, a=_barred_rule, samples=calls((2, 3), ""))
 def cond(x: Any, p: Any = None) -> Any:
     """Return the condition number in the norm of order `p` (2 by default), as ``np.linalg.cond``.
 
-    That of a singular matrix is infinite, and a gradient through it raises LinAlgError.
+    That of a singular matrix is infinite, and a gradient through it raises LinAlgError; so it does where `x` has
+    infinite or NaN elements.
     """
-    x = floating(x)
+    x, p = floating(x), order_of(p)
     if not is_recorded(x):
         return as_tensor(np.linalg.cond(x.data, p))
-    if x.ndim < 2 or not x.size:
+    if x.ndim < 2 or 0 in x.shape[-2:]:
         raise LinAlgError(f"cond: given shape {x.shape}, expected matrices (..., m, n) with elements.")
-    s = svdvals(x)
-    if (s.data[..., -1] <= s.data[..., 0] * (8.0 * max(x.shape[-2:]) * float(np.finfo(s.dtype).eps))).any():
-        why = "cond: the matrix is singular: its condition number is infinite and has no gradient."
+    s, why = None, ""
+    if not np.isfinite(x.data).all():
+        why = "cond: x has infinite or NaN elements, so its condition number has no gradient."
+    elif x.size:
+        s = svdvals(x)
+        least = s.data[..., 0] * (8.0 * max(x.shape[-2:]) * float(np.finfo(s.dtype).eps))
+        if (s.data[..., -1] <= least).any():
+            why = "cond: the matrix is singular: its condition number is infinite and has no gradient."
+    if s is None or why:
         value = np.asarray(np.linalg.cond(wide(x.data), p))
         return independent(value if value.dtype == x.dtype else value.astype(x.dtype), barred(x, why))
     if p not in (None, 2, -2):
