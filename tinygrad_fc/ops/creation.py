@@ -12,6 +12,7 @@ from ..engine.tensor import Tensor, constant
 from .derived import derived, here
 from .elementwise import astype, power
 from .elementwise import copy as copied
+from .grids import spaced
 from .samples import calls, several
 from .shaping import as_tensor, broadcast_arrays, broadcast_to, expand_dims
 
@@ -262,16 +263,12 @@ def linspace(
         array, step = np.linspace(start, stop, num, endpoint, retstep=True, dtype=dtype, axis=axis)
         made = _made("linspace", array, requires_grad, name)
         return (made, step) if retstep else made
-    kind = np.result_type(*[item.dtype if isinstance(item, Tensor) else item for item in (start, stop)], 0.0)
-    ends = [item if isinstance(item, Tensor) else np.asarray(item, kind) for item in (start, stop)]
-    start, stop = broadcast_arrays(*ends)
-    shares, share = np.linspace(0.0, 1.0, num, endpoint, retstep=True)
-    shares = shares.reshape((-1,) + (1,) * start.ndim).astype(kind)
-    result = functions.moveaxis(start * (1.0 - shares) + stop * shares, 0, axis)
+    result, step = spaced(start, stop, num, endpoint)
+    result = functions.moveaxis(result, 0, axis)
     if dtype is not None and result.dtype != dtype:
-        result = astype(result, dtype)
+        result = astype(functions.floor(result) if np.dtype(dtype).kind in "iu" else result, dtype)
     _computed("linspace", result, requires_grad, name)
-    return (result, (stop - start) * float(share)) if retstep else result
+    return (result, step) if retstep else result
 
 
 @derived(np.logspace, samples=several(
