@@ -120,7 +120,8 @@ def spaced(start: Any, stop: Any, num: int, endpoint: bool) -> tuple[Any, Any]:
     if not isinstance(num, (int, np.integer)) or num < 0:
         kind_of_error = ValueError if isinstance(num, (int, np.integer)) else TypeError
         raise kind_of_error(f"num is {num!r}, expected how many numbers there shall be: 0, 1, 2, ...")
-    ends = [item if isinstance(item, (Tensor, bool, int, float)) else numeric(item) for item in (start, stop)]
+    given = (start, stop)
+    ends: list[Any] = [item if isinstance(item, (Tensor, bool, int, float)) else numeric(item) for item in given]
     kind = np.result_type(*[getattr(item, "dtype", item) for item in ends], 0.0)  # Python numbers widen no float
     ends = [item if isinstance(item, Tensor) else as_tensor(np.asarray(item, kind)) for item in ends]
     start, stop = broadcast_arrays(*[item if item.dtype == kind else functions.astype(item, kind) for item in ends])
