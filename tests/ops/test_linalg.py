@@ -89,6 +89,31 @@ def test_matvec_and_vecmat_wherever_numpy_has_them(rng: np.random.Generator) -> 
         assert bool(DERIVED[name].numpy) == hasattr(np, name)
 
 
+@pytest.mark.parametrize("name", ["matvec", "vecmat"])
+def test_matvec_and_vecmat_refuse_what_numpy_refuses(name: str) -> None:
+    """``matmul``, which they are written with, takes a vector where they want a matrix, and means something else."""
+    shapes = [(), (3,), (4,), (1,), (0,), (3, 4), (4, 3), (3, 3), (4, 1), (2, 3, 4), (1, 3, 4)]
+    vector, matrix = (1, 0) if name == "matvec" else (0, 1)
+    for left in shapes:
+        for right in shapes:
+            arrays = np.full(left, 2.0), np.full(right, 3.0)
+            if arrays[vector].ndim < 1 or arrays[matrix].ndim < 2:
+                expected = rf"^{name}: x[12] has shape .*expected (vectors|matrices) \(\.\.\., "
+            elif hasattr(np, name):
+                try:
+                    value = getattr(np, name)(*arrays)
+                except ValueError:
+                    expected = f"^{name}: "
+                else:
+                    out = getattr(np, name)(leaf(arrays[0]), arrays[1])
+                    np.testing.assert_array_equal(out.data, value, strict=True)
+                    continue
+            else:
+                continue
+            with pytest.raises(ValueError, match=expected):
+                getattr(functions, name)(leaf(arrays[0]), arrays[1])
+
+
 def test_multi_dot_takes_the_cheapest_order(rng: np.random.Generator) -> None:
     """A matrix times a matrix times a vector is two products with vectors, from the right."""
     a, b, v = leaf(rng.normal(size=(9, 8))), rng.normal(size=(8, 7)), rng.normal(size=7)

@@ -199,16 +199,27 @@ def _since(name: str) -> tuple[Callable[..., Any], ...]:
     return (getattr(np, name),) if hasattr(np, name) else ()
 
 
+def _stacked(name: str, x1: Tensor, x2: Tensor, *least: int) -> tuple[Tensor, Tensor]:
+    """Check that both have the axes that a matrix or a vector has; more stack them. ``matmul`` takes a vector too."""
+    for key, x, n in (("x1", x1, least[0]), ("x2", x2, least[1])):
+        if x.ndim < n:
+            kind = "matrices (..., n, k)" if n == 2 else "vectors (..., k)"
+            raise ValueError(f"{name}: {key} has shape {x.shape}, expected {kind}; np.dot takes either, and numbers.")
+    return x1, x2
+
+
 @derived(*_since("matvec"), samples=several(calls((2, 3), (3,)), calls((4, 2, 3), (3,)), calls((2, 3), (4, 3))))
 def matvec(x1: Any, x2: Any, /) -> Any:
     """Return the products of matrices (..., n, k) with vectors (..., k), as ``np.matvec``."""
-    return matmul(x1, as_tensor(x2)[..., None])[..., 0]
+    x1, x2 = _stacked("matvec", as_tensor(x1), as_tensor(x2), 2, 1)
+    return matmul(x1, x2[..., None])[..., 0]
 
 
 @derived(*_since("vecmat"), samples=several(calls((3,), (3, 2)), calls((4, 3), (3, 2)), calls((3,), (4, 3, 2))))
 def vecmat(x1: Any, x2: Any, /) -> Any:
     """Return the products of vectors (..., n) with matrices (..., n, k), as ``np.vecmat``."""
-    return matmul(_conjugated(as_tensor(x1))[..., None, :], x2)[..., 0, :]
+    x1, x2 = _stacked("vecmat", as_tensor(x1), as_tensor(x2), 1, 2)
+    return matmul(_conjugated(x1)[..., None, :], x2)[..., 0, :]
 
 
 @derived(np.linalg.matmul, name="linalg_matmul", samples=several(calls((2, 3), (3, 2)), calls((2, 2, 3), (3,))))
