@@ -9,7 +9,7 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.node import leaf
 from ..engine.tensor import Tensor, constant
-from .derived import derived, here
+from .derived import derived, here, native
 from .elementwise import astype, power
 from .elementwise import copy as copied
 from .grids import spaced
@@ -32,6 +32,7 @@ def _made(function: str, array: np.ndarray, requires_grad: bool, name: str | Non
     kind = array.dtype.kind
     if kind not in "biufc":
         raise TypeError(f"{function}: given dtype {array.dtype}, expected numbers or booleans.")
+    array = native(array)
     result = constant(array, name)
     if requires_grad:
         if kind != "f":
@@ -159,7 +160,7 @@ def zeros_like(
 ) -> Tensor:  # fmt: skip
     """Return a constant tensor of zeros in the shape and dtype of `a`, or in those given."""
     here("zeros_like", device)
-    return constant(np.zeros_like(as_tensor(a).data, dtype, order, shape=shape))
+    return as_tensor(np.zeros_like(as_tensor(a).data, dtype, order, shape=shape))
 
 
 @derived(np.ones_like, samples=_LIKE, differentiable=False)
@@ -169,7 +170,7 @@ def ones_like(
 ) -> Tensor:  # fmt: skip
     """Return a constant tensor of ones in the shape and dtype of `a`, or in those given."""
     here("ones_like", device)
-    return constant(np.ones_like(as_tensor(a).data, dtype, order, shape=shape))
+    return as_tensor(np.ones_like(as_tensor(a).data, dtype, order, shape=shape))
 
 
 @derived(np.empty_like, samples=several(calls((0, 3)), calls((2,), np.float32, shape=(0, 2))), differentiable=False)
@@ -179,7 +180,7 @@ def empty_like(
 ) -> Tensor:  # fmt: skip
     """Return a constant tensor in the shape and dtype of `prototype`, its values whatever the memory held."""
     here("empty_like", device)
-    return constant(np.empty_like(as_tensor(prototype).data, dtype, order, shape=shape))
+    return as_tensor(np.empty_like(as_tensor(prototype).data, dtype, order, shape=shape))
 
 
 @derived(np.full_like, samples=several(
@@ -195,7 +196,7 @@ def full_like(
     if isinstance(fill_value, Tensor):
         return _filled(like.shape, fill_value, like.dtype, "F" if like.flags.fnc else "C")
     like[...] = fill_value
-    return constant(like)
+    return as_tensor(like)
 
 
 # ---- rows of numbers
@@ -356,6 +357,8 @@ def asarray(
     """
     _plain("asarray", device, like)
     if not isinstance(a, Tensor):
+        if dtype is None and isinstance(a, np.ndarray) and not a.dtype.isnative:
+            dtype = a.dtype.newbyteorder("=")  # a copy, which copy=False refuses
         return _made("asarray", np.array(a, dtype=dtype, order=order, copy=copy), requires_grad, name)
     if not a.requires_grad:
         array = np.array(a.data, dtype=dtype, order=order, copy=copy)
