@@ -110,6 +110,8 @@ def derived(
 
         @functools.wraps(function)
         def record(*args: Any, **kwargs: Any) -> Any:
+            if kwargs and kwargs.get("out", kwargs) is None:  # NumPy's default, spelled out
+                del kwargs["out"]
             try:
                 return function(*args, **kwargs)
             except (TypeError, ValueError, IndexError) as error:
