@@ -118,3 +118,33 @@ def test_a_rule_that_is_one_product_runs_as_numpys_multiply(monkeypatch: pytest.
         (first,) = tg.gradients(record(x, record(x, y)).sum(), x, create_graph=True)
         (second,) = tg.gradients(first.sum(), x)
         assert (first.data.tolist(), second.data.tolist()) == ([20.0, 42.0], [10.0, 14.0])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_create_graph_records_what_is_made_of_the_weights_under_no_grad(dtype: type) -> None:
+    """They were added up, and cast, before recording was switched on: their derivative was zero, without a word."""
+    x, v = leaf(1.0, 2.0), tg.tensor(np.ones(2, dtype), requires_grad=True)
+    y = x * x
+    with tg.no_grad():
+        (d,) = tg.gradients([y, y], [x], [v, v], create_graph=True)
+    assert d.tolist() == [4.0, 8.0]
+    assert tg.gradients(d.sum(), v)[0].tolist() == [4.0, 8.0]
+    with tg.no_grad():
+        (d,) = tg.gradients([y], [x], [v], create_graph=True)
+    assert tg.gradients(d.sum(), v)[0].tolist() == [2.0, 4.0]
+    with tg.no_grad():
+        assert tg.jvp(lambda t: [s := t * t, s], (np.array([1.0, 2.0]),), (np.ones(2),))[1][0].tolist() == [2.0, 4.0]
+
+
+def test_what_was_overwritten_in_a_part_that_is_not_asked_for_does_not_matter() -> None:
+    """As a generator's weights are after its step, when the discriminator's gradient is taken."""
+    g, d = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    loss = ((g * 2.0) * d).sum()
+    g.data = [9.0, 9.0]
+    assert tg.gradients(loss, d, retain_graph=True)[0].tolist() == [2.0, 4.0]
+    with pytest.raises(RuntimeError, match="overwritten"):
+        tg.gradients(loss, g, retain_graph=True)
+    used = (g * d).sum()
+    g.data = [1.0, 1.0]
+    with pytest.raises(RuntimeError, match="overwritten"):  # its values are what the rule of d reads
+        tg.gradients(used, d)

@@ -355,3 +355,16 @@ def test_operators_of_arithmetic_are_the_operations() -> None:
     for result, expected in ((p - 1, [1, 3]), (1 - p, [-1, -3]), (np.ones(2) - p, [-1, -3]), (8 / p, [4, 2])):
         assert result.requires_grad
         assert result.data.tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">f2", "<f8"])
+def test_arrays_of_the_other_byte_order_become_the_machines(dtype: str) -> None:
+    values = np.array([[1.5, -2.0], [0.25, 3.0]], dtype)
+    x = tg.tensor(values, requires_grad=True)
+    assert x.dtype == np.dtype(dtype).newbyteorder("=")
+    assert x.dtype.isnative
+    assert x.tolist() == values.tolist()
+    (x[0] * tg.softmax(x)[1]).sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == x.dtype
+    assert tg.tensor([1.0], dtype=dtype).dtype.isnative

@@ -177,22 +177,9 @@ def test_a_decorated_method_says_what_to_write():
         def step(self, X, y):
             return X
 
-    with pytest.raises(TypeError, match=r"step = tg\.compile\(t\.step\)"):
+    with pytest.raises(TypeError, match=r"t\.step = tg\.compile\(t\.step\)"):
         Trainer().step(1, 2)
     assert Trainer.step.replays == 0
-
-
-def test_a_method_of_a_plain_object_names_the_cure():
-    class Trainer(World):
-        def run(self, X, y):
-            return ordinary(self)(X, y)
-
-    trainer = Trainer()
-    step = tg.compile(trainer.run)
-    for n in range(3):
-        step(*batch(n))
-    assert step.replays == 0
-    assert "of Trainer, whose changes cannot be seen: keep what the step reads" in step.reason
 
 
 def test_two_optimizers_in_turn_are_named():
@@ -308,7 +295,7 @@ def test_what_changes_at_each_call_is_given_up_and_tried_again():
             if n == 20:
                 recordings = compiled.step.recordings
                 assert recordings == replay.PATIENCE + 2
-                assert "changes each time" in compiled.step.reason
+                assert "change each time" in compiled.step.reason
     finally:
         globals()["SCALE"] = 0.0
     assert compiled.step.recordings == recordings + 1

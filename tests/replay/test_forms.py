@@ -221,7 +221,10 @@ FORMS = [
     returns_parameter, returns_numbers, steps_first, evaluates_after, no_backward, evaluates_inside, scaled, penalized,
     reshapes, writes, gradients_then_step, raises,
 ]  # fmt: skip
-REPLAYED = {cleared_last, cleared_by_module, cleared_twice, network_twice, retained, penalized, reshapes, raises}
+REPLAYED = {
+    cleared_last, cleared_by_module, cleared_twice, loss_twice, scores_twice, network_twice, retained, penalized,
+    reshapes, raises,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("body", FORMS)

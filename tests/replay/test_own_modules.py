@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from replay_twins import World, assert_call_equal, assert_twins, batch
+from replay_twins import World, assert_call_equal, assert_twins, batch, ordinary
 
 import tinygrad_fc as tg
 from tinygrad_fc import nn
@@ -134,7 +134,6 @@ def logs(self, x):
         lambda self, x: self.drop._generator.random() > 0.5,
         lambda self, x: self.last.W.data[0, 0] > 0,
         lambda self, x: setattr(self, "count", self.count + 1) or self.count > 4,
-        lambda self, x: self.eval() and False,
         lambda self, x: self.log.extend([1]) or len(self.log) > 4,
         lambda self, x: self.numbers.fill(len(self.log)),
     ],
@@ -295,3 +294,24 @@ def test_an_optimizer_that_the_step_makes():
         return step
 
     assert assert_twins(make).step.replays == 0
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_step_may_set_the_mode_which_is_noticed_when_it_is_another(mode):
+    """``model.train()`` begins many steps: where the mode is that already, nothing changes."""
+
+    def make(world):
+        model, plain = world.model, ordinary(world)
+
+        def step(X, y):
+            model.train(mode)
+            return plain(X, y)
+
+        return step
+
+    def turn(world):
+        world.model.train(not mode)
+
+    world = assert_twins(make, changes={5: turn, 9: turn}, count=14)
+    assert world.model.training is mode
+    assert world.step.replays >= 9

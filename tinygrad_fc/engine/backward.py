@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dispatch import functions
-from .node import Node, observer, recording
+from .node import MODE, Block, Node, observer, recording
 from .pull import pull, pull_recorded
 from .tensor import Tensor, constant
 
@@ -31,10 +31,8 @@ def backward(output: Tensor, gradient: npt.ArrayLike | None = None, retain_graph
     found, owned = pull(order, pending, retain_graph)
     for node in leaves:
         d = found[node]
-        if node.grad is not None:
-            node.grad = np.asarray(node.grad + d)
-        else:
-            node.grad = d if node in owned else np.array(d, order="C")
+        new = d if node in owned or node.grad is not None else np.array(d, order="C")
+        node.grad = new if node.grad is None else np.asarray(node.grad + new)
 
 
 def gradients(
@@ -98,27 +96,27 @@ def gradients(
             raise TypeError(f"gradients: inputs[{position}] needs no gradient: make it with requires_grad=True.")
         targets.append(item.node)
     found: dict[Node, Any] = {}
-    for position, (output, weight) in enumerate(zip(outputs, weights, strict=True)):
-        if not isinstance(output, Tensor) or type(output.node) is not Node:
-            raise functions.refusals().untracked(f"gradients: outputs[{position}]", output)
-        root, seed = _seed(output, weight, f"gradients: grad_outputs[{position}]", create_graph)
-        found[root] = found[root] + seed if root in found else seed
+    with recording(observer()) if create_graph else Block(MODE.get()):  # what is made of the weights is recorded, too
+        for position, (output, weight) in enumerate(zip(outputs, weights, strict=True)):
+            if not isinstance(output, Tensor) or type(output.node) is not Node:
+                raise functions.refusals().untracked(f"gradients: outputs[{position}]", output)
+            root, seed = _seed(output, weight, f"gradients: grad_outputs[{position}]", create_graph)
+            found[root] = found[root] + seed if root in found else seed
     order, _, found = _collect(found, set(targets))
     if create_graph:
         with recording(observer()):
             found = pull_recorded(order, found, set(targets), retain)
         results = []
         for item, target in zip(inputs, targets, strict=True):
-            value = found.get(target)
-            value = constant(np.zeros(target.shape, target.dtype)) if value is None else value
+            if (value := found.get(target)) is None:
+                value = constant(np.zeros(target.shape, target.dtype))
             # A gradient that does not depend on the input, as a linear function's, has a derivative too: zero.
             results.append(value if value.requires_grad else functions.independent(value, item))
         return results
     found, owned = pull(order, found, retain, set(targets))
     results = []
     for target in targets:
-        value = found.get(target)
-        value = np.zeros(target.shape, target.dtype) if value is None else value
+        value = np.zeros(target.shape, target.dtype) if (value := found.get(target)) is None else value
         results.append(constant(value if target in owned else np.array(value, order="C")))
         owned.discard(target)  # a second request for the same target gets a copy of its own
     return results
@@ -192,11 +190,6 @@ def _collect(seeds: dict[Node, Any], targets: set[Node] | None) -> tuple[list[No
             if parent not in pending and type(parent) is Node:
                 pending[parent] = None
                 (order if parent.op is not None else leaves).append(parent)
-    if any(leaf.number > oldest for leaf in leaves):  # else every leaf is older than all that used it
-        for node in order:
-            for parent in node.parents:
-                if type(parent) is Node and parent.op is None and parent.number > node.number:
-                    raise functions.refusals().overwritten(parent, node)
     order += leaves
     if not ordered:
         order.sort(key=_number, reverse=True)
@@ -207,6 +200,11 @@ def _collect(seeds: dict[Node, Any], targets: set[Node] | None) -> tuple[list[No
                 leads.add(node)
         order = [node for node in order if node in leads]
         pending = {node: pending[node] for node in order}
+    if any(leaf.number > oldest for leaf in leaves):  # else every leaf is older than all that used it
+        for node in order:
+            for parent in node.parents:
+                if type(parent) is Node and parent.op is None and parent.number > node.number:
+                    raise functions.refusals().overwritten(parent, node)
     for node in freed:
         if node in pending and not pending.keys().isdisjoint(node.parents):
             raise functions.refusals().freed(node)

@@ -192,9 +192,8 @@ class Op:
                 )
 
     def _readable(self) -> tuple[str, ...]:
-        shapes = tuple(f"{key}_shape" for key in self.differentiable)
-        index = ("index",) * (self.variadic in self.differentiable)
-        return (*self.arguments, "out", *shapes, *self.leaves, *index)
+        shapes = [f"{key}_shape" for key in self.differentiable]
+        return (*self.arguments, "out", *shapes, *self.leaves, *["index"] * (self.variadic in self.differentiable))
 
     def _reads(self, label: str, rule: Rule) -> tuple[str, ...]:
         code = getattr(rule, "__code__", None)

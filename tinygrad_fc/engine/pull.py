@@ -65,7 +65,7 @@ def pull(
                     kind = node.kind
                     d = pull_x(g, saved[pick_x])
                     if x.kind is not kind:
-                        d = _fit(d, x, node, 0)
+                        d = fit(d, x, node, 0)
                     prior = pending[x]
                     if prior is None and x.op is not None:
                         pending[x] = d
@@ -75,7 +75,7 @@ def pull(
                         meet(x, d, node, g, saved)
                     d = pull_y(g, saved[pick_y])
                     if y.kind is not kind:
-                        d = _fit(d, y, node, 1)
+                        d = fit(d, y, node, 1)
                     prior = pending[y]
                     if prior is None and y.op is not None:
                         pending[y] = d
@@ -94,9 +94,9 @@ def pull(
                     d = rule(g, saved if pick is None else saved[pick])
                     if trusted:
                         if parent.kind is not node.kind:
-                            d = _fit(d, parent, node, place)
+                            d = fit(d, parent, node, place)
                     elif type(d) is not ndarray or d.shape != parent.kind[0] or d.dtype is not parent.kind[1]:
-                        d = _fit(d, parent, node, place)
+                        d = fit(d, parent, node, place)
                     if watcher is not None:
                         watcher.pulled(node, place, d, parent)
                     if everything and parent.op is not None and pending[parent] is None:
@@ -120,7 +120,7 @@ def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
     return type(d) is ndarray and d.base is None and d is not g and id(d) not in map(id, saved)
 
 
-def _fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False) -> Any:
+def fit(d: Any, parent: Node, node: Node, position: int, recorded: bool = False) -> Any:
     """Return a rule's result with the shape and dtype of `parent`: summed over broadcast axes, cast, or refused."""
     self: Any = node.op
     shape, dtype, _ = parent.kind
@@ -171,7 +171,7 @@ def pull_recorded(order: list[Node], pending: dict[Node, Any], targets: set[Node
             for position, (parent, want, d) in enumerate(zip(node.parents, wanted, results, strict=True)):
                 if want:
                     d = constant(np.asarray(d)) if isinstance(d, (ndarray, np.generic)) else d
-                    d = _fit(d, parent, node, position, recorded=True)
+                    d = fit(d, parent, node, position, recorded=True)
                     watcher.pulled(node, position, d, parent)
                     prior = pending[parent]
                     pending[parent] = d if prior is None else prior + d

@@ -16,7 +16,7 @@ from .tensor import Tensor
 if TYPE_CHECKING:
     from .operation import Op
 
-_Plan = tuple[tuple[int, ...], Callable[[list[Any]], tuple[Any, ...]]]
+Plan = tuple[tuple[int, ...], Callable[[list[Any]], tuple[Any, ...]]]
 
 
 class Operation(Protocol):
@@ -131,7 +131,7 @@ def binary(self: Op) -> Record:
 def ternary(self: Op) -> Record:
     """Return the record function of a kernel of three arrays, and no more: a layer, whose weights need gradients."""
     function, slow = self.function, general(self)
-    every, without_x = _plan(self, (True, True, True)), _plan(self, (False, True, True))
+    every, without_x = plan_of(self, (True, True, True)), plan_of(self, (False, True, True))
 
     def record(*args: Any, **kwargs: Any) -> Tensor:
         if len(args) != 3 or kwargs:
@@ -175,7 +175,7 @@ def general(self: Op) -> Record:
     beside = [self.leaves.index(key) for key in self.beside]
     # Python numbers stay as they are where arguments are broadcast; a kernel gets arrays.
     plain = _operand if self.broadcasts else _array
-    function, leaves, plans = self.function, bool(self.leaves), dict[tuple[bool, ...], _Plan]()
+    function, leaves, plans = self.function, bool(self.leaves), dict[tuple[bool, ...], Plan]()
 
     def record(*args: Any, **kwargs: Any) -> Any:
         operands = args if len(args) == placed and not kwargs else self.bind(args, kwargs)
@@ -219,7 +219,7 @@ def general(self: Op) -> Record:
                 raise functions.refusals().no_gradient(self, out, data)
             plan = plans.get(needed)
             if plan is None:
-                plan = plans[needed] = _plan(self, needed)
+                plan = plans[needed] = plan_of(self, needed)
             pool = [*data, out, *rest, None]
             shaped, chosen = plan
             for n in shaped:
@@ -235,7 +235,7 @@ def general(self: Op) -> Record:
     return record
 
 
-def _plan(self: Op, needed: tuple[bool, ...]) -> _Plan:
+def plan_of(self: Op, needed: tuple[bool, ...]) -> Plan:
     """Return what a node keeps of a call's pool, given which parents need a gradient.
 
     The pool is the arguments, the result, what the kernel left, None (for what is not kept), and the shapes of the

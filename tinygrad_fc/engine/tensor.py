@@ -295,8 +295,7 @@ def tensor(
     """
     if name is not None and not isinstance(name, str):
         raise TypeError(f"tensor: name is {name!r}, expected a string.")
-    if isinstance(data, Tensor):
-        data = data.numpy()
+    data = data.numpy() if isinstance(data, Tensor) else data
     refuse_foreign(data, "MaskedArray")
     try:
         array = np.array(data, dtype=dtype)
@@ -304,6 +303,9 @@ def tensor(
         raise ValueError(f"tensor: data is no rectangular array of numbers: {error}") from None
     if array.dtype.kind not in "biufc":
         raise TypeError(f"tensor: data has dtype {array.dtype}, expected numbers or booleans.")
+    array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))  # compiled code needs it
+    if (note := getattr(observer(), "cast", None)) is not None:
+        note(data, array)
     result = constant(array, name)
     if requires_grad:
         if array.dtype.kind != "f":

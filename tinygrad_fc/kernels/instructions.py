@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextvars
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from . import quiet
 from .codes import SMALL_PRODUCT, Code, Ending
 from .loops import PART, outside
 from .machine import NO_TRANSPOSE, REALS, SMALL_LOOP, TRANSPOSE, WIDTH, address, inner
@@ -43,6 +45,8 @@ class Instructions:
         self._numbers: list[tuple[float, ...]] = []
         self._arrays: list[np.ndarray] = []
         self._products: list[tuple[int, int]] = []  # those that need scratch memory, and how much
+        self._context: contextvars.Context | None = None  # of the calls
+        self._calls: list[tuple[int, Callable[[], object]]] = []  # before which row
         self._sealed: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -136,6 +140,12 @@ class Instructions:
         """``out = x * mask * scale``."""
         self._elements(Code.DROP, x, mask, out, reals=(scale,))
 
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function of Python between two instructions, which chooses kernels as the list's maker would."""
+        if self._context is None:
+            self._context = quiet()
+        self._calls.append((len(self._rows), function))
+
     def update(self, code: Code, w: np.ndarray, dw: np.ndarray, state: tuple[np.ndarray, ...], *reals: float) -> int:
         """Apply an update rule; return the row of its numbers in `reals`."""
         padding = (0,) * (2 - len(state))
@@ -152,7 +162,12 @@ class Instructions:
             rows[place, 5] = address(self._scratch)
         self.reals = np.array(self._numbers, np.float64).reshape(-1, REALS)
         self._sealed = rows
-        self._together = self.team.size > 1 and bool(rows[:, _SHARED].any())
+        ends = [0, *[place for place, _ in self._calls], len(rows)]
+        # Runs of instructions, each with what is called behind it.
+        self._parts = [
+            (rows[low:high], self.reals[low:high], self.team.size > 1 and bool(rows[low:high, _SHARED].any()), function)
+            for low, high, function in zip(ends[:-1], ends[1:], [*[call for _, call in self._calls], None], strict=True)
+        ]
 
     def retune(self, row: int, code: Code, reals: Sequence[float], dw: np.ndarray | None = None) -> None:
         """Give an update another rule and other numbers before a run, and another gradient, which the caller keeps."""
@@ -191,6 +206,14 @@ class Instructions:
         """Run all instructions in order."""
         if self._sealed is None:
             self.seal()
-        rows = self._sealed
-        if rows is not None and len(rows):
-            self.team.run(rows, self.reals, self.dtype, self._together)
+        if self._context is None:
+            self._run()
+        else:
+            self._context.run(self._run)
+
+    def _run(self) -> None:
+        for rows, reals, together, function in self._parts:
+            if len(rows):
+                self.team.run(rows, reals, self.dtype, together)
+            if function is not None:
+                function()

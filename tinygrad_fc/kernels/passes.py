@@ -7,7 +7,6 @@ of the loops that `kernels` chooses where NumPy works, since they are the same l
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import inspect
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import numpy_
+from . import numpy_, quiet
 from .codes import SMALL_PRODUCT, Code, Ending
 from .numpy_rules import scalar
 from .products import bind
@@ -53,9 +52,7 @@ class Passes:
         self._calls: list[Call] = []
         self._longest = 0  # block of an update
         self._busy = False  # whether OpenBLAS's threads work, and then wait where others could work, for tens of ms
-        # To enter it takes a sixth of the time of `np.errstate`.
-        self._context = contextvars.Context()
-        self._context.run(np.seterr, all="ignore")
+        self._context = quiet()
 
     def __len__(self) -> int:
         return len(self._makes)
@@ -167,6 +164,10 @@ class Passes:
         """``out = x * mask * scale``."""
         number = scalar(scale, self.dtype)
         self._add(lambda x, mask, out: functools.partial(numpy_.drop, x, mask, number, out), x, mask, out)
+
+    def call(self, function: Call) -> None:
+        """Call a function of Python, which chooses kernels as the list's maker would."""
+        self._bind(function)
 
     def update(self, code: Code, w: np.ndarray, dw: np.ndarray, state: tuple[np.ndarray, ...], *reals: float) -> int:
         """Apply an update rule; return the row to `retune`."""

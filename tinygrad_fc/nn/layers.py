@@ -249,11 +249,11 @@ class BatchNorm1d(_Norm):
             mean, variance = np.mean(values, axis=0), np.var(values, axis=0)
             check_spread("batch_norm", values, variance, self.eps, axis=0)
             out = form(batch_norm, False)(*arguments, self.eps)
-        note = getattr(observer(), "averaged", None)
+        note, momentum = getattr(observer(), "averaged", None), float(self.momentum)  # NumPy's would widen the sum
         for running, batch in ((self.running_mean, mean), (self.running_var, variance)):
             if note is not None:
-                note(running, batch, self.momentum)
-            move_average(running, batch, self.momentum)
+                note(running, batch, momentum)
+            move_average(running, batch, momentum)
         return out
 
 

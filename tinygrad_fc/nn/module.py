@@ -179,9 +179,11 @@ class Module:
     def train(self, mode: bool = True) -> Self:
         """Put this module and all inside into training mode (or, with False, out of it); return it."""
         mode = flag("train: mode", mode)
-        for _, module in self.named_modules():
+        others = [module for _, module in self.named_modules() if module.training is not mode]
+        for module in others:
             object.__setattr__(module, "training", mode)  # a bool: nothing to be named or refused
-        note_change()
+        if others:
+            note_change()
         return self
 
     def eval(self) -> Self:

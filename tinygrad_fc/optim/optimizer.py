@@ -162,17 +162,14 @@ class Optimizer(Settings):
         self._walk.step(arrays, self._advance(), scale, bound)
         tell("updated", self, gradients is not None)
 
-    def instruct(self, instructions: InstructionList) -> Callable[[], None] | None:
-        """Append the update, from the homes of the gradients, to a list of instructions.
+    def instruct(self, instructions: InstructionList) -> Callable[[], None]:
+        """Append the update of a plain optimizer, from the homes of the gradients, to a list of instructions.
 
         Returns
         -------
-        callable or None
-            What is to be called before each run of the list: it counts the step and hands out the numbers. None where
-            an update is more than the rule's loop (it clips, or decays weights): `step` then has to be called.
+        callable
+            What is to be called before the update is run: it counts the step and hands out the numbers.
         """
-        if not self.is_plain():
-            return None
         codes, rows = machine_codes(), self._walk.instruct(instructions)
         loop: Any = self.rule.update  # a Loop
 
@@ -225,8 +222,8 @@ class Optimizer(Settings):
         Parameters
         ----------
         state_dict : mapping
-            As `state_dict` returns it. The arrays are copied. ``groups``, ``factor`` and the clips may be missing, as
-            they are in those of the first version: this optimizer's then stay.
+            As `state_dict` returns it. The arrays are copied. ``groups``, ``factor`` and the clips may be missing:
+            this optimizer's then stay.
 
         Raises
         ------

@@ -13,7 +13,7 @@ FACTOR = Option(1.0)
 _CONFIGURE = "optimizer.configure(weight_decay=0.1) changes them"
 _GROUPS = "groups are set where the optimizer is made, Optimizer(..., groups=...), or by load_state_dict"
 # Names from elsewhere for what has another name here.
-_ALIASES = {"lr": "learning_rate", "betas": "beta1", "alpha": "learning_rate"}
+_ALIASES = {"lr": "learning_rate", "betas": "beta1"}
 
 
 class Snapshot(dict[str, Any]):

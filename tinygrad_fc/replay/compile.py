@@ -14,6 +14,7 @@ from ..engine.node import MODE, Node, recording
 from ..engine.tensor import Tensor
 from ..kernels import as_one, machine_for, together
 from ..nn.parameter import changes
+from .facts import own_arrays
 from .guard import guarded, plain
 from .lower import Lowered
 from .program import Program
@@ -59,7 +60,8 @@ class Compiled:
         self._shapes: set[Any] = set()  # that were recorded
         self._reads: Reads | None = None
         self._state = (-1, -1)  # the modules' number of changes, and which of the worlds it is
-        self._worlds: dict[Any, int] = {}
+        self._worlds: dict[Any, tuple[int, Reads]] = {}  # their numbers, and what was read in them
+        self._backward = False  # whether it is known to go backward
         self._in_vain, self._rested, self._futile = 0, 0, ""  # the last: why the last recording was of no use
         self._turn: dict[int, object] = {}  # whose it is to record or to replay: one call's at a time
         self._signature: inspect.Signature | None = None
@@ -82,7 +84,7 @@ class Compiled:
             return self
         name = getattr(self, "__name__", "step")
         raise TypeError(f"{name}: tg.compile on a method does not know the object: leave it out there, and compile the "
-                        f"method of an object t, {name} = tg.compile(t.{name}).")  # fmt: skip
+                        f"method of an object t, t.{name} = tg.compile(t.{name}).")  # fmt: skip
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step."""
@@ -118,7 +120,7 @@ class Compiled:
         if self._size < 0:
             self._size = size_of(self._step, self._read)
         with as_one(self._size):
-            return detached(self._step(*args, **kwargs))
+            return detached(self._step(*args, **kwargs), alive=not self._backward)
 
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         given = (*args, *kwargs.values()) if kwargs else args
@@ -162,20 +164,31 @@ class Compiled:
             assert self._reads is not None
             found = self._reads.fingerprint()
             if found not in self._worlds and self._state[0] >= 0:
-                self._look()  # a module may have others inside, or methods of its own
+                if len(self._worlds) == MOST:
+                    self._look()
+                else:
+                    self._read_anew()  # a module may have others inside, or methods of its own
                 found = self._reads.fingerprint()
-            self._state = (changes(), self._worlds.setdefault(found, len(self._worlds)))
+            number, reads = self._worlds.setdefault(found, (len(self._worlds), self._reads))
+            if reads is not self._reads and not reads.unchanged():  # what it watched has changed while another did
+                self._look()
+                return self._now()
+            self._reads, self._state = reads, (changes(), number)
         return self._state[1]
 
     def _look(self) -> None:
-        """Read the code of the step, and what it reads."""
+        """Read the code of the step, and what it reads, and forget all recordings."""
         self._reads = None
         self._programs.clear()
         self._worlds.clear()
         self._last = None
+        self._read_anew()
+        self._state = (-1, -1)
+
+    def _read_anew(self) -> None:
         reads = self._read()
         self._size = elements(reads)
-        self._reads, self._state = reads, (-1, -1)
+        self._reads = reads
 
     def _record(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], arrays: list[np.ndarray]) -> Any:
         """Run the step as it is written, and keep what it did."""
@@ -183,8 +196,7 @@ class Compiled:
         assert reads is not None
         self.recordings += 1
         trace, before = Trace(), changes()
-        found = [leaf for module in reads.modules for leaf in module.parameters() if leaf.requires_grad]
-        leaves = {leaf: leaf.grad for leaf in found}
+        leaves = {leaf: leaf.grad for leaf in reads.leaves() if leaf.requires_grad}
         with recording(trace):
             values = [guarded(value) for value in (*args, *kwargs.values())]
             result = self._step(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
@@ -198,25 +210,31 @@ class Compiled:
         except Unfit as unfit:
             self.reason = str(unfit)
             self._in_vain += 1
-        self._futile = self.reason or f"{PATIENCE} recordings in a row were of no use: what it reads changes each time"
+        self._futile = self.reason or (
+            f"{PATIENCE} recordings in a row were of no use: what it reads, or its arguments' shapes, change each time"
+        )
         if len(self._programs) > max(FEWEST, min(MOST, LARGE // (self._size + 1))):
             del self._programs[next(iter(self._programs))]
             self._in_vain += 1
-        return detached(plain(result))
+        self._backward = bool(trace.orders)
+        return detached(plain(result), alive=not trace.orders)
 
     def _lower(self, trace: Trace, leaves: dict[Any, Any], arrays: list[np.ndarray], result: Any) -> Program:
         if trace.fault:
             raise Unfit(trace.fault)
         if not trace.orders:
-            raise Unfit("it does not go backward")
+            raise Unfit("it does not go backward: the graph of what it returns is needed")
         for node, before in trace.before.items():
             if before is not None and node.grad is not before:
-                raise Unfit(f"backward adds to the grad of {node.label()}, which it had before: call zero_grad first")
+                raise Unfit(f"backward adds to the grad of {node.label()}, which it had before: call zero_grad first, "
+                            f"the model's where the optimizer has not all of it, or freeze it")  # fmt: skip
         assert self._reads is not None
         known = [*self._reads.optimizers, *self._reads.all_modules()]
         for item in [*trace.updates, *[module for module, _ in trace.masks]]:
             if not any(item is other for other in known):
                 raise Unfit(f"it uses a {type(item).__name__} that it does not find outside")
+        fixed = [leaf._array for leaf in self._reads.leaves() if not leaf.requires_grad]
+        fixed += [array for module in self._reads.all_modules() for array in own_arrays(module)]
         held = [leaf._array for leaf in leaves] + [array for array in arrays if array.size]
         places = [array.__array_interface__["data"][0] for array in held]
         if len(set(places)) < len(places):
@@ -230,8 +248,8 @@ class Compiled:
             for optimizer in optimizers:
                 homes.update(optimizer.gradient_homes(renew=True))
             parameters = {leaf.node: leaf._array for leaf in leaves}
-            lowered = Lowered(make, trace, trace.orders[0], arrays, parameters, homes)
-            return Program(lowered, trace, leaves, result)
+            lowered = Lowered(make, trace, trace.orders[0], arrays, parameters, homes, fixed)
+            return Program(lowered, trace, leaves, self._reads.leaves(), result)
         finally:
             for optimizer in optimizers:
                 optimizer.leave_gradient_homes()
@@ -241,11 +259,12 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     """Return the step, recorded at its first call and replayed at later ones.
 
     A replay runs the kernels of the recorded operations, of backward and of the update, one after another into the same
-    buffers: nothing is recorded, and nothing allocated. With Numba that is compiled code on several threads, without it
-    (or where `use_kernels` does not choose it) calls of NumPy. It draws the masks of dropout and moves running averages
-    as the step would, and does not report numbers that overflow. Its bits are those of the step as it is written under
-    ``use_kernels("numba")`` or ``"numpy"``. Under ``"auto"`` the size of the network chooses the kernels of a compiled
-    step, and each array its own in one that is not: these differ by rounding, unless every array is large.
+    buffers: nothing is recorded. With Numba that is compiled code on several threads, without it (or where
+    `use_kernels` does not choose it) calls of NumPy; operations that have neither are called as Python calls them. It
+    draws the masks of dropout and moves running averages as the step would, and does not report numbers that overflow.
+    Its bits are those of the step as it is written under ``use_kernels("numba")`` or ``"numpy"``. Under ``"auto"`` the
+    size of the network chooses the kernels of a compiled step, and each array its own in one that is not: these differ
+    by rounding, unless every array is large.
 
     Whatever would make a replay wrong is noticed, and the step recorded again or run as it is written: other shapes or
     dtypes, another mode or option of a module, a parameter that is new, frozen or has another array, another value of a
@@ -256,15 +275,16 @@ def compile(step: Callable[..., Any]) -> Compiled:  # it is called tg.compile
     Parameters
     ----------
     step : callable
-        A function of arrays, or of tensors that need no gradient: samples and labels, say. It computes a loss of
-        fully-connected layers, calls ``backward`` and steps optimizers, and returns tensors (in tuples, lists or dicts)
-        or None. Each shape and dtype of a batch is recorded by itself; the last 64 are kept, or fewer of a large
-        network. Samples of another dtype than the parameters' are cast in each replay, as their layer would.
+        A function of arrays, or of tensors that need no gradient: samples and labels, say. It computes a loss, calls
+        ``backward`` and steps optimizers, and returns tensors (in tuples, lists or dicts) or None. Each shape and dtype
+        of a batch is recorded by itself; the last 64 are kept, or fewer of a large network. Samples of another dtype
+        than the parameters' are cast in each replay, as their layer would.
 
     Returns
     -------
     Compiled
-        Called as `step` is. The tensors that it returns are constants. Gradients (``p.grad``) are as after the step;
+        Called as `step` is. The tensors that it returns are constants, but for a step that does not go backward: that
+        runs as it is written, and they keep their graph. Gradients (``p.grad``) are as after the step;
         one that is held elsewhere stays as it is.
 
     Raises

@@ -88,3 +88,8 @@ def arrays_in(value: Any) -> bool:
 def varying(module: Any) -> Iterator[str]:
     """Yield the attributes of a module that hold arrays or generators."""
     return (key for key, value in vars(module).items() if arrays_in(value))
+
+
+def own_arrays(module: Any) -> Iterator[np.ndarray]:
+    """Yield the arrays that are attributes of a module: they are read where they are, and watched as its options."""
+    return (value for value in vars(module).values() if type(value) is np.ndarray)

@@ -29,8 +29,9 @@ _LOOKS = (
 class Guarded(np.ndarray):
     """An argument: its memory is the caller's, and a look at its values makes the running `Trace` unfit.
 
-    The package itself may look (it checks labels, and casts): what it computes is seen by the trace. NumPy's functions
-    get plain arrays, and return plain ones.
+    The package itself may look (it checks labels, and casts): what it computes is seen by the trace. But operations may
+    not, which get plain arrays: what they look at is a shape, an axis or the like. NumPy's functions get plain arrays,
+    and return plain ones.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -73,7 +74,7 @@ def note(what: str) -> None:
         if home != __name__ and home.split(".")[0] != "numpy":
             break
         frame = frame.f_back
-    if frame is not None and home.split(".")[0] == _HOUSE:
+    if frame is not None and home.split(".")[0] == _HOUSE and home.split(".")[1:2] != ["ops"]:
         return
     by = "" if what.startswith("__array") else f" ({what})"  # NumPy's own word for arithmetic says nothing
     trace.refuse(f"the values of an argument are looked at in the step{by}: do it outside, or on a tensor of it")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,19 +13,15 @@ from ..engine.node import Node
 from ..fused import affine, affine_relu, batch_norm, cross_entropy, dropout, l2_penalty, relu, softmax_loss
 from ..ops.elementwise import add
 from ..ops.shaping import reshaped
+from .called import Arrival, Called, can_call
 from .trace import Call, Trace, Unfit
+from .values import Values, address
 
 if TYPE_CHECKING:
     from ..kernels import InstructionList
 
 
-def address(array: np.ndarray) -> int:
-    """Return where an array begins."""
-    place: int = array.__array_interface__["data"][0]
-    return place
-
-
-class Lowered:
+class Lowered(Values):
     """A step as one list of instructions, from its input arrays to the loss and the gradients.
 
     Parameters
@@ -41,11 +38,11 @@ class Lowered:
         The arrays of the leaves, which stay where they are.
     homes : mapping of Node to ndarray
         Where the gradients of some of the leaves are to be written.
+    fixed : iterable of ndarray
+        Other arrays that stay where they are: of frozen parameters, and what else modules hold.
 
     Attributes
     ----------
-    gradients : dict of Node to ndarray
-        For each leaf of `order` the array that a run writes its gradient into.
     draws : list of (module, ndarray, float)
         Whose key is to be drawn before a run, into which array, for which share.
 
@@ -58,35 +55,31 @@ class Lowered:
     def __init__(
         self, make: Callable[[np.dtype[Any]], InstructionList], trace: Trace, order: list[Node],
         inputs: Sequence[np.ndarray], parameters: Mapping[Node, np.ndarray], homes: Mapping[Node, np.ndarray],
+        fixed: Iterable[np.ndarray] = (),
     ) -> None:  # fmt: skip
-        self.gradients: dict[Node, np.ndarray] = {}
         self.draws: list[tuple[Any, np.ndarray]] = []
         self.labels: list[tuple[int, np.ndarray, int]] = []  # place among the inputs, buffer, number of classes
-        self.casts: dict[int, np.ndarray] = {}  # buffers for those inputs that are of another dtype
-        dtypes = {array.dtype for array in parameters.values()}
-        if len(dtypes) != 1:
-            raise Unfit(f"its parameters have the dtypes {', '.join(sorted(map(str, dtypes))) or 'none'}")
-        self.dtype = dtypes.pop()
-        if self.dtype not in (np.float32, np.float64):
-            raise Unfit(f"its parameters are of {self.dtype}")
+        self.calls = False  # whether it has any
+        super().__init__(trace, inputs, parameters, fixed)
         self.instructions = make(self.dtype)
-        self._trace, self._parameters, self._homes = trace, parameters, homes
-        self._inputs = {address(array): place for place, array in enumerate(inputs)}
-        self.given = list(inputs)
-        self._values: dict[int, np.ndarray] = {address(array): array for array in parameters.values()}
-        self._sources = {address(made): data for data, made in trace.casts}
+        self._trace, self._homes = trace, homes
         self._masks = {address(mask): (module, mask) for module, mask in trace.masks}
-        self._arrived = {address(d): node for d, node in trace.arrivals if isinstance(d, np.ndarray)}
-        self._made: set[int] = set()
         self._saved: dict[Node, tuple[Any, ...]] = {}
-        self._waiting: dict[Node, np.ndarray] = {}  # gradients that have arrived
+        self._waiting: dict[Node, Any] = {}  # gradients that have arrived
         self._done_relu: set[Node] = set()  # whose gradient has been through the relu
-        self._consumers: dict[Node, int] = {}
-        for flows in trace.flows.values():
-            for parent in flows.values():
-                self._consumers[parent] = self._consumers.get(parent, 0) + 1
+        self._called: dict[Node, Called] = {}
+        self._averages = 0  # that have been lowered
+        self._consumers = trace.consumers()
+        self._from_one = trace.summands(order, add.op)  # whose gradients are 1
+        # What takes a gradient whose elements do not follow each other takes it as it is.
+        self._strided = {trace.flows[node][place] for node, place in trace.strided}
         for call in trace.calls:
             self._forward(call)
+        if len(self.draws) != len(trace.masks) or self._averages != len(trace.averages):
+            raise Unfit("a layer draws a mask, or moves its averages, beside the operations that have instructions")
+        self._passed = self._called.keys() - {
+            parent for node, flows in trace.flows.items() if node not in self._called for parent in flows.values()
+        }  # whose gradients come from calls alone
         self._backward(order)
 
     def covers(self, optimizer: Any) -> bool:
@@ -94,68 +87,57 @@ class Lowered:
         homes = optimizer.gradient_homes()
         return all(home.dtype == self.dtype and self.gradients.get(node) is home for node, home in homes.items())
 
-    # ---- values
-
-    def value(self, array: Any) -> np.ndarray:
-        """Return the array of the program that stands for one of the trace."""
-        if not isinstance(array, np.ndarray):
-            raise Unfit(f"an operation takes a {type(array).__name__}")
-        found, place, seen = self._values.get(address(array)), -1, array
-        if found is None:
-            seen = self._sources.get(address(array), array)
-            place = self._inputs.get(address(seen), -1)
-            if place < 0:
-                raise Unfit(f"an array of shape {array.shape} is neither computed, nor a parameter, nor an argument")
-            found = self.given[place]
-        # A transpose has the same address. What the step does not cast, the operation does if that loses nothing.
-        flat = found.flags.c_contiguous and seen.flags.c_contiguous and array.flags.c_contiguous
-        becomes = np.result_type(found.dtype, self.dtype) if seen is array else array.dtype
-        if not flat or seen.dtype != found.dtype or array.size != found.size or becomes != self.dtype:
-            raise Unfit(f"an array of {found.dtype} {found.shape} is used beside parameters of {self.dtype}")
-        if found.dtype != self.dtype:
-            found = self.casts.setdefault(place, np.empty(found.shape, self.dtype))
-        return found.reshape(array.shape)
-
-    def computed(self, array: np.ndarray) -> np.ndarray:
-        """Return the array of the program that stands for a result of an operation."""
-        if address(array) not in self._made:
-            raise Unfit(f"it returns an array of shape {array.shape} that it does not compute")
-        return self.value(array)
-
-    def gradient_of(self, array: np.ndarray) -> Node | None:
-        """Return the leaf whose gradient an array of the trace is, or None."""
-        node = self._arrived.get(address(array))
-        return node if node in self.gradients and array.shape == node.shape and array.flags.c_contiguous else None
-
-    def _new(self, like: np.ndarray) -> np.ndarray:
-        made = np.empty(like.shape, self.dtype)
-        self._values[address(like)] = made
-        self._made.add(address(like))
-        return made
-
     # ---- forward
 
     def _forward(self, call: Call) -> None:
-        lower = _FORWARD.get(call.op)
-        if lower is None:
-            raise Unfit(f"{call.op.name} has no instruction")
-        if call.out.dtype != self.dtype:
-            raise Unfit(f"{call.op.name} gives {call.out.dtype} beside parameters of {self.dtype}")
-        saved = lower(self, call)
+        lower, why = _FORWARD.get(call.op), None
+        if lower is not None and call.node in self._strided:
+            why = Unfit(f"the gradient that comes to {call.op.name} lies in memory in another order")
+        elif lower is not None and self._is_loss(call):
+            try:
+                if call.out.dtype != self.dtype:
+                    raise Unfit(f"{call.op.name} gives {call.out.dtype} beside parameters of {self.dtype}")
+                saved = lower(self, call)
+                if call.node is not None:
+                    self._saved[call.node] = saved
+                return
+            except Unfit as unfit:
+                why = unfit
+        try:
+            self._call(call)
+        except Unfit as unfit:
+            raise why or unfit from None
+
+    def _is_loss(self, call: Call) -> bool:
+        """Whether a loss is the one that goes backward, or added to it, as its instruction takes it to be."""
+        return call.op not in _FROM_ONE or call.node is None or call.node.shape != () or call.node in self._from_one
+
+    def _call(self, call: Call) -> None:
+        op, out = call.op, call.out
+        if not can_call(op):
+            raise Unfit(f"{op.name} has no instruction")
+        arrays = [array for array in call.data if isinstance(array, np.ndarray)]
+        if any(np.may_share_memory(out, array) for array in arrays) or not out.flags.c_contiguous:
+            raise Unfit(f"{op.name} gives a view")
+        values = [self.value(item, called=True) if isinstance(item, np.ndarray) else item for item in call.data]
+        flows = self._trace.flows.get(call.node, {}) if call.node is not None else {}
+        called = Called(op, values, self.new(out), call.node if flows else None, flows)
+        self.instructions.call(called.forward)
+        self.calls = True
         if call.node is not None:
-            self._saved[call.node] = saved
+            self._called[call.node] = called
 
     def _layer(self, call: Call, ending: int) -> tuple[Any, ...]:
         from ..kernels.codes import Ending
 
         x, w, b = map(self.value, call.data)
         x = x.reshape(len(x), -1)
-        out = self._new(call.out)
+        out = self.new(call.out)
         self.instructions.product(x, w, out, Ending(ending), b)
         return x, w, out
 
     def _relu(self, call: Call) -> tuple[Any, ...]:
-        x, out = self.value(call.data[0]), self._new(call.out)
+        x, out = self.value(call.data[0]), self.new(call.out)
         self.instructions.relu(x, out)
         return (out,)
 
@@ -174,7 +156,7 @@ class Lowered:
         x = self.value(x)
         labels = np.empty(y.shape, np.int64)
         self.labels.append((place, labels, x.shape[1]))
-        slope, loss = np.empty_like(x), self._new(call.out)
+        slope, loss = np.empty_like(x), self.new(call.out)
         self.instructions.softmax_loss(x, labels, slope, loss)
         return (slope,)
 
@@ -183,7 +165,7 @@ class Lowered:
         module, _ = self._masks.get(address(mask), (None, None))
         if module is None:
             raise Unfit("dropout has a mask that its module did not draw")
-        x, out, kept = self.value(x), self._new(call.out), np.empty(mask.shape, np.bool_)
+        x, out, kept = self.value(x), self.new(call.out), np.empty(mask.shape, np.bool_)
         key = np.empty(1, np.uint64)
         self.draws.append((module, key))
         self.instructions.keep(key, kept, math.ceil(ratio * 2**53))
@@ -196,32 +178,38 @@ class Lowered:
         if eps < np.finfo(self.dtype).tiny:
             raise Unfit("batch_norm without eps looks at its values")
         normal, rate, mean, variance = (np.empty(array.shape, self.dtype) for array in call.left)
-        out = self._new(call.out)
+        out = self.new(call.out)
         self.instructions.batch_norm(x, gamma, beta, eps, out, (normal, rate, mean, variance))
         theirs = {address(batch): own for batch, own in zip(call.left[2:], (mean, variance), strict=True)}
         for running, batch, momentum in self._trace.averages:
             own = theirs.get(address(batch))
             if own is not None:
+                flags = running.flags
+                if running.dtype != self.dtype or not (flags.c_contiguous and flags.writeable):
+                    raise Unfit(f"a running average is of {running.dtype}, of strides {running.strides}, beside "
+                                f"parameters of {self.dtype}")  # fmt: skip
                 self.instructions.running(running, own, momentum)
+                self._averages += 1
         return gamma, normal, rate
 
     def _penalty(self, call: Call) -> tuple[Any, ...]:
         w, reg = self.value(call.data[0]), float(call.data[1])
-        self.instructions.half_squares(w, reg, self._new(call.out))
+        self.instructions.half_squares(w, reg, self.new(call.out))
         return w, reg
 
     def _add(self, call: Call) -> tuple[Any, ...]:
         if any(not isinstance(array, np.ndarray) or array.shape != call.out.shape for array in call.data):
             raise Unfit("a sum of arrays of several shapes has no instruction")
         x, y = map(self.value, call.data)
-        out = self._new(call.out)
+        out = self.new(call.out)
         self.instructions.scale(x, 1.0, out)
         self.instructions.add(out, y)
         return ()
 
     def _reshape(self, call: Call) -> tuple[Any, ...]:
-        x = self.value(call.data[0])
-        self._values[address(call.out)] = x
+        x = self.value(call.data[0], called=True)
+        if address(call.out) != address(call.data[0]):  # else it is found as what it is a view of
+            raise Unfit("reshape makes a copy")
         return (x.shape,)
 
     # ---- backward
@@ -237,6 +225,9 @@ class Lowered:
             if node not in self._waiting:
                 raise Unfit(f"no gradient arrives at {node.label()}")
             g = self._waiting.pop(node)
+            if node in self._called:
+                self._call_back(node, np.ones((), node.dtype) if g is ONE else None if type(g) is Called else g)
+                continue
             if g is ONE and node.op not in _FROM_ONE:
                 raise Unfit(f"{node.label()} is the loss")
             if g is not ONE and node.op in _FROM_ONE and node.shape == ():
@@ -248,6 +239,26 @@ class Lowered:
                     raise Unfit(f"no gradient arrives at {node.label()}")
                 self.gradients[node] = self._waiting[node]
 
+    def _call_back(self, node: Node, g: np.ndarray | None) -> None:
+        arrivals = []
+        for place, parent in sorted(self._trace.flows.get(node, {}).items()):
+            held: Any = self._waiting.get(parent)
+            if held is ONE:
+                raise Unfit(f"{parent.label()} is added to the loss, and used elsewhere")
+            arrivals.append(Arrival(place, parent, held, held is None))
+            if held is None:
+                held = self._called[parent] if parent in self._passed else self._home(parent)
+                self._waiting[parent] = held
+                arrivals[-1] = arrivals[-1]._replace(held=held)
+            if (node, place) in self._trace.strided and not (parent.op is None or type(held) is Called):
+                raise Unfit(f"the gradient that {node.label()} gives lies in memory in another order")
+        self.instructions.call(functools.partial(self._called[node].backward, g, arrivals))
+
+    def _home(self, parent: Node) -> np.ndarray:
+        """Return where the gradient of a node is written."""
+        home = self._homes.get(parent) if parent.op is None else None
+        return np.empty(parent.shape, parent.dtype) if home is None else home
+
     def _wanted(self, node: Node, place: int) -> Node | None:
         return self._trace.flows.get(node, {}).get(place)
 
@@ -255,8 +266,7 @@ class Lowered:
         """Have a gradient written: where it is kept, or beside that, to be added."""
         held = self._waiting.get(parent)
         if held is None:
-            home = self._homes.get(parent) if parent.op is None else None
-            held = self._waiting[parent] = np.empty(parent.shape, self.dtype) if home is None else home
+            held = self._waiting[parent] = self._home(parent)
             write(held)
         else:
             more = np.empty(parent.shape, self.dtype)
@@ -292,7 +302,7 @@ class Lowered:
 
     def _rectified(self, node: Node) -> np.ndarray | None:
         """Return the result of a relu whose whole gradient comes from one product, so that it ends with the relu's."""
-        if node.op is not affine_relu.op or self._consumers[node] != 1 or node in self._waiting:
+        if node.op is not affine_relu.op or self._consumers[node] != 1 or node in self._waiting or node in self._called:
             return None
         self._done_relu.add(node)
         out: np.ndarray = self._saved[node][2]
@@ -328,9 +338,11 @@ class Lowered:
     def _loss_back(self, node: Node, g: Any) -> None:
         parent = self._wanted(node, 0)
         if parent is not None:
+            slope = self._saved[node][0]  # times 1
             if parent in self._waiting or parent.op is None:
-                raise Unfit("scores are no layer's")
-            self._waiting[parent] = self._saved[node][0]  # times 1
+                self._arrive(parent, lambda d: self.instructions.scale(slope, 1.0, d))
+            else:
+                self._waiting[parent] = slope
 
     def _dropout_back(self, node: Node, g: Any) -> None:
         parent = self._wanted(node, 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -23,33 +24,39 @@ class Program:
     lowered : Lowered
     trace : Trace
     leaves : dict of Tensor to ndarray or None
-        The parameters in reach, with the gradient that each had before the step.
+        The parameters in reach that are trained, with the gradient that each had before the step.
+    every : iterable of Tensor
+        All parameters in reach, those that are frozen as well.
     result : object
         What the step returned.
     """
 
     def __init__(
-        self, lowered: Lowered, trace: Trace, leaves: Mapping[Tensor, np.ndarray | None], result: Any
-    ) -> None:
+        self, lowered: Lowered, trace: Trace, leaves: Mapping[Tensor, np.ndarray | None], every: Iterable[Tensor],
+        result: Any,
+    ) -> None:  # fmt: skip
         self._lowered = lowered
         self._outside: Callable[[np.ndarray, int], bool] = lowered.instructions.outside
-        self._leaves = [(leaf, leaf._array) for leaf in leaves]
+        self._leaves = [(leaf, leaf._array, leaf in leaves) for leaf in every]
         self._prepare: list[Callable[[], None]] = []
         self._updates: list[Any] = []  # those that an instruction cannot do
         self._plain: list[Any] = []
         for optimizer in trace.updates:
             # Instructions run before what is left to Python, so the first optimizer that needs it ends them.
-            able = not self._updates and lowered.covers(optimizer)
-            prepare = optimizer.instruct(lowered.instructions) if able else None
-            if prepare is None:
+            if self._updates or not lowered.covers(optimizer) or not optimizer.is_plain():
                 self._updates.append(optimizer)
+                continue
+            prepare: list[Callable[[], None]] = []
+            if lowered.calls:  # one that fails comes before the step is counted
+                lowered.instructions.call(functools.partial(_run_all, prepare))
             else:
-                self._prepare.append(prepare)
-                self._plain.append(optimizer)
+                prepare = self._prepare
+            prepare.append(optimizer.instruct(lowered.instructions))
+            self._plain.append(optimizer)
         lowered.instructions.seal()
         self._places = [lowered.instructions.places_of(array) for array in lowered.given]
         self._arrays: list[np.ndarray] = list(lowered.given)
-        self._casts = list(lowered.casts.items())
+        self._copies = [(place, buffer) for (place, _), buffer in lowered.copies.items()]
         # What is handed out is a view whose base is no array, so that views of it hold itself, and can be counted.
         handed = {node: np.asarray(d.data) for node, d in lowered.gradients.items()}
         self._result = shape_of(result, lowered, handed)
@@ -81,8 +88,8 @@ class Program:
 
     def fits(self) -> bool:
         """Whether the parameters are where they were, and nobody holds gradients."""
-        for leaf, array in self._leaves:
-            if leaf._array is not array or type(leaf.node) is not Node:
+        for leaf, array, trained in self._leaves:
+            if leaf._array is not array or (type(leaf.node) is Node) is not trained:
                 return False
         for node in self._empty:
             if node.grad is not None:
@@ -100,7 +107,7 @@ class Program:
         """Run the step, and return what it returned when it was recorded, with new values."""
         for module, key in self._lowered.draws:
             key[:] = module.draw_key()
-        for place, buffer in self._casts:
+        for place, buffer in self._copies:
             with np.errstate(all="ignore"):  # as all of a replay
                 buffer[...] = arrays[place]
         instructions, held = self._lowered.instructions, self._arrays
@@ -108,9 +115,13 @@ class Program:
             if array is not held[place]:
                 instructions.point(self._places[place], array)
                 held[place] = array
-        for prepare in self._prepare:
-            prepare()
-        instructions.run()
+        _run_all(self._prepare)
+        try:
+            instructions.run()
+        except BaseException:  # of a call, before the backward: there were no gradients then
+            for node, _ in self._gradients:
+                node.grad = None
+            raise
         for node, d in self._gradients:
             node.grad = d
         for optimizer in self._updates:
@@ -118,3 +129,8 @@ class Program:
         for node in self._gone:
             node.grad = None
         return filled(self._result)
+
+
+def _run_all(calls: Sequence[Callable[[], None]]) -> None:
+    for call in calls:
+        call()

@@ -19,8 +19,14 @@ def argument(value: Any) -> np.ndarray:
     """Return the array of an argument."""
     if type(value) is Tensor and type(value.node) is not Node:
         value = value._array
+    if type(value) is np.memmap:
+        value = np.asarray(value)
     if type(value) is not np.ndarray:
-        raise Unfit(f"an argument is of {type(value).__name__}, expected an array, or a tensor that needs no gradient")
+        cure = ""
+        if isinstance(value, (bool, int, float)):
+            cure = ": set a number that changes outside, optimizer.learning_rate = ... say, or keep it in an nn.Module"
+        raise Unfit(f"an argument is of {type(value).__name__}, expected an array, or a tensor that needs no gradient"
+                    f"{cure}")  # fmt: skip
     if value.dtype.kind not in "fiu":
         raise Unfit(f"an argument is of dtype {value.dtype}, expected floats or integers")
     if not value.dtype.isnative:
@@ -66,12 +72,17 @@ def filled(shape: Any) -> Any:
     return shape
 
 
-def detached(result: Any) -> Any:
-    """Return a result with its tensors as constants, as a replay returns them."""
+def detached(result: Any, alive: bool = False) -> Any:
+    """Return a result with its tensors as constants, as a replay returns them; but those that are `alive` on request.
+
+    These are tensors that backward may still go through: a step that goes backward itself has none.
+    """
     if isinstance(result, Tensor):
-        return constant(result._array)
+        node = result.node
+        keeps = alive and type(node) is Node and (node.op is None or node.saved is not None)
+        return result if keeps else constant(result._array)
     if type(result) in (tuple, list):
-        return type(result)([detached(item) for item in result])
+        return type(result)([detached(item, alive) for item in result])
     if type(result) is dict:
-        return {key: detached(item) for key, item in result.items()}
+        return {key: detached(item, alive) for key, item in result.items()}
     return result

@@ -7,6 +7,7 @@ numbers), and do nothing to the world around it but what goes through them. What
 from __future__ import annotations
 
 import builtins
+import functools
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from ..nn.parameter import Parameter
 from ..optim import Optimizer
 from .code import Load, loads, strings
 from .facts import DICTS, arrays_in, facts_of, is_plain, is_record, varying
+from .objects import called, is_ordinary, own
 from .trace import Unfit
 from .watch import MISSING, Watch, content
 
@@ -80,6 +82,7 @@ class Reads:
         self._names: set[str] = set()  # the attributes that code outside this package loads
         self._asked: set[str] = set(_UPDATES)  # those that it loads from optimizers
         self._objects: list[Any] = []
+        self._plain: list[Any] = []  # those of a user's ordinary classes
         self._tensors: list[Tensor] = []  # that are no modules'
         self._supers = False  # whether what is overridden may be called
         self._asks = False  # whether it asks if there are attributes
@@ -107,16 +110,27 @@ class Reads:
                     seen.add(id(module))
                     yield module
 
+    def leaves(self) -> list[Tensor]:
+        """Return the parameters that the step can reach, each once: of modules, and those that optimizers move."""
+        found = [leaf for module in self.modules for leaf in module.parameters()]
+        return list(dict.fromkeys(found + [leaf for optimizer in self.optimizers for leaf in optimizer._tensors]))
+
     def _function(self, function: Any, method: bool = False) -> None:
         if isinstance(function, types.MethodType):
             self._judge(function.__qualname__, function.__self__)
             function, method = function.__func__, True
+        if type(function) is functools.partial:
+            self._watch.container(function.keywords)
+            for value in (*function.args, *function.keywords.values()):
+                self._judge("an argument of partial", value)
+            function = function.func
         if hasattr(function, "replays"):  # another compiled step: it runs as it is written
             self._object(function)
             function = function.__wrapped__
         code = getattr(function, "__code__", None)
         if code is None:
-            raise Unfit(f"{function!r} is no Python function, so what it does cannot be seen")
+            raise Unfit(f"{type(function).__name__} is no Python function, so what it does cannot be seen: write one "
+                        f"(def) that does the same")  # fmt: skip
         if id(function) in self._seen:
             return
         self._seen[id(function)] = function  # which keeps it, and so its id
@@ -136,7 +150,7 @@ class Reads:
         """Judge a name of the code, and what is reached from it if it is a Python module."""
         for name in load.path[0 if load.attribute else 1 :]:
             if name in _ATTRIBUTES:
-                raise Unfit(f"{load.where} uses {name}")
+                raise Unfit(f"{load.where} uses {name}, of optimizers or modules, say: what is yours, call otherwise")
         if load.attribute:
             self._names.update(load.path)
             return
@@ -221,6 +235,10 @@ class Reads:
                 raise Unfit(f"it calls {name}, whose effects a replay does not have")
             if f"{value.__module__}.".split(".")[1] not in _ROOMS:
                 self._function(value)
+        elif is_ordinary(value) and not _ours(type(value)):
+            if not any(value is known for known in self._plain):
+                self._plain.append(value)
+                self._watch.class_of(value)
         elif callable(value) and not _ours(value):
             self._function(value)
         else:
@@ -271,14 +289,24 @@ class Reads:
 
     def _methods(self) -> None:
         """Look at what runs of classes: what the code names, and what other classes than this package's add to it."""
-        done: set[tuple[type, str]] = set()
+        done: set[tuple[Any, str]] = set()
         while True:
             found = [pair for pair in self._reachable() if pair not in done]
-            if not found:
+            held = [(owner, *item) for owner in self._plain for item in own(owner, self._names).items()
+                    if (id(owner), item[0]) not in done]  # fmt: skip
+            if not found and not held:
                 break
             for kind, name in found:
                 done.add((kind, name))
                 self._member(kind, name)
+            for owner, name, value in held:
+                done.add((id(owner), name))
+                self._watch.attribute(owner, name)
+                if arrays_in(value):
+                    raise Unfit(f"it reads {type(owner).__name__}.{name}, whose values may change")
+                (self._attribute if type(value) in (list, *DICTS) else self._judge)(
+                    f"{type(owner).__name__}.{name}", value
+                )
 
     def _member(self, kind: type, name: str) -> None:
         """Judge an attribute of a class, and expect that it stays."""
@@ -319,6 +347,8 @@ class Reads:
                 raise Unfit(f"it reads {name}.{key}, whose changes cannot be seen: {_KEEP}")
             if updates or self._asks and hasattr(owner, "__dict__"):
                 self._watch.without(owner, names)
+        for owner in self._plain:
+            self._watch.without(owner, self._names - vars(owner).keys())
 
     def _reachable(self) -> Iterator[tuple[type, str]]:
         """Yield classes, and the names under which something of them may run or be read."""
@@ -344,8 +374,10 @@ class Reads:
             named = {name for name in self._names | self._asked if hasattr(optimizer, name)}
             yield from ((optimizer, name) for name in hooks | named)
         yield from ((Tensor, name) for name in self._names if hasattr(Tensor, name))
+        for kind in {type(owner): None for owner in self._plain}:
+            yield from ((kind, name) for name in called(kind, self._names) if name not in _HEADERS | _SPECIAL)
         if self._asks:
-            kinds = {type(value): None for value in (*self.all_modules(), *self.optimizers)}
+            kinds = {type(value): None for value in (*self.all_modules(), *self.optimizers, *self._plain)}
             yield from ((kind, name) for kind in kinds for name in self._names if not hasattr(kind, name))
 
 

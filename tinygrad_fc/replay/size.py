@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def elements(reads: Reads) -> int:
     """Return how many elements the parameters have that a step reaches."""
-    return sum({leaf: leaf.size for module in reads.modules for leaf in module.parameters()}.values())
+    return sum(leaf.size for leaf in reads.leaves())
 
 
 def size_of(step: Any, read: Callable[[], Reads]) -> int:

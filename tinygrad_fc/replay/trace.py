@@ -40,10 +40,12 @@ class Trace(Observer):
         For each node the parents that its rules gave gradients to, under the places of their arguments.
     arrivals : list of (ndarray, Node)
         The gradients that arrived at leaves.
+    strided : set of (Node, int)
+        The nodes whose rule gave the argument at a place a gradient whose elements do not follow each other.
     before : dict of Node to ndarray or None
         The ``grad`` of the leaves when backward began.
     casts : list of (ndarray, ndarray)
-        Data, and what a layer or a model made of it by casting it to its dtype.
+        Data, and what was made of it: by a layer, which casts it to its dtype, or by `tensor`.
     masks : list of (module, ndarray)
         What `Dropout` drew.
     averages : list of (ndarray, ndarray, float)
@@ -57,6 +59,7 @@ class Trace(Observer):
         self.orders: list[list[Node]] = []
         self.flows: dict[Node, dict[int, Node]] = {}
         self.arrivals: list[tuple[Any, Node]] = []
+        self.strided: set[tuple[Node, int]] = set()
         self.before: dict[Node, Any] = {}
         self.casts: list[tuple[np.ndarray, np.ndarray]] = []
         self.masks: list[tuple[Any, np.ndarray]] = []
@@ -80,7 +83,7 @@ class Trace(Observer):
     def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
         """Take note of an operation."""
         if self.orders:
-            self.refuse(f"{op.name} runs after backward")
+            self.refuse(f"{op.name} runs after backward: a step goes forward, backward once, and updates")
         if threading.get_ident() != self._thread:
             self.refuse(f"{op.name} runs in another thread")
         result = self._results.pop()
@@ -106,6 +109,28 @@ class Trace(Observer):
         self.flows.setdefault(node, {})[place] = parent
         if parent.op is None:
             self.arrivals.append((d, parent))
+        if isinstance(d, np.ndarray) and not d.flags.c_contiguous:
+            self.strided.add((node, place))
+
+    def consumers(self) -> dict[Node, int]:
+        """Return how many gradients came to each node."""
+        counts: dict[Node, int] = {}
+        for flows in self.flows.values():
+            for parent in flows.values():
+                counts[parent] = counts.get(parent, 0) + 1
+        return counts
+
+    def summands(self, order: list[Node], addition: Op) -> frozenset[Node]:
+        """Return the loss that went backward, and what was added to it and used nowhere else."""
+        found, counts = {order[0]}, self.consumers()
+        for node in order:
+            if node in found and node.op is addition:
+                terms = self.flows.get(node, {}).values()
+                if all(counts[term] == 1 and term.shape == () for term in terms):
+                    found.update(terms)
+                else:
+                    found.discard(node)
+        return frozenset(found)
 
     def read(self, tensor: Any) -> None:
         """Take note that Python looks at values: what it does with them would not be done again."""
@@ -117,9 +142,10 @@ class Trace(Observer):
         """Take note that a parameter is written."""
         self.refuse(f"{parameter._label()} is written in the step")
 
-    def cast(self, data: np.ndarray, made: np.ndarray) -> None:
-        """Take note of data that a layer or a model casts to its dtype."""
-        self.casts.append((data, made))
+    def cast(self, data: Any, made: np.ndarray) -> None:
+        """Take note of data that a layer casts to its dtype, or of which a tensor is made."""
+        if isinstance(data, np.ndarray):
+            self.casts.append((data, made))
 
     def masked(self, module: Any, mask: np.ndarray) -> None:
         """Take note of a mask that dropout drew."""
