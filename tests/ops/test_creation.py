@@ -160,6 +160,45 @@ def test_linspace_between_tensors() -> None:
         creation.linspace(a, b, -1)
 
 
+ENDS = [0.0, -2.5, 3.0, 1e308, -1e308, 1e-310, 5e-324, np.nan, np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("endpoint", [True, False])
+@pytest.mark.parametrize("num", [0, 1, 2, 5])
+@pytest.mark.parametrize("kinds", ["dd", "ff", "fd"])
+def test_rows_between_any_ends_are_numpys(kinds: str, num: int, endpoint: bool) -> None:
+    """The last row is `stop` itself, whatever `start` is, and a step too small for a float is no 0."""
+    with np.errstate(all="ignore"):
+        a, b = (np.array(ENDS, kind) for kind in kinds)
+        start, stop = a[:, None], b
+        expected, step = np.linspace(start, stop, num, endpoint, retstep=True)
+        powers = np.logspace(start, stop, num, endpoint)
+        for ends in ((tg.tensor(start), stop), (tg.tensor(start), tg.tensor(stop, requires_grad=True))):
+            row, found = creation.linspace(*ends, num, endpoint, retstep=True)
+            np.testing.assert_allclose(row.data, expected, rtol=1e-6 if "f" in kinds else 1e-13, strict=True)
+            np.testing.assert_allclose(found.data, np.broadcast_to(step, found.shape), rtol=1e-6)
+            np.testing.assert_allclose(creation.logspace(*ends, num, endpoint).data, powers, rtol=1e-5, strict=True)
+
+
+def test_the_last_row_has_the_gradient_of_stop_alone() -> None:
+    a, b = tg.tensor([1.0, np.nan], requires_grad=True), tg.tensor([4.0, 2.0], requires_grad=True)
+    da, db = tg.gradients(np.linspace(a, b, 4)[-1].sum(), [a, b])
+    np.testing.assert_array_equal([da.data, db.data], [[0.0, 0.0], [1.0, 1.0]])
+
+
+def test_linspace_of_integers_goes_down_and_refusals_say_what_was_given() -> None:
+    whole = creation.linspace(tg.tensor(-1.5), 1.0, 4, dtype=int)
+    np.testing.assert_array_equal(whole.data, np.linspace(-1.5, 1.0, 4, dtype=int), strict=True)
+    t = tg.tensor(1.0, requires_grad=True)
+    for wrong, kind, words in (
+        ((t, [t, t], 3), TypeError, r"^linspace: tensor \(\) needs a gradient.*tg.stack"),
+        ((t, "a", 3), TypeError, "^linspace: given 'a' of dtype"), ((t, 2.0, 2.5), TypeError, "^linspace: num is 2.5"),
+        ((t, 2.0, -1), ValueError, "^linspace: num is -1, expected how many numbers"),
+    ):  # fmt: skip
+        with pytest.raises(kind, match=words):
+            creation.linspace(*wrong)
+
+
 # ---- matrices and grids at their edges
 
 EDGES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], Any]] = {

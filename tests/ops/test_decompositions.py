@@ -197,6 +197,21 @@ def test_svd_fills_up_only_what_needs_no_gradient(rng: np.random.Generator) -> N
         la.pinv(leaf(a), 1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("shape", [(0, 0), (2, 0, 0), (0, 2, 2), (0, 3), (3, 0)])
+@pytest.mark.parametrize("name", ["eigh", "svd", "qr"])
+def test_matrices_without_elements(name: str, shape: tuple[int, ...]) -> None:
+    if name == "eigh" and shape[-1] != shape[-2]:
+        return
+    options = {"full_matrices": False} if name == "svd" else {}
+    for n, expected in enumerate(getattr(la, name)(np.zeros(shape), **options)):
+        for create_graph in (False, True):
+            x = leaf(np.zeros(shape))
+            out = getattr(la, name)(x, **options)[n]
+            assert out.shape == expected.shape
+            (d,) = tg.gradients(out.sum(), x, create_graph=create_graph)
+            assert d.shape == shape
+
+
 # ---- QR
 
 

@@ -155,6 +155,30 @@ def test_lstsq_of_lower_rank() -> None:
         la.lstsq(leaf(a), b[:2])
 
 
+@pytest.mark.parametrize("kinds", ["fd", "df", "ff", "if", "fi"])
+def test_lstsq_computes_in_float64_as_numpy_does(kinds: str, rng: np.random.Generator) -> None:
+    """NumPy computes in float64. Columns that differ by 2**-22 are two there, and one beside the eps of float32."""
+    tall, close = rng.normal(size=(3, 2)) * 9, np.array([[1.0, 1.0], [1.0, 1.0 + 2**-22], [1.0, 1.0]])
+    for array in (tall, close):
+        a, b = array.astype(kinds[0]), np.array([1, 2, 4], kinds[1])
+        x, residuals, rank, s = la.lstsq(a, b)
+        loose = 1e-4 if x.dtype == np.float32 else 1e-8
+        tracked = leaf(a, a.dtype) if a.dtype.kind == "f" else a
+        for given in ((tracked, b), (a, leaf(b, b.dtype)) if b.dtype.kind == "f" else (tracked, b)):
+            found = la.lstsq(*given)
+            assert (found[0].dtype, found[1].shape, found[2]) == (x.dtype, residuals.shape, rank)
+            np.testing.assert_allclose(found[0].data, x, rtol=loose, atol=loose)
+            np.testing.assert_allclose(found[3].data, s, rtol=loose, strict=True)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_lstsq_refuses_matrices_that_are_not_finite(value: float) -> None:
+    a = np.array([[value, 1.0], [1.0, 1.0]])
+    for given in ((leaf(a), np.ones(2)), (a, leaf(np.ones(2)))):
+        with pytest.raises(LinAlgError, match="lstsq: a has infinite or NaN elements, expected finite ones"):
+            la.lstsq(*given)
+
+
 # ---- condition, rank, and matrices that are singular
 
 
@@ -167,6 +191,36 @@ def test_cond_of_a_singular_matrix_has_no_gradient(p: Any) -> None:
         out = la.cond(leaf([a, np.eye(2)]), p)
     with pytest.raises(LinAlgError, match="cond: the matrix is singular: its condition number is infinite"):
         out[1].backward()
+
+
+@pytest.mark.parametrize("p", [None, 2, -2, "nuc", 1, -1, "fro", np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_cond_of_what_is_not_finite_is_numpys(value: float, p: Any) -> None:
+    a = np.array([[[value, 1.0], [1.0, 2.0]], [[3.0, 0.0], [0.0, 2.0]]])
+    with np.errstate(all="ignore"):
+        try:
+            expected = la.cond(a, p)
+        except LinAlgError:
+            with pytest.raises(LinAlgError, match="cond: SVD did not converge"):
+                la.cond(leaf(a), p)
+            return
+        out = la.cond(leaf(a), p)
+    np.testing.assert_array_equal(out.data, expected, strict=True)
+    with pytest.raises(LinAlgError, match="cond: x has infinite or NaN elements"):
+        out[1].backward()
+
+
+@pytest.mark.parametrize("p", [None, -2, "fro", 1])
+def test_cond_of_no_matrices(p: Any) -> None:
+    x = leaf(np.zeros((0, 3, 3)))
+    out = la.cond(x, p)
+    np.testing.assert_array_equal(out.data, la.cond(x.data, p), strict=True)
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == (0, 3, 3)
+    for shape in ((2, 0, 3), (0, 0)):
+        with pytest.raises(LinAlgError, match="cond: given shape"):
+            la.cond(leaf(np.zeros(shape)), p)
 
 
 def test_rank_is_a_constant() -> None:

@@ -12,7 +12,7 @@ import tinygrad_fc as tg
 from tinygrad_fc.engine.dispatch import FUNCTIONS, functions
 from tinygrad_fc.ops.derived import DERIVED
 
-inf = math.inf
+inf, nan = math.inf, math.nan
 LinAlgError = np.linalg.LinAlgError
 
 
@@ -70,42 +70,6 @@ def test_products_of_complex_numbers_are_numpys(rng: np.random.Generator) -> Non
         np.testing.assert_allclose(out.data, expected, rtol=1e-13, strict=True)
 
 
-def test_einsum_with_lists_of_numbers(rng: np.random.Generator) -> None:
-    a, b = rng.normal(size=(2, 3)), rng.normal(size=(3, 4))
-    stack = rng.normal(size=(5, 2, 3))
-    for operands in (
-        (a, [0, 1], b, [1, 2], [0, 2]), (a, [0, 1], b, [1, 2]), (a, (1, 0)), (a, [0, 1], [1]),
-        (stack, [Ellipsis, 0, 1], b, [1, 2], [Ellipsis, 0, 2]),
-    ):  # fmt: skip
-        ours = [tg.tensor(item) if isinstance(item, np.ndarray) else item for item in operands]
-        np.testing.assert_allclose(np.einsum(*ours).data, np.einsum(*operands), rtol=1e-13)
-    x = leaf(a)
-    np.einsum(x, [0, 1], b, [1, 2], [0, 2]).sum().backward()
-    np.testing.assert_allclose(x.grad, np.broadcast_to(b.sum(axis=1), a.shape), rtol=1e-13)
-    for wrong in ((), (leaf(a),), (leaf(a), 3), ([0, 1], leaf(a))):
-        with pytest.raises(TypeError, match="einsum: the first argument must be a string of subscripts"):
-            tg.einsum(*wrong)
-
-
-@pytest.mark.parametrize("optimize", [False, True, "greedy", "optimal", ["einsum_path", (1, 2), (0, 1)]])
-def test_einsum_optimize_changes_no_gradient(optimize: Any, rng: np.random.Generator) -> None:
-    a, b, c = (leaf(rng.normal(size=shape)) for shape in ((2, 3), (3, 4), (4, 5)))
-    out = np.einsum("ij,jk,kl->il", a, b, c, optimize=optimize)
-    np.testing.assert_allclose(out.data, a.data @ b.data @ c.data, rtol=1e-12)
-    found = tg.gradients(out.sum(), [a, b, c])
-    expected = tg.gradients((a @ b @ c).sum(), [a, b, c])
-    for d, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(d.data, other.data, rtol=1e-12)
-
-
-def test_einsum_path_is_numpys() -> None:
-    a, b, c = np.ones((2, 30)), np.ones((30, 4)), np.ones((4, 5))
-    path, text = np.einsum_path("ij,jk,kl->il", leaf(a), b, c, optimize="optimal")
-    assert path == np.einsum_path("ij,jk,kl->il", a, b, c, optimize="optimal")[0]
-    assert "Complete contraction" in text
-    assert np.einsum_path(leaf(a), [0, 1], b, [1, 2])[0] == np.einsum_path(a, [0, 1], b, [1, 2])[0]
-
-
 def test_vecdot_along_another_axis(rng: np.random.Generator) -> None:
     a, b = rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
     for function in (np.linalg.vecdot, functions.vecdot):
@@ -123,6 +87,31 @@ def test_matvec_and_vecmat_wherever_numpy_has_them(rng: np.random.Generator) -> 
         out = getattr(functions, name)(*((x, v) if name == "matvec" else (v, x)))
         np.testing.assert_allclose(out.data, expected, rtol=1e-13)
         assert bool(DERIVED[name].numpy) == hasattr(np, name)
+
+
+@pytest.mark.parametrize("name", ["matvec", "vecmat"])
+def test_matvec_and_vecmat_refuse_what_numpy_refuses(name: str) -> None:
+    """``matmul``, which they are written with, takes a vector where they want a matrix, and means something else."""
+    shapes = [(), (3,), (4,), (1,), (0,), (3, 4), (4, 3), (3, 3), (4, 1), (2, 3, 4), (1, 3, 4)]
+    vector, matrix = (1, 0) if name == "matvec" else (0, 1)
+    for left in shapes:
+        for right in shapes:
+            arrays = np.full(left, 2.0), np.full(right, 3.0)
+            if arrays[vector].ndim < 1 or arrays[matrix].ndim < 2:
+                expected = rf"^{name}: x[12] has shape .*expected (vectors|matrices) \(\.\.\., "
+            elif hasattr(np, name):
+                try:
+                    value = getattr(np, name)(*arrays)
+                except ValueError:
+                    expected = f"^{name}: "
+                else:
+                    out = getattr(np, name)(leaf(arrays[0]), arrays[1])
+                    np.testing.assert_array_equal(out.data, value, strict=True)
+                    continue
+            else:
+                continue
+            with pytest.raises(ValueError, match=expected):
+                getattr(functions, name)(leaf(arrays[0]), arrays[1])
 
 
 def test_multi_dot_takes_the_cheapest_order(rng: np.random.Generator) -> None:
@@ -199,6 +188,32 @@ def test_an_element_of_0_is_all_that_a_negative_order_sees(order: float) -> None
     x = leaf([0.0, -2.0])
     assert np.linalg.norm(x, order).item() == 0.0
     np.testing.assert_array_equal(slope(lambda x: np.linalg.norm(x, order), [0.0, -2.0]), [0.0, 0.0])
+
+
+@pytest.mark.parametrize("order", [None, 0, 1, 2, 3, 0.5, -1, -2, -0.5, inf, -inf])
+def test_a_nan_makes_every_norm_of_vectors_what_numpy_makes_it(order: Any) -> None:
+    rows = np.array([[nan, 0.0, 1.0], [0.0, 1.0, 2.0], [nan, nan, nan], [1.0, nan, inf]])
+    with np.errstate(all="ignore"):
+        expected = np.linalg.norm(rows, order, axis=1)
+        x = leaf(rows)
+        out = np.linalg.norm(x, order, axis=1)
+        out.sum().backward()
+    np.testing.assert_allclose(out.data, expected, rtol=1e-14, strict=True)
+    if order is not None:
+        out = np.linalg.vector_norm(leaf(rows), axis=1, ord=order)
+        np.testing.assert_allclose(out.data, expected, rtol=1e-14, strict=True)
+    assert np.isfinite(x.grad[1]).all()
+
+
+@pytest.mark.parametrize("name", ["norm", "vector_norm", "matrix_norm", "cond"])
+def test_the_order_of_a_norm_may_be_a_constant_tensor(name: str) -> None:
+    function: Any = getattr(np.linalg, name)
+    argument = "p" if name == "cond" else "ord"
+    expected = function(SQUARE.data, **{argument: 1.0})
+    assert function(SQUARE, **{argument: tg.tensor(1.0)}).item() == pytest.approx(expected, rel=1e-13)
+    for wrong in (leaf(2.0), tg.tensor([1.0, 2.0])):
+        with pytest.raises(TypeError, match=rf"^{name}: the order is .*expected a number or a word: .*t.item"):
+            function(SQUARE, **{argument: wrong})
 
 
 def test_ties_share_the_norm_of_infinite_order() -> None:

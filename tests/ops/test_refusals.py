@@ -253,3 +253,44 @@ def test_the_hook_is_no_public_name() -> None:
     assert "refusals" not in tg.__all__
     with pytest.raises(AttributeError, match="tinygrad_fc has no 'refusals'"):
         tg.refusals  # noqa: B018  # the attribute itself is what is asked for
+
+
+# ---- what is no refusal: NumPy's defaults, spelled out
+
+METHODS = {
+    "dot": (np.ones(3),), "take": ([0],), "compress": ([True, False],), "clip": (1.0, 2.0), "trace": (), "round": (),
+    **dict.fromkeys(("sum", "prod", "max", "min", "mean", "var", "std", "argmax", "argmin", "cumsum", "cumprod"), ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_told_to_write_nowhere(name: str) -> None:
+    args: Any = METHODS[name]
+    out = getattr(t(), name)(*args, out=None)
+    np.testing.assert_array_equal(out.data, getattr(t().data, name)(*args, out=None))
+    with pytest.raises(TypeError, match=f"^{name}: .*out"):
+        getattr(t(), name)(*args, out=np.zeros(3))
+    with pytest.raises(TypeError, match=f"^{name}: keyword 'axes' is not supported"):
+        getattr(t(), name)(*args, axes=None)
+
+
+DEFAULTS: Any = {
+    "exp": lambda x: np.exp(x, out=None, where=True, dtype=None, casting="same_kind", order="K", subok=True),
+    "add": lambda x: np.add(x, 1.0, where=True), "sum": lambda x: np.sum(x, keepdims=np._NoValue, out=None),
+    "max": lambda x: np.max(x, axis=1, keepdims=np._NoValue, initial=np._NoValue, where=np._NoValue),
+    "var": lambda x: np.var(x, mean=np._NoValue, correction=np._NoValue), "std": lambda x: np.std(x, out=None),
+    "diff": lambda x: np.diff(x, prepend=np._NoValue, append=np._NoValue),
+    "reduce": lambda x: np.add.reduce(x, out=None, initial=np._NoValue, where=True),
+    "median": lambda x: np.median(x, out=None, overwrite_input=False),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults_that_are_spelled_out(name: str) -> None:
+    np.testing.assert_array_equal(DEFAULTS[name](t()).data, DEFAULTS[name](t().data))
+
+
+@pytest.mark.parametrize("where", [False, np.True_, np.ones((2, 3), bool)])
+def test_where_of_a_ufunc_is_refused_but_for_true(where: Any) -> None:
+    with pytest.raises(TypeError, match=r"np\.exp: where= is not supported on tensors"):
+        np.exp(t(), where=where)

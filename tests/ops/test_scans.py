@@ -129,6 +129,25 @@ def test_gradient_is_numpys(edge_order: int, rng: np.random.Generator) -> None:
             np.testing.assert_allclose(ours.data, theirs, rtol=1e-11, atol=1e-12, strict=True)
 
 
+@pytest.mark.parametrize("edge_order", [1, 2])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_gradient_reads_only_the_elements_that_numpy_reads(value: float, edge_order: int) -> None:
+    """At even distances the element itself is none of them, and so a NaN does not show in its own place."""
+    for spacings in ((), (0.5,), (np.arange(6.0) * 2,), (np.arange(6),), ([0.0, 1.0, 3.0, 4.0, 4.5, 7.0],)):
+        for place in range(6):
+            f = np.array([1.0, 2.0, 4.0, -1.0, 3.0, 0.5])
+            f[place] = value
+            with np.errstate(all="ignore"):
+                expected = np.gradient(f, *spacings, edge_order=edge_order)
+                found = np.gradient(tg.tensor(f, requires_grad=True), *spacings, edge_order=edge_order)
+            np.testing.assert_allclose(found.data, expected, rtol=1e-12, strict=True)
+
+
+def test_gradient_takes_differences_of_coordinates_before_it_casts_them() -> None:
+    f, x = np.array([1.0, 2.0, 3.0], np.float32), np.array([1e8, 1e8 + 1, 1e8 + 3])
+    np.testing.assert_allclose(np.gradient(tg.tensor(f), x).data, np.gradient(f, x), rtol=1e-6, strict=True)
+
+
 def test_gradient_of_integers_and_of_float32() -> None:
     assert np.gradient(tg.tensor([1, 4, 9])).data.tolist() == [3.0, 4.0, 5.0]
     x = tg.tensor([1.0, 4.0, 9.0], dtype=np.float32)

@@ -59,6 +59,40 @@ def test_log_ndtr_far_out() -> None:
         assert (d.item(), tg.gradients(d, t)[0].item()) == (0.0, -0.0)
 
 
+# x, and the first four derivatives of log_ndtr there: by mpmath 1.3 with 60 digits
+LOG_NDTR = [
+    (2.0, 0.055247862678989956, -0.11354805168857644, 0.1843948150324776, -0.1878546856116097),
+    (-1.0, 1.525135276160981, -0.8009023344296512, 0.11693119540604884, 0.07917498368074563),
+    (-3.99, 4.2160747672774495, -0.9531481218365758, 0.017951718500771822, 0.009569341369303543),
+    (-4.01, 4.235141307340634, -0.9535052507069931, 0.017761585395071288, 0.009444284615561507),
+    (-8.0, 8.121368112236112, -0.9856751165566591, 0.0032918765663441357, 0.0011052920954551628),
+    (-30.0, 30.033259667433676, -0.9988962284881099, 7.309993015784438e-05, 7.245937210980342e-06),
+    (-10000.0, 10000.000099999997, -0.9999999900000006, 1.99999976000003e-12, 5.99999880000021e-16),
+    (-10000000.0, 10000000.0000001, -0.99999999999999, 1.99999999999976e-21, 5.9999999999988e-28),
+]
+
+
+@pytest.mark.parametrize(("x", "derivatives"), [(x, ds) for x, *ds in LOG_NDTR])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_derivatives_of_log_ndtr_lose_no_digits_far_out(x: float, derivatives: list[float], dtype: Any) -> None:
+    t = tg.tensor(np.array(x, dtype), requires_grad=True)
+    out = tg.special.log_ndtr(t)
+    for order, expected in enumerate(derivatives, 1):
+        (out,) = tg.gradients(out, t, create_graph=True)
+        assert out.dtype == dtype
+        # Near -4 what cancels is, in float64, a digit or two an order.
+        digits = 4e-7 if dtype == np.float32 else (1e-15, 2e-14, 1e-11, 2e-10)[order - 1] if x > -5.0 else 2e-15
+        np.testing.assert_allclose(out.item(), expected, rtol=digits)
+
+
+@pytest.mark.parametrize(("x", "second"), [(-np.inf, -1.0), (np.inf, 0.0), (-1e200, -1.0), (50.0, 0.0)])
+def test_the_second_derivative_of_log_ndtr_has_its_limits(x: float, second: float) -> None:
+    t = tg.tensor(x, requires_grad=True)
+    with np.errstate(all="ignore"):
+        (first,) = tg.gradients(tg.special.log_ndtr(t), t, create_graph=True)
+        assert tg.gradients(first, t)[0].item() == pytest.approx(second, abs=1e-300)
+
+
 def test_edges_of_special_functions() -> None:
     for name, x, gradient in (
         ("i1", 0.0, 0.5), ("i0", 0.0, 0.0), ("gamma", 1.0, -np.euler_gamma), ("loggamma", -0.5, np.nan),

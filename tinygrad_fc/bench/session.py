@@ -173,11 +173,7 @@ def time_network(
     Masks of dropout differ from engine to engine, so with dropout the comparison is of steps whose dropout keeps all.
     """
     found = check_engines(network, engines, crew)
-    timers: dict[str, Callable[[int], float]] = {
-        name: partial(time_worker, crew[name], pace.warm)
-        for name, figures in found.items()
-        if not {"problem", "unavailable"} & set(figures)
-    }
+    timers = timers_of(found, crew, pace)
     rounds = pace.rounds_of(len(timers))
     with progress(rounds * len(timers), network.name) as bar:
         times = measure.interleave(timers, rounds, pace.block, bar.update)
@@ -273,16 +269,23 @@ def time_worker(worker: workers.Worker, warm: float, repeats: int) -> float:
     return worker.call(workers.time_block, repeats, warm)
 
 
+def timers_of(
+    found: dict[str, dict[str, Any]], crew: dict[str, workers.Worker], pace: Pace
+) -> dict[str, Callable[[int], float]]:
+    """Return what times the worker of each engine that is there and agrees."""
+    return {
+        name: partial(time_worker, crew[name], pace.warm)
+        for name, figures in found.items()
+        if not {"problem", "unavailable"} & set(figures)
+    }
+
+
 def time_agreeing(found: dict[str, dict[str, Any]], crew: dict[str, workers.Worker], pace: Pace, what: str) -> int:
     """Time what the workers of engines that agree were set up for; add their figures to `found`, return the rounds.
 
     Where a pace has no block, a timing is one step, as it takes long; the rounds then are those that its seconds allow.
     """
-    timers: dict[str, Callable[[int], float]] = {
-        name: partial(time_worker, crew[name], pace.warm)
-        for name, figures in found.items()
-        if not {"problem", "unavailable"} & set(figures)
-    }
+    timers = timers_of(found, crew, pace)
     if not timers:
         return 0
     rounds = pace.rounds_of(len(timers)) if pace.block else pace.rounds

@@ -16,6 +16,9 @@ REDUCTIONS: dict[np.ufunc, Record] = {}
 ACCUMULATIONS: dict[np.ufunc, Record] = {}
 FUNCTIONS: dict[Callable[..., Any], Record] = {}
 
+# What may be said, as it is so anyway: NumPy's own defaults, by the object that says it, so that no array is compared.
+_SAID = {"out": None, "where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True}
+
 
 def array_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Run `ufunc` on inputs of which one is a tensor: the body of ``Tensor.__array_ufunc__``."""
@@ -26,14 +29,13 @@ def array_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: M
         record = UFUNCS.get(ufunc) or functions.late(ufunc) or FUNCTIONS.get(getattr(np, ufunc.__name__, array_ufunc))
         if record is None:
             raise functions.refusals().no_rule(ufunc)
-        for key in kwargs:
-            if key != "out":
+        for key, value in kwargs.items():
+            if value is not _SAID.get(key, key):
                 raise functions.refusals().keyword_of_ufunc(ufunc, key)
         return record(*inputs)
     along = {"reduce": REDUCTIONS, "accumulate": ACCUMULATIONS}.get(method, {})
     if ufunc in along:
-        given = {key: value for key, value in kwargs.items() if key != "out"}
-        return along[ufunc](*inputs, **{"axis": 0, **given})
+        return along[ufunc](*inputs, **{"axis": 0, **_given(kwargs)})
     raise functions.refusals().method_of_ufunc(ufunc, method)
 
 
@@ -42,9 +44,12 @@ def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
     record = FUNCTIONS.get(function) or functions.late(function)
     if record is None:
         raise functions.refusals().no_rule(function)
-    if "out" in kwargs and kwargs["out"] is None:
-        kwargs = {key: value for key, value in kwargs.items() if key != "out"}
-    return record(*args, **kwargs)
+    return record(*args, **_given(kwargs)) if kwargs else record(*args)
+
+
+def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords without `out`, if it is None, and without NumPy's word for what is not given."""
+    return {key: x for key, x in kwargs.items() if x is not np._NoValue and (key != "out" or x is not None)}
 
 
 def refuse_foreign(value: Any, *kinds: str) -> None:

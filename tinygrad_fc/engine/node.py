@@ -73,7 +73,9 @@ class Node(_Noted):
         The accumulated gradient of a leaf (or of a result after ``retain_grad``).
     info : dict or None
         Rare facts: ``name``, ``static`` (static arguments by name), ``scopes`` (label and entry time of each module
-        that returned this node, in one flat tuple), ``retain``.
+        that returned this node, in one flat tuple), ``retain`` (its gradient is wanted), ``argument`` (it is a leaf
+        that a transform made of an argument); and what observers note: ``line`` (of the user's code), ``facts``
+        (statistics and times), ``observed`` (which part of the tape a leaf's facts are of).
     """
 
     __slots__ = ("op", "left", "right", "others", "saved", "number", "kind", "grad", "info", "__weakref__")

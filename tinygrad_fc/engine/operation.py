@@ -288,8 +288,8 @@ class Op:
                 values.append(self.defaults[key])
             else:
                 raise functions.refusals().missing(self, key)
-        if kwargs:
-            raise functions.refusals().keyword(self, next(iter(kwargs)))
+        if wrong := [key for key, value in kwargs.items() if key != "out" or value is not None]:  # out=None: as it is
+            raise functions.refusals().keyword(self, wrong[0])
         return values
 
     def call(self, values: list[Any], function: Callable[..., Any] | None = None) -> Any:

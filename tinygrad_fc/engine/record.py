@@ -262,14 +262,14 @@ def plan_of(self: Op, needed: tuple[bool, ...]) -> Plan:
 
 def _operand(value: Any) -> Any:
     """Return an argument that is no tensor as the array functions take it: Python numbers stay as they are."""
-    return value if type(value) in _NUMBERS or type(value) is ndarray else _array(value)
+    return value if type(value) in _NUMBERS or type(value) is ndarray and value.dtype.isnative else _array(value)
 
 
 def _array(value: Any) -> Any:
-    if value is None or type(value) is ndarray:
+    if value is None or isinstance(value, np.generic) or type(value) is ndarray and value.dtype.isnative:
         return value
     refuse_foreign(value, "MaskedArray", "matrix")
-    return value if isinstance(value, np.generic) else np.asarray(value)
+    return (array := np.asarray(value)).astype(array.dtype.newbyteorder("="), copy=False)  # kernels know no other order
 
 
 def parent_of(operand: Any) -> Any:

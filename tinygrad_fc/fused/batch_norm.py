@@ -48,11 +48,6 @@ def check_features(x: Any, *vectors: Any) -> Any:
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
-def add(out: Any, beta: Any) -> Any:
-    """Return ``out + beta``, in the memory of `out` where beta is no wider."""
-    return np.add(out, beta, out=out if np.result_type(out, beta) == out.dtype else None)
-
-
 def _batch_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, ...]:
     x, eps = check_features(x, gamma, beta), finite("batch_norm: eps", eps)
     check_batch(len(x))
@@ -149,7 +144,7 @@ def _inference(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, eps: flo
         raise ValueError("batch_norm_inference: variance + eps must be above 0: give a variance of at least 0.")
     out = x - mean  # first, as where the mean is far larger than the spread, x * scale and mean * scale lose all digits
     out *= _rate(gamma, variance, eps, dtype)
-    return add(out, beta)
+    return numpy_.shifted(out, beta)
 
 
 def _inference_compose(x: Any, gamma: Any, beta: Any, mean: Any, variance: Any, eps: float = 1e-5) -> Any:

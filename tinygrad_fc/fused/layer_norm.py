@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..engine.op import fused_op
-from ..kernels.numpy_ import ones
+from ..kernels.numpy_ import ones, shifted
 from .arguments import finite, halved, over_batch, widened
-from .batch_norm import add, check_features, check_spread
+from .batch_norm import check_features, check_spread
 
 
 def _mean(x: Any) -> Any:
@@ -30,7 +30,7 @@ def _layer_norm(x: Any, gamma: Any, beta: Any, eps: float = 1e-5) -> tuple[Any, 
     rate = 1.0 / np.sqrt(variance + eps)
     normal *= rate
     out = normal * gamma
-    return add(out, beta), normal, rate
+    return shifted(out, beta), normal, rate
 
 
 def _x_rule(g: Any, gamma: Any, normal: Any, rate: Any) -> Any:

@@ -110,6 +110,11 @@ def relu_gradient(
     return np.multiply(g, factor, d)
 
 
+def shifted(out: Any, beta: Any) -> Any:
+    """Return ``out + beta``, in the memory of `out` where beta is no wider."""
+    return np.add(out, beta, out=out if np.result_type(out, beta) == out.dtype else None)
+
+
 def batch_norm(
     x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float, out: Out = None, normal: Out = None,
     rate: Out = None, mean: Out = None, variance: Out = None,
@@ -122,7 +127,7 @@ def batch_norm(
     np.divide(1.0, np.sqrt(rate, rate), rate)
     np.multiply(normal, rate, normal)
     out = np.multiply(normal, gamma, out)
-    return np.add(out, beta, out=out if np.result_type(out, beta) == out.dtype else None), normal, rate, mean, variance
+    return shifted(out, beta), normal, rate, mean, variance
 
 
 def batch_norm_gradient(

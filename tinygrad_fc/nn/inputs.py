@@ -28,7 +28,8 @@ def real_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> np.
         raise ValueError(f"{name}: no rectangular array of numbers: {error}") from None
     if array.dtype.kind not in "biuf":
         refuse_dtype(name, array.dtype, value)
-    if dtype is None or array.dtype == dtype:
+    dtype = array.dtype.newbyteorder("=") if dtype is None else dtype  # that of this machine, as all tensors have it
+    if array.dtype == dtype:
         return array
     made = array.astype(dtype)
     if (note := getattr(observer(), "cast", None)) is not None:

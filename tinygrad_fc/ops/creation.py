@@ -9,9 +9,10 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.node import leaf
 from ..engine.tensor import Tensor, constant
-from .derived import derived, here
+from .derived import derived, here, native
 from .elementwise import astype, power
 from .elementwise import copy as copied
+from .grids import spaced
 from .samples import calls, several
 from .shaping import as_tensor, broadcast_arrays, broadcast_to, expand_dims
 
@@ -31,6 +32,7 @@ def _made(function: str, array: np.ndarray, requires_grad: bool, name: str | Non
     kind = array.dtype.kind
     if kind not in "biufc":
         raise TypeError(f"{function}: given dtype {array.dtype}, expected numbers or booleans.")
+    array = native(array)
     result = constant(array, name)
     if requires_grad:
         if kind != "f":
@@ -158,7 +160,7 @@ def zeros_like(
 ) -> Tensor:  # fmt: skip
     """Return a constant tensor of zeros in the shape and dtype of `a`, or in those given."""
     here("zeros_like", device)
-    return constant(np.zeros_like(as_tensor(a).data, dtype, order, shape=shape))
+    return as_tensor(np.zeros_like(as_tensor(a).data, dtype, order, shape=shape))
 
 
 @derived(np.ones_like, samples=_LIKE, differentiable=False)
@@ -168,7 +170,7 @@ def ones_like(
 ) -> Tensor:  # fmt: skip
     """Return a constant tensor of ones in the shape and dtype of `a`, or in those given."""
     here("ones_like", device)
-    return constant(np.ones_like(as_tensor(a).data, dtype, order, shape=shape))
+    return as_tensor(np.ones_like(as_tensor(a).data, dtype, order, shape=shape))
 
 
 @derived(np.empty_like, samples=several(calls((0, 3)), calls((2,), np.float32, shape=(0, 2))), differentiable=False)
@@ -178,7 +180,7 @@ def empty_like(
 ) -> Tensor:  # fmt: skip
     """Return a constant tensor in the shape and dtype of `prototype`, its values whatever the memory held."""
     here("empty_like", device)
-    return constant(np.empty_like(as_tensor(prototype).data, dtype, order, shape=shape))
+    return as_tensor(np.empty_like(as_tensor(prototype).data, dtype, order, shape=shape))
 
 
 @derived(np.full_like, samples=several(
@@ -194,7 +196,7 @@ def full_like(
     if isinstance(fill_value, Tensor):
         return _filled(like.shape, fill_value, like.dtype, "F" if like.flags.fnc else "C")
     like[...] = fill_value
-    return constant(like)
+    return as_tensor(like)
 
 
 # ---- rows of numbers
@@ -262,16 +264,12 @@ def linspace(
         array, step = np.linspace(start, stop, num, endpoint, retstep=True, dtype=dtype, axis=axis)
         made = _made("linspace", array, requires_grad, name)
         return (made, step) if retstep else made
-    kind = np.result_type(*[item.dtype if isinstance(item, Tensor) else item for item in (start, stop)], 0.0)
-    ends = [item if isinstance(item, Tensor) else np.asarray(item, kind) for item in (start, stop)]
-    start, stop = broadcast_arrays(*ends)
-    shares, share = np.linspace(0.0, 1.0, num, endpoint, retstep=True)
-    shares = shares.reshape((-1,) + (1,) * start.ndim).astype(kind)
-    result = functions.moveaxis(start * (1.0 - shares) + stop * shares, 0, axis)
+    result, step = spaced(start, stop, num, endpoint)
+    result = functions.moveaxis(result, 0, axis)
     if dtype is not None and result.dtype != dtype:
-        result = astype(result, dtype)
+        result = astype(functions.floor(result) if np.dtype(dtype).kind in "iu" else result, dtype)
     _computed("linspace", result, requires_grad, name)
-    return (result, (stop - start) * float(share)) if retstep else result
+    return (result, step) if retstep else result
 
 
 @derived(np.logspace, samples=several(
@@ -359,6 +357,8 @@ def asarray(
     """
     _plain("asarray", device, like)
     if not isinstance(a, Tensor):
+        if dtype is None and isinstance(a, np.ndarray) and not a.dtype.isnative:
+            dtype = a.dtype.newbyteorder("=")  # a copy, which copy=False refuses
         return _made("asarray", np.array(a, dtype=dtype, order=order, copy=copy), requires_grad, name)
     if not a.requires_grad:
         array = np.array(a.data, dtype=dtype, order=order, copy=copy)

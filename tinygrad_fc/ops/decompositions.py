@@ -112,7 +112,7 @@ def _vectors_rule(g: Any, packed: Any, name: str) -> Any:
     _refuse(name, _same(packed)[1] & silent)
     if name == "svd":
         _refuse_zeros(_zeros(packed) & silent)
-    return np.concatenate([np.zeros_like(g[..., :1, :]), g], axis=-2)
+    return np.concatenate([np.zeros((*g.shape[:-2], 1, g.shape[-1]), g.dtype), g], axis=-2)
 
 
 def _vectors(packed: Any, name: str) -> Any:

@@ -42,12 +42,17 @@ class Derived:
 DERIVED: dict[str, Derived] = {}
 
 
+def native(array: np.ndarray) -> np.ndarray:
+    """Return an array in this machine's byte order, which is that of all tensors: compiled kernels know no other."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def numeric(value: Any) -> np.ndarray:
-    """Return an array of numbers or booleans, not copied; raise TypeError for what is none."""
+    """Return an array of numbers or booleans, copied only from another byte order; raise TypeError for what is none."""
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":
         raise TypeError(f"given {value!r:.40} of dtype {array.dtype}, expected numbers or booleans.")
-    return array
+    return native(array)
 
 
 def here(name: str, device: Any) -> None:
@@ -105,6 +110,8 @@ def derived(
 
         @functools.wraps(function)
         def record(*args: Any, **kwargs: Any) -> Any:
+            if kwargs and kwargs.get("out", kwargs) is None:  # NumPy's default, spelled out
+                del kwargs["out"]
             try:
                 return function(*args, **kwargs)
             except (TypeError, ValueError, IndexError) as error:

@@ -144,6 +144,7 @@ def _astype(
     device: Any = None,
 ) -> Any:  # fmt: skip
     here("astype", device)
+    dtype = np.dtype(dtype).newbyteorder("=")  # tensors know no other
     return np.asarray(x).astype(dtype, order=order, casting=casting, copy=copy)
 
 

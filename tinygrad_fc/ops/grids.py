@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,10 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
-from .derived import derived
+from .derived import derived, numeric
 from .elementwise import copy as copied
 from .samples import calls, several
-from .shaping import as_tensor, broadcast_arrays, ravel, reshape
+from .shaping import as_tensor, broadcast_arrays, expand_dims, ravel, reshape
 
 # ---- reading and embedding
 
@@ -109,3 +110,31 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     if not sparse:
         grids = broadcast_arrays(*grids)
     return tuple([copied(grid) for grid in grids]) if copy else grids
+
+
+def spaced(start: Any, stop: Any, num: int, endpoint: bool) -> tuple[Any, Any]:
+    """Return what `linspace` does where an end is a tensor, its rows first, and the step between them.
+
+    As in NumPy each row is `start` and so many steps, and the last is `stop` itself, whatever `start` is.
+    """
+    if not isinstance(num, (int, np.integer)) or num < 0:
+        kind_of_error = ValueError if isinstance(num, (int, np.integer)) else TypeError
+        raise kind_of_error(f"num is {num!r}, expected how many numbers there shall be: 0, 1, 2, ...")
+    given = (start, stop)
+    ends: list[Any] = [item if isinstance(item, (Tensor, bool, int, float)) else numeric(item) for item in given]
+    kind = np.result_type(*[getattr(item, "dtype", item) for item in ends], 0.0)  # Python numbers widen no float
+    ends = [item if isinstance(item, Tensor) else as_tensor(np.asarray(item, kind)) for item in ends]
+    start, stop = broadcast_arrays(*[item if item.dtype == kind else functions.astype(item, kind) for item in ends])
+    pieces = num - 1 if endpoint else num
+    change = stop - start
+    step = change / float(pieces) if pieces > 0 else change * math.nan
+    last = endpoint and num > 1
+    places = np.arange(num - last, dtype=start.dtype).reshape((-1,) + (1,) * start.ndim)
+    if pieces <= 0:
+        rows = change * places
+    elif (step.data == 0).any():  # a change so small that a part of it is 0
+        rows = change * (places / np.asarray(pieces, places.dtype))
+    else:
+        rows = step * places
+    rows = rows + start
+    return (functions.concatenate([rows, expand_dims(stop, 0)]) if last else rows), step

@@ -1,4 +1,4 @@
-"""Products: matmul, einsum, and what is written with them: dot, inner, outer, tensordot, cross, kron, ...
+"""Products: matmul, and what is written with it: dot, inner, outer, tensordot, cross, kron, ...
 
 ``np.linalg`` has functions of its own under some of the names of ``np``, with other arguments: here ``linalg_outer`` is
 ``np.linalg.outer``, and so on.
@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..engine.dispatch import FUNCTIONS, functions
+from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
 from ..kernels import product_kernels
@@ -74,121 +74,6 @@ matmul = op(
         calls((2, 1, 2, 3), (4, 3, 2)), calls((4, 2, 3), (3,)), calls((3,), (4, 3, 2)), calls((0, 3), (3, 2)),
     ),
 )  # fmt: skip
-
-
-# ---- einsum
-
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def _einsum(subscripts: str, *operands: Any, optimize: Any = None) -> Any:
-    return np.einsum(subscripts, *operands, optimize=len(operands) > 2 if optimize is None else optimize)
-
-
-def _letters(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
-    """Return the subscripts of each operand and of the result, with every ``...`` spelled out, the result explicit."""
-    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    free = [letter for letter in LETTERS if letter not in subscripts]
-    pairs = list(zip(terms, ndims, strict=True))
-    dots = ["".join(free[: n - len(term.replace("...", ""))]) for term, n in pairs if "..." in term]
-    longest = max(map(len, dots), default=0)
-    # Ellipses are aligned at their last axes.
-    spelled = [
-        term.replace("...", "".join(free[longest - (n - len(term.replace("...", ""))) : longest])) for term, n in pairs
-    ]
-    if not arrow:
-        every = "".join(terms).replace("...", "")
-        output = "..." * bool(dots) + "".join(sorted(letter for letter in set(every) if every.count(letter) == 1))
-    return spelled, output.replace("...", "".join(free[:longest]))
-
-
-def _einsum_rule(g: Any, subscripts: str, operands: Any, optimize: Any, index: int) -> Any:
-    terms, output = _letters(subscripts, [operand.ndim for operand in operands])
-    lengths: dict[str, int] = {}
-    for term, operand in zip(terms, operands, strict=True):
-        for letter, n in zip(term, operand.shape, strict=True):
-            if lengths.get(letter, 1) == 1:
-                lengths[letter] = n
-    factors, names = [dense(g)], [output]
-    for k, operand in enumerate(operands):
-        if k != index:
-            factors.append(operand)
-            names.append(terms[k])
-    spare = (letter for letter in LETTERS if letter not in "".join(terms) + output)
-    target = ""
-    for letter in terms[index]:
-        if letter in target:  # a diagonal was read: the gradient goes back to the diagonal
-            other = next(spare)
-            factors.append(np.eye(lengths[letter], dtype=g.dtype))
-            names.append(letter + other)
-            target += other
-        else:
-            target += letter
-    for letter in target:  # an axis that was summed away alone gets the same gradient everywhere
-        if not any(letter in name for name in names):
-            factors.append(np.ones(lengths[letter], dtype=g.dtype))
-            names.append(letter)
-    # A path that was given is one for the product that was computed: this is another.
-    several_steps = len(factors) > 2 and optimize is not False or bool(optimize)
-    return np.einsum(f"{','.join(names)}->{target}", *factors, optimize=several_steps)
-
-
-_einsum_op = op(
-    _einsum, operands=_einsum_rule, broadcasts=True,
-    cure="Each axis of an operand needs a letter, and a letter has one length.",
-    samples=several(
-        calls("ij,jk->ik", (2, 3), (3, 4)), calls("ij->", (2, 3)), calls("ii->i", (3, 3)), calls("ii", (3, 3)),
-        calls("i,i", (3,), (3,)), calls("...ij,...jk->...ik", (4, 2, 3), (3, 2)),
-        calls("ij,kj,k->i", (2, 3), (4, 3), (4,)), calls("ij->ji", (2, 3)), calls("i,j->ij", (2,), (3,)),
-        calls("ijj->i", (2, 3, 3)), calls("bij,bjk", (2, 2, 3), (2, 3, 1)), calls("ij,j->j", (2, 3), (1,)),
-        calls("ij,kj,k->i", (2, 3), (4, 3), (4,), optimize="optimal"),
-        calls("ij,jk,kl->il", (2, 3), (3, 2), (2, 4), optimize=["einsum_path", (0, 1), (0, 1)]),
-        calls("ij,jk,kl->il", (2, 3), (3, 2), (2, 4), optimize=False), calls("ij,jk", (2, 3), (3, 2), optimize=True),
-    ),
-)  # fmt: skip
-
-
-def _subscripts(operands: Sequence[Any]) -> tuple[Any, ...]:
-    """Return the arguments of einsum with the subscripts as a string, if they were lists of numbers or Ellipsis."""
-    if operands and isinstance(operands[0], str):
-        return tuple(operands)
-    lists = [*operands[1::2], *([operands[-1]] if len(operands) % 2 else [])]
-    if not lists or not all(isinstance(entry, (list, tuple)) for entry in lists):
-        raise TypeError("einsum: the first argument must be a string of subscripts, e.g. 'ij,jk->ik'; or each operand "
-                        "is followed by a list of integers: np.einsum(a, [0, 1], b, [1, 2], [0, 2]).")  # fmt: skip
-    terms = ["".join("..." if n is Ellipsis else LETTERS[n] for n in entry) for entry in lists]
-    inputs = ",".join(terms[: len(operands) // 2])
-    return (f"{inputs}->{terms[-1]}" if len(operands) % 2 else inputs, *operands[: len(operands) // 2 * 2 : 2])
-
-
-@derived(np.einsum, samples=several(
-    calls("ij,jk", (2, 3), (3, 4)), calls("...i,ij->...j", (2, 2, 3), (3, 2)),
-    calls("bi,bj,ij->b", (2, 3), (2, 2), (3, 2)), calls((2, 3), [0, 1], (3, 2), [1, 2], [0, 2]),
-    calls((2, 3), [Ellipsis, 1], (3,), [1]),
-    calls("ij,jk,kl", (2, 3), (3, 2), (2, 2), optimize="greedy"),
-))  # fmt: skip
-def einsum(*operands: Any, optimize: Any = None) -> Any:
-    """Return the sum of products that the subscripts describe, as ``np.einsum``.
-
-    Parameters
-    ----------
-    *operands
-        A string of subscripts and then tensors or arrays, or each followed by its list of integers.
-    optimize : bool, str or list, optional
-        The order of the products, as in NumPy; by default an order is sought where there are more than two operands.
-    """
-    return _einsum_op(*_subscripts(operands), optimize=optimize)
-
-
-def einsum_path(*operands: Any, optimize: Any = "greedy") -> Any:
-    """Return the order in which einsum would multiply, and a printable account of it, as ``np.einsum_path``."""
-    subscripts, *rest = _subscripts(operands)
-    arrays = [item.data if isinstance(item, Tensor) else item for item in rest]
-    return np.einsum_path(subscripts, *arrays, optimize=optimize)
-
-
-functions.einsum_path = FUNCTIONS[np.einsum_path] = einsum_path
 
 
 # ---- products written with matmul and multiply
@@ -314,16 +199,27 @@ def _since(name: str) -> tuple[Callable[..., Any], ...]:
     return (getattr(np, name),) if hasattr(np, name) else ()
 
 
+def _stacked(name: str, x1: Tensor, x2: Tensor, *least: int) -> tuple[Tensor, Tensor]:
+    """Check that both have the axes that a matrix or a vector has; more stack them. ``matmul`` takes a vector too."""
+    for key, x, n in (("x1", x1, least[0]), ("x2", x2, least[1])):
+        if x.ndim < n:
+            kind = "matrices (..., n, k)" if n == 2 else "vectors (..., k)"
+            raise ValueError(f"{name}: {key} has shape {x.shape}, expected {kind}; np.dot takes either, and numbers.")
+    return x1, x2
+
+
 @derived(*_since("matvec"), samples=several(calls((2, 3), (3,)), calls((4, 2, 3), (3,)), calls((2, 3), (4, 3))))
 def matvec(x1: Any, x2: Any, /) -> Any:
     """Return the products of matrices (..., n, k) with vectors (..., k), as ``np.matvec``."""
-    return matmul(x1, as_tensor(x2)[..., None])[..., 0]
+    x1, x2 = _stacked("matvec", as_tensor(x1), as_tensor(x2), 2, 1)
+    return matmul(x1, x2[..., None])[..., 0]
 
 
 @derived(*_since("vecmat"), samples=several(calls((3,), (3, 2)), calls((4, 3), (3, 2)), calls((3,), (4, 3, 2))))
 def vecmat(x1: Any, x2: Any, /) -> Any:
     """Return the products of vectors (..., n) with matrices (..., n, k), as ``np.vecmat``."""
-    return matmul(_conjugated(as_tensor(x1))[..., None, :], x2)[..., 0, :]
+    x1, x2 = _stacked("vecmat", as_tensor(x1), as_tensor(x2), 1, 2)
+    return matmul(_conjugated(x1)[..., None, :], x2)[..., 0, :]
 
 
 @derived(np.linalg.matmul, name="linalg_matmul", samples=several(calls((2, 3), (3, 2)), calls((2, 2, 3), (3,))))

@@ -14,6 +14,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..engine.dispatch import functions
 from ..engine.op import op
+from ..engine.tensor import Tensor
 from .branches import side
 from .derived import derived
 from .inverses import stacks
@@ -81,9 +82,9 @@ def _power(size: Any, order: float, axis: Any, keepdims: bool) -> Any:
     if order > 0:
         total = functions.sum(functions.where(zero, 0.0, powers), axis=axis, keepdims=keepdims)
         none = total.data == 0
-    else:  # one element of 0 makes the norm 0
+    else:  # one element of 0 makes the norm 0, and a NaN beside it makes it NaN
         total = functions.sum(powers, axis=axis, keepdims=keepdims)
-        none = np.any(zero, axis=axis, keepdims=keepdims)
+        none = np.any(zero, axis=axis, keepdims=keepdims) & ~np.isnan(total.data)
     return functions.where(none, 0.0, functions.where(none, 1.0, total) ** (1.0 / order))
 
 
@@ -115,6 +116,18 @@ def floating(x: Any) -> Any:
     return x if x.dtype.kind in "fc" else functions.astype(x, np.float64)
 
 
+def order_of(order: Any) -> Any:
+    """Return the order of a norm as NumPy takes it: the number that a constant tensor holds."""
+    if not isinstance(order, Tensor):
+        return order
+    if order.requires_grad or order.size != 1:
+        raise TypeError(
+            f"the order is {order._label()}, expected a number or a word: norms have no gradient in their order. Write "
+            f"ord=2.0, or t.item() for the number of a tensor of one element."
+        )
+    return order.item()
+
+
 def _norms(*orders: Any, shape: tuple[int, ...] = (2, 3), **kwargs: Any) -> Any:
     return several(*[stacks(shape, ord=order, **kwargs) for order in orders])
 
@@ -130,7 +143,7 @@ _ORDERS = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
 ))  # fmt: skip
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Return a norm of vectors (one axis) or matrices (two axes), as ``np.linalg.norm``; of all elements by default."""
-    x = floating(x)
+    x, ord = floating(x), order_of(ord)
     if not x.size:  # 0, or an error, as NumPy says
         return independent(np.asarray(np.linalg.norm(x.data, ord, axis, keepdims)), x)
     if axis is None:
@@ -153,7 +166,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 ))  # fmt: skip
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """Return the norm of vectors that lie along one axis, several, or all, as ``np.linalg.vector_norm``."""
-    x = floating(x)
+    x, ord = floating(x), order_of(ord)
     if not x.size:
         return independent(np.asarray(np.linalg.vector_norm(x.data, axis=axis, keepdims=keepdims, ord=ord)), x)
     return _vector(x, ord, axis, keepdims)

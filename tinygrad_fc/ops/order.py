@@ -326,7 +326,7 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
     """
     found = []
     for n, arg in enumerate(args):
-        arg = arg if isinstance(arg, Tensor) else constant(np.asarray(arg))
+        arg = arg if isinstance(arg, Tensor) else constant(numeric(arg))
         if arg.ndim != 1:
             raise ValueError(f"ix_: argument {n} has shape {arg.shape}, expected one axis.")
         if not arg.size and not isinstance(args[n], (Tensor, np.ndarray)):

@@ -273,29 +273,37 @@ def _steps(spacing: Any, f: Tensor, axis: int) -> Any:
             f"gradient: the coordinates along axis {axis} have shape {x.shape}, expected ({f.shape[axis]},): one for "
             f"each element, or one number, their distance."
         )
-    x = x if x.dtype == f.dtype else functions.astype(x, f.dtype)
-    return functions.reshape(x[1:] - x[:-1], (-1,) + (1,) * (f.ndim - axis - 1)) if x.ndim else x
+    steps = x[1:] - x[:-1] if x.ndim else x
+    if x.ndim and not x.requires_grad and (steps.data == steps.data[0]).all():
+        return float(steps.data[0])  # NumPy's central difference, too, does not read the element in the middle
+    steps = steps if steps.dtype == f.dtype else functions.astype(steps, f.dtype)
+    return functions.reshape(steps, (-1,) + (1,) * (f.ndim - axis - 1)) if x.ndim else steps
+
+
+def _slope_of_end(f: Tensor, steps: Any, axis: int, edge_order: int, last: bool) -> Any:
+    """Return the slope at the first element or the last: from the two outermost, or by the parabola of three."""
+    where, sign = ((-1, -2, -3), -1.0) if last else ((0, 1, 2), 1.0)
+    points = [f[_at(axis, n, n + 1 or None)] for n in where[: edge_order + 1]]
+    even = not np.ndim(steps)
+    h, *rest = [steps if even else steps[n : n + 1 or None] for n in where[:edge_order]]
+    slope = (points[1] - points[0]) / h * sign
+    if edge_order == 1:
+        return slope
+    # The parabola through points with the slopes s and t between them, over distances h and k, begins with the slope
+    # s + (s - t) h / (h + k).
+    return slope + (slope - (points[2] - points[1]) / rest[0] * sign) * (0.5 if even else h / (h + rest[0]))
 
 
 def _slopes_at(f: Tensor, spacing: Any, axis: int, edge_order: int) -> Any:
-    """Return the derivative along one axis: a mean of the slopes on both sides, of one side at the ends."""
-    first, last, early, late = _at(axis, 0, 1), _at(axis, -1, None), _at(axis, None, -1), _at(axis, 1, None)
+    """Return the derivative along one axis: by both neighbours, and by those of one side at the ends."""
     steps = _steps(spacing, f, axis)
-    slopes = (f[late] - f[early]) / steps
-    even = not np.ndim(steps)
-    # The parabola through three points has between the slopes s and t, over the distances h and k, the slope
-    # (k s + h t) / (h + k) in the middle, and s + (s - t) h / (h + k) at the beginning.
-    if even:
-        middle = (slopes[early] + slopes[late]) * 0.5
-    else:
-        both = steps[early[axis:]] + steps[late[axis:]]
-        middle = (slopes[early] * steps[late[axis:]] + slopes[late] * steps[early[axis:]]) / both
-    start, end = slopes[first], slopes[last]
-    if edge_order == 2:
-        before, after = slopes[_at(axis, 1, 2)], slopes[_at(axis, -2, -1)]
-        at_start = 0.5 if even else steps[:1] / both[:1]
-        at_end = 0.5 if even else steps[-1:] / both[-1:]
-        start, end = start + (start - before) * at_start, end + (end - after) * at_end
+    before, after = f[_at(axis, None, -2)], f[_at(axis, 2, None)]
+    if not np.ndim(steps):
+        middle = (after - before) / (2.0 * steps)
+    else:  # NumPy's weights of the three elements, so that infinities come out as they do there
+        h, k = steps[:-1], steps[1:]
+        middle = (h / (k * (h + k))) * after + ((k - h) / (h * k)) * f[_at(axis, 1, -1)] - (k / (h * (h + k))) * before
+    start, end = (_slope_of_end(f, steps, axis, edge_order, last) for last in (False, True))
     return functions.concatenate([start, middle, end], axis=axis)
 
 

@@ -84,8 +84,49 @@ def _hazard_of(x: Any) -> Any:
     return np.where(low, left, _bell(right) / _scipy.ndtr(right)).astype(x.dtype, copy=False)
 
 
-def _hazard(x: Any) -> Any:
-    return _hazard_op(x) if isinstance(x, Tensor) else _hazard_of(x)
+# Below this the fraction takes over from the error function, and with so many terms has all digits.
+_FAR, _TERMS = -4.0, 30
+
+
+def _near(order: int, x: Any) -> Any:
+    """Return a derivative of h, the density over the distribution function: h' = -h (x + h), and that by Leibniz."""
+    h = [_hazard_of(x)]
+    x = np.where(h[0] == 0, 0.0, x)  # at infinity, and where h is too small for a number, it is 0 with all derivatives
+    for k in range(order):
+        sums = [math.comb(k, j) * h[j] * (h[k - j] + (x if j == k else float(k - j == 1))) for j in range(k + 1)]
+        h.append(-sum(sums))
+    return h[order]
+
+
+def _far(order: int, x: Any) -> Any:
+    """Return the same for x < -4, where x + h is near -1 / x and cancels, as all the derivatives do.
+
+    h is z + 1 / (z + 2 / (z + 3 / ...)) with z = -x: Laplace's fraction, Abramowitz and Stegun 26.2.14, of positive
+    terms. It is computed for the power series of z around each x, cut after the power `order`.
+    """
+    z = [-x, np.full_like(x, -1.0), *[np.zeros_like(x)] * order][: order + 1]
+    below = z
+    for k in range(_TERMS, 0, -1):
+        inverse = [1.0 / below[0]]
+        for m in range(1, order + 1):
+            inverse.append(-inverse[0] * sum(below[j] * inverse[m - j] for j in range(1, m + 1)))
+        below = [own + k * part for own, part in zip(z, inverse, strict=True)]
+    return math.factorial(order) * below[order]
+
+
+def _log_ndtr_slope(n: int, x: Any) -> Any:
+    """Return the derivative of order n >= 1 of log_ndtr, those of order 2 and more computed in float64."""
+    if n == 1:
+        return _hazard_of(x)
+    wide = np.asarray(x, np.float64)
+    far = wide < _FAR
+    with np.errstate(under="ignore"):
+        out = np.where(far, _far(n - 1, np.where(far, wide, _FAR)), _near(n - 1, np.where(far, 0.0, wide)))
+        return out.astype(x.dtype, copy=False)
+
+
+def _hazard(n: int, x: Any) -> Any:
+    return (_slope_op if isinstance(x, Tensor) else _log_ndtr_slope)(n, x)
 
 
 def _iv(v: Any, z: Any) -> Any:
@@ -121,8 +162,9 @@ betaln    = op(_narrow(_scipy.betaln), name="betaln", numpy=_scipy.betaln, broad
 erfinv    = op(_scipy.erfinv,    x=lambda g, out: g / _slope(out),                     samples=unary(-0.9, 0.9))
 erfcinv   = op(_scipy.erfcinv,   x=lambda g, out: -g / _slope(out),                    samples=unary(0.1, 1.9))
 ndtr      = op(_scipy.ndtr,      x=lambda g, x: g * _bell(x),                          samples=unary())
-log_ndtr  = op(_scipy.log_ndtr,  x=lambda g, x: g * _hazard(x),                        samples=unary())
-_hazard_op = op(_hazard_of, name="normal_hazard", x=lambda g, x, out: -g * (out * (x + out)),  samples=unary())
+log_ndtr  = op(_scipy.log_ndtr,  x=lambda g, x: g * _hazard(1, x),                     samples=unary())
+_slope_op = op(_log_ndtr_slope,  x=lambda g, n, x: g * _hazard(n + 1, x),
+               samples=several(calls(1, (3,)), calls(2, (2, 2), low=-9.0), calls(3, (3,), low=-6.0, high=3.0)))
 iv        = op(_iv, numpy=_scipy.iv, z=lambda g, v, z: g * _iv_slope(v, z),
                samples=several(calls(2, (3,)), calls(0, (2, 2)), calls(1.5, (3,), low=0.5)))
 i0        = op(_scipy.i0,        x=lambda g, x: g * _scipy.i1(x),                      samples=unary())

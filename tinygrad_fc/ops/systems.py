@@ -16,7 +16,7 @@ from .decompositions import qr, svdvals
 from .derived import derived
 from .inverses import LinAlgError, inv, is_recorded, solve, stacks, wide
 from .linalg import as_tensor, transposed
-from .norms import floating, norm
+from .norms import floating, norm, order_of
 from .samples import calls, several
 from .slopes import independent
 
@@ -41,16 +41,23 @@ barred = op(_barred, a=_barred_rule, samples=calls((2, 3), ""))
 def cond(x: Any, p: Any = None) -> Any:
     """Return the condition number in the norm of order `p` (2 by default), as ``np.linalg.cond``.
 
-    That of a singular matrix is infinite, and a gradient through it raises LinAlgError.
+    That of a singular matrix is infinite, and a gradient through it raises LinAlgError; so it does where `x` has
+    infinite or NaN elements.
     """
-    x = floating(x)
+    x, p = floating(x), order_of(p)
     if not is_recorded(x):
         return as_tensor(np.linalg.cond(x.data, p))
-    if x.ndim < 2 or not x.size:
+    if x.ndim < 2 or 0 in x.shape[-2:]:
         raise LinAlgError(f"cond: given shape {x.shape}, expected matrices (..., m, n) with elements.")
-    s = svdvals(x)
-    if (s.data[..., -1] <= s.data[..., 0] * (8.0 * max(x.shape[-2:]) * float(np.finfo(s.dtype).eps))).any():
-        why = "cond: the matrix is singular: its condition number is infinite and has no gradient."
+    s, why = None, ""
+    if not np.isfinite(x.data).all():
+        why = "cond: x has infinite or NaN elements, so its condition number has no gradient."
+    elif x.size:
+        s = svdvals(x)
+        least = s.data[..., 0] * (8.0 * max(x.shape[-2:]) * float(np.finfo(s.dtype).eps))
+        if (s.data[..., -1] <= least).any():
+            why = "cond: the matrix is singular: its condition number is infinite and has no gradient."
+    if s is None or why:
         value = np.asarray(np.linalg.cond(wide(x.data), p))
         return independent(value if value.dtype == x.dtype else value.astype(x.dtype), barred(x, why))
     if p not in (None, 2, -2):
@@ -63,6 +70,10 @@ matrix_rank = op(np.linalg.matrix_rank, numpy=np.linalg.matrix_rank,
 
 
 # ---- least squares
+
+
+def _cast(x: Any, dtype: Any) -> Any:
+    return x if x.dtype == dtype else functions.astype(x, dtype)
 
 
 @derived(np.linalg.lstsq, samples=several(
@@ -80,6 +91,12 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, int, An
         return constant(x), constant(residuals), int(rank), constant(s)
     if a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:
         raise LinAlgError(f"lstsq: given shapes {a.shape} and {b.shape}, expected (m, n) and (m,) or (m, k).")
+    # As NumPy, compute in float64 and cast what is found: in float32 the rank may be another.
+    a, b = floating(a), floating(b)
+    kind = np.result_type(a.dtype, b.dtype)
+    a, b = (_cast(item, np.result_type(item.dtype, np.float64)) for item in (a, b))
+    if not np.isfinite(a.data).all():  # LAPACK may return a rank of 0 for it
+        raise LinAlgError("lstsq: a has infinite or NaN elements, expected finite ones: its SVD does not converge.")
     (m, n), s = a.shape, svdvals(a)
     if rcond is None or rcond < 0:
         rcond = float(np.finfo(s.dtype).eps) * (max(m, n) if rcond is None else 1)
@@ -98,6 +115,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, int, An
         q, r = qr(transposed(a))
         x = q @ solve(transposed(r), b)
     if m <= n or rank < n:
-        return x, constant(np.empty(0, s.dtype)), rank, s
-    misses = functions.square(b - a @ x)
-    return x, functions.sum(misses, axis=0, keepdims=b.ndim == 1), rank, s
+        residuals = constant(np.empty(0))
+    else:
+        residuals = functions.sum(functions.square(b - a @ x), axis=0, keepdims=b.ndim == 1)
+    return _cast(x, kind), _cast(residuals, kind), rank, _cast(s, kind)

@@ -20,6 +20,7 @@ from ..nn.parameter import Parameter
 from ..nn.walk import contents
 from ..ops.refusals import overwritten
 from ..transforms.checkpoint import OP as CHECKPOINT
+from ..transforms.tape import stand_in
 from .observe import Trace
 from .stats import stats
 
@@ -167,10 +168,10 @@ def _steps(graph: Graph, own: list[GraphNode]) -> str:
             f"writes, so backward is not run for the picture. Watch yours: with tg.observe(values=True)."
         )
     trace = _Rehearsal()
-    leaves = [_stand_in(box) for box in own if box.kind == "parameter"]
+    leaves = [stand_in(box.node) for box in own if box.kind == "parameter"]
     try:
         with recording(trace), np.errstate(all="ignore"):
-            gradients([_stand_in(box) for box in outputs], leaves, retain_graph=True)
+            gradients([stand_in(box.node) for box in outputs], leaves, retain_graph=True)
     except Exception as error:  # a graph that was freed, or a rule that is wrong: the picture says so, and is drawn
         marked = next((box.op for box in own if box.mark and str(error) in box.mark), None)
         return str(error) if marked is None else f"Backward does not get beyond {marked}, which is marked."
@@ -180,10 +181,3 @@ def _steps(graph: Graph, own: list[GraphNode]) -> str:
             facts["backward"] |= {"run": 0, "freed": box.facts.get("saved_bytes", 0)}
         box.facts |= {key: facts[key] for key in ("gradient", "backward") if key in facts}
     return ""
-
-
-def _stand_in(box: GraphNode) -> Tensor:
-    """Return a tensor at a box's place on the tape. Backward reads no more of it than its shape."""
-    result = Tensor()
-    result._array, result.node = np.broadcast_to(np.zeros((), box.dtype), box.shape), box.node
-    return result

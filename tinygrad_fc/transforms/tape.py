@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.node import Node, leaf
+from ..engine.node import Constant, Node, leaf
 from ..engine.tensor import Tensor
 from ..graph import Graph
 
@@ -26,14 +26,14 @@ def own_leaf(data: np.ndarray, name: str | None = None) -> Tensor:
     return result
 
 
-def on_tape(data: np.ndarray, node: Node) -> Tensor:
+def on_tape(data: np.ndarray, node: Node | Constant) -> Tensor:
     """Return a tensor of `data` at a given place of the tape."""
     result = Tensor()
     result._array, result.node = data, node
     return result
 
 
-def stand_in(node: Node) -> Tensor:
+def stand_in(node: Node | Constant) -> Tensor:
     """Return a tensor at the place of `node` that can be asked for its gradient, and whose values none may read."""
     return on_tape(np.broadcast_to(np.zeros((), node.dtype), node.shape), node)
 
