@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from ..engine.tensor import tensor
 from ..graph import Graph
 from ..profile import Trace
 from .difference import EPS, MARGIN, Estimate, Point, derivative, noise
+from .looks import factor_of, factor_words, shifted, unknown
 from .problem import Problem, branch_of, natural
 from .report import Culprit, GradcheckReport
 
@@ -234,7 +236,7 @@ class Local:
         at, ours, theirs, where = self._coordinates(place, FEW if looks else MANY)
         if not looks and not where.startswith("where"):
             looks = self._lost_sum(place)
-        looks = looks or (f"wrong {where}" if where else "no factor, sign, transpose, shift or lost sum")
+        looks = looks or (f"wrong {where}" if where else unknown(self.slopes[place]))
         return looks, at, ours, theirs
 
     def _steep(self, place: int, at: tuple[int, ...]) -> bool:
@@ -321,40 +323,19 @@ class Local:
         off = max(abs(float(np.sum(d * v)) - e.value) for v, e in trials)
 
         def fits(other: np.ndarray) -> float | None:
-            return _factor([(float(np.sum(other * v)), e.value, e.error) for v, e in trials], off)
+            return factor_of([(float(np.sum(other * v)), e.value, e.error) for v, e in trials], off)
 
         factor = fits(d)
         if factor is not None:
-            return self._factor_words(place, factor), d * factor
+            return factor_words(factor, self.arrays[place], self.arrays, self.g), d * factor
         others = [("a transpose: the gradient of the transposed matrix", np.swapaxes(d, -1, -2))] if (
             d.ndim >= 2 and d.shape[-1] == d.shape[-2]
         ) else []  # fmt: skip
-        for axis in (*range(d.ndim), None):
-            along = "" if axis is None else f" along axis {axis}"
-            others += [(f"a shift: each gradient stands one place off{along}", np.roll(d, by, axis)) for by in (-1, 1)]
-        for words, other in others:
+        for words, other in itertools.chain(others, shifted(d)):
             factor = fits(other)
             if factor is not None:
                 return words, other * factor
         return "", None
-
-    def _factor_words(self, place: int, factor: float) -> str:
-        if abs(factor + 1.0) < 1e-3:
-            return "a sign: the opposite of the gradient"
-        lengths: set[int] = set()
-        if self.g.size != self.arrays[place].size:  # only then is there anything to sum, or to take the mean of
-            lengths = {n for array in (*self.arrays, self.g) for n in (*array.shape, array.size) if n > 1}
-        for n in sorted(lengths):
-            if abs(factor * n - 1.0) < 1e-3:
-                return f"a factor of {n}: a division by {n}, a number of elements, is missing"
-            if abs(factor / n - 1.0) < 1e-3:
-                return f"a factor of 1/{n}: a mean stands where a sum over {n} elements belongs"
-        if not factor:
-            return "a factor"
-        times = 1.0 / factor
-        texts = [f"{times:.{digits}g}" for digits in range(6, 17)]  # as many as tell it from 1
-        text = next((text for text in texts if abs(float(text) - times) <= 0.05 * abs(times - 1.0)), texts[-1])
-        return f"a factor: {text} times the gradient"
 
     def _lost_sum(self, place: int) -> str:
         """Return words for a gradient that is that of one element where those of a broadcast axis belong summed."""
@@ -374,25 +355,9 @@ class Local:
                 alone[here] = before[here]
                 self._take(alone)
                 d, trials = self.slopes[place], list(self._trials(place, 3))
-                factor = _factor([(float(np.sum(d * v)), e.value, e.error) for v, e in trials], math.inf)
+                factor = factor_of([(float(np.sum(d * v)), e.value, e.error) for v, e in trials], math.inf)
                 if factor is not None and abs(factor - 1.0) < 1e-3:
                     return f"a lost sum: over the {count} elements that the argument is broadcast to"
         finally:
             self._take(before)
         return ""
-
-
-def _factor(trials: list[tuple[float, float, float]], off: float) -> float | None:
-    """Return the one factor that makes each first number the second, which may be off by the third; or None.
-
-    What then is left has to be little beside `off`, what there was without: one element of many that is wrong changes
-    their sum so little that a factor close to 1 would nearly do.
-    """
-    square = sum(a * a for a, _, _ in trials)
-    if not square or not all(math.isfinite(a) and math.isfinite(n) for a, n, _ in trials):
-        return None
-    factor = sum(a * n for a, n, _ in trials) / square
-    top = max(max(abs(factor * a), abs(n)) for a, n, _ in trials)
-    near = min(1e-5 * top, 0.02 * off)
-    slack = min(0.1 * off, 1e-5 * top)
-    return factor if all(abs(factor * a - n) <= near + min(MARGIN * e, slack) for a, n, e in trials) else None
