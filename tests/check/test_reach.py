@@ -42,6 +42,20 @@ def test_a_closure_over_a_network() -> None:
     assert [check.name for check in some.inputs] == ["fc2.W", "norm1.beta"]
 
 
+def test_frozen_parameters_are_left_out() -> None:
+    model, (X, y) = course(), batch()
+    model.fc1.W.requires_grad = False
+    for report in (tg.gradcheck(model, X, y), tg.gradcheck(lambda: model.loss_tensor(X, y))):
+        assert report, report
+        assert [check.name for check in report.inputs] == PATHS[1:]
+    for p in model.parameters():
+        p.requires_grad = False
+    with pytest.raises(ValueError, match=r"parameters of \w+ are all frozen.*Set p\.requires_grad = True"):
+        tg.gradcheck(model, X, y)
+    with pytest.raises(ValueError, match=r"frozen: set p\.requires_grad = True"):
+        tg.gradcheck(lambda: model.loss_tensor(X, y))
+
+
 def test_a_module_of_layers_and_its_input() -> None:
     x = leaf(M, "x")
     report = tg.gradcheck(tg.nn.Linear(4, 3, dtype=np.float64, seed=0), x)

@@ -18,19 +18,26 @@ from .reach import Reached
 def resolved(f: Any, inputs: tuple[Any, ...]) -> tuple[Callable[..., Any], list[Tensor], list[Any]]:
     """Return the function, the tensors to check, and what the function is called with."""
     if isinstance(f, Module):
-        tensors: list[Tensor] = [*f.parameters()]
+        parameters = list(f.parameters())
+        tensors: list[Tensor] = [p for p in parameters if p.requires_grad]  # the others are frozen
         tensors += [t for t in inputs if isinstance(t, Tensor) and t.requires_grad and t.is_leaf]
         if not tensors:
-            raise ValueError(f"gradcheck: {type(f).__name__} has no parameters, and no input needs a gradient.")
+            has = f"the parameters of {type(f).__name__} are all frozen" if parameters else (
+                f"{type(f).__name__} has no parameters"
+            )  # fmt: skip
+            cure = " Set p.requires_grad = True for those to check." if parameters else ""
+            raise ValueError(f"gradcheck: {has}, and no input needs a gradient.{cure}")
         loss = getattr(f, "loss_tensor", None)
         return (loss if loss is not None and len(inputs) == 2 else f), tensors, list(inputs)
     if inputs:
         found = [as_input("gradcheck", position, value) for position, value in enumerate(inputs)]
         return f, found, list(found)
     held = Reached(f, ())
-    tensors = list(dict.fromkeys([*held.tensors, *[p for module in held.modules for p in module.parameters()]]))
+    parameters = [p for module in held.modules for p in module.parameters()]
+    tensors = list(dict.fromkeys([*held.tensors, *[p for p in parameters if p.requires_grad]]))
     if not tensors:
-        raise ValueError("gradcheck: no input is given, and f closes over no tensor that needs a gradient.")
+        cure = " Its parameters are frozen: set p.requires_grad = True for those to check." if parameters else ""
+        raise ValueError(f"gradcheck: no input is given, and f closes over no tensor that needs a gradient.{cure}")
     return f, tensors, []
 
 
