@@ -94,9 +94,43 @@ def test_a_layer_counts_what_its_module_says() -> None:
         assert total == layer.summary((5, 2, 3)).multiply_adds
 
 
-def test_everything_else_counts_its_result_and_moving_nothing() -> None:
+def test_everything_else_counts_its_elements_and_moving_nothing() -> None:
     x = np.ones((3, 4))
     assert counted(lambda x: np.tanh(x), x) == {"tanh": 12}
-    assert counted(lambda x: x.sum(), x) == {"sum": 1}
     assert counted(lambda x: x.T.reshape(-1)[2:], x) == {"transpose": 0, "reshape": 0, "getitem": 0}
     assert math.prod((3, 4)) == counted(lambda x: x * 2.0, x)["multiply"]
+    assert counted(lambda x, y: x * y, np.ones((3, 1)), np.ones(4)) == {"multiply": 12}
+
+
+@pytest.mark.parametrize("f", [np.sum, np.mean, np.max, np.prod, np.std, tg.logsumexp, lambda x: x.sum(axis=0)])
+def test_a_reduction_counts_what_it_goes_through(f: Any) -> None:
+    assert list(counted(f, np.ones((3, 4))).values()) == [12]
+
+
+def test_so_does_a_loss() -> None:
+    x, y = np.ones((3, 4)), np.array([0, 3, 1])
+    assert counted(lambda x: tg.softmax_loss(x, y), x) == {"softmax_loss": 12}
+    assert counted(lambda x: tg.svm_loss(x, y), x) == {"svm_loss": 12}
+    assert counted(lambda x: tg.mse_loss(x, np.zeros((3, 4))), x) == {"mse_loss": 12}
+
+
+@pytest.mark.parametrize(
+    ("f", "shapes", "count"),
+    [
+        (np.linalg.solve, [(6, 6), (6, 2)], 72 + 72), (np.linalg.solve, [(6, 6), (6,)], 72 + 36),
+        (np.linalg.solve, [(5, 6, 6), (5, 6, 2)], 5 * 144), (np.linalg.inv, [(6, 6)], 216),
+        (np.linalg.inv, [(2, 6, 6)], 432), (np.linalg.det, [(6, 6)], 72), (np.linalg.cholesky, [(6, 6)], 36),
+        (np.linalg.eigvalsh, [(6, 6)], 144), (np.linalg.svdvals, [(6, 6)], 288), (np.linalg.pinv, [(7, 6)], 2880),
+    ],
+)  # fmt: skip
+def test_linear_algebra_by_the_textbook(f: Any, shapes: Any, count: int) -> None:
+    first = np.diag(np.arange(1.0, 8.0))[: shapes[0][-2], : shapes[0][-1]]
+    arrays = [np.broadcast_to(first, shapes[0]), *map(np.ones, shapes[1:])]
+    assert sum(counted(f, *arrays).values()) == count
+
+
+def test_decompositions_grow_with_the_cube() -> None:
+    for op in ("qr", "eigh", "svd"):
+        small, large = (multiply_adds(op, [(n, n)], (n, n)) for n in (30, 60))
+        assert large == 8 * small > 30**3
+    assert multiply_adds("qr", [(8, 3)], (8, 3)) == multiply_adds("qr", [(3, 8)], (3, 8)) == 2 * 9 * 7

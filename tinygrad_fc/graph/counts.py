@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,31 @@ _MOVED = frozenset((
 ))  # fmt: skip
 
 
+# Of a matrix of m times n, m >= n, the products of an algorithm of order n^3.
+_DECOMPOSED: dict[str, Callable[[int, int], float]] = {
+    "det": lambda m, n: n**3 / 3,  # by LU; slogdet likewise
+    "slogdet": lambda m, n: n**3 / 3,
+    "inv": lambda m, n: n**3,
+    "cholesky": lambda m, n: n**3 / 6,
+    "qr": lambda m, n: 2 * n * n * (m - n / 3),  # by Householder's reflections: R, and as much again for Q
+    "eigh": lambda m, n: 4.5 * n**3,
+    "eigvalsh": lambda m, n: 2 * n**3 / 3,
+    "svd": lambda m, n: 7 * m * n * n + 4 * n**3,
+    "svdvals": lambda m, n: 2 * m * n * n - 2 * n**3 / 3,
+    "pinv": lambda m, n: 8 * m * n * n + 4 * n**3,  # svd, and a product
+}
+
+
 def multiply_adds(op: str, shapes: Sequence[Shape], out: Shape, static: Mapping[str, Any] | None = None) -> int:
     """Return how many multiplications with their additions an operation does.
 
     Products (matmul and einsum, with which dot, inner, tensordot and their like are written, and the layers affine and
     affine_relu) count each product that is summed; bias and activation are not counted, as in
-    ``Module.multiply_adds``. What only moves or renames elements counts 0, everything else the size of its result.
+    ``Module.multiply_adds``. Decompositions and what is computed by them (solve, inv, det, cholesky, qr, eigh, svd and
+    their like) count as the textbook does, whatever LAPACK does in detail: half the flops in Golub and Van Loan,
+    "Matrix Computations" (4th edition, 2013), sections 3.2, 4.2, 5.2, 8.3 and 8.6, where a multiplication and an
+    addition are two. What only moves or renames elements counts 0, everything else the elements of its result or of
+    its largest argument, whichever are more: a sum or a loss goes through all that it is given.
 
     Parameters
     ----------
@@ -46,7 +65,15 @@ def multiply_adds(op: str, shapes: Sequence[Shape], out: Shape, static: Mapping[
     if op == "einsum" and len(shapes) > 1:
         static = static or {}
         return _einsum(static["subscripts"], shapes, static.get("optimize"))
-    return size
+    most = max(size, *map(math.prod, shapes), 0)
+    matrix = shapes[0] if shapes else ()
+    if op == "solve" and len(matrix) > 1:
+        n = matrix[-1]
+        columns = shapes[1][-1] if len(shapes[1]) > 1 else 1
+        return max(round(size // max(n * columns, 1) * (n**3 / 3 + n * n * columns)), most)
+    if op in _DECOMPOSED and len(matrix) > 1:
+        return max(round(math.prod(matrix[:-2]) * _DECOMPOSED[op](max(matrix[-2:]), min(matrix[-2:]))), most)
+    return most
 
 
 def _einsum(subscripts: str, shapes: Sequence[Shape], optimize: Any) -> int:
