@@ -16,7 +16,7 @@ import pytest
 import tinygrad_fc as tg
 from tinygrad_fc import bench, demo
 from tinygrad_fc.__main__ import main
-from tinygrad_fc.check.gradcheck import GradcheckReport, InputCheck
+from tinygrad_fc.check.report import GradcheckReport, InputCheck
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,7 +11,7 @@ import pytest
 from planted import M, P, leaf, squares, wrong_at
 
 import tinygrad_fc as tg
-from tinygrad_fc.check.gradcheck import GradcheckReport, InputCheck
+from tinygrad_fc.check.report import GradcheckReport, InputCheck
 
 pytestmark = pytest.mark.usefixtures("registry")
 

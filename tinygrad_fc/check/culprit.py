@@ -1,4 +1,4 @@
-"""The culprit: the rules of each operation against numbers, where it ran, and what their errors look like."""
+"""One operation by itself: its rules against numbers, where it ran, and what their errors look like."""
 
 from __future__ import annotations
 
@@ -10,78 +10,24 @@ from typing import Any
 import numpy as np
 
 from ..engine.backward import gradients
-from ..engine.node import Node, recording
+from ..engine.node import recording
 from ..engine.operation import Op
 from ..engine.tensor import tensor
-from ..graph import Graph
-from ..profile import Trace
 from .difference import EPS, MARGIN, Estimate, Point, derivative, noise
 from .looks import factor_of, factor_words, shifted, unknown
-from .problem import Problem, branch_of, natural
-from .report import Culprit, GradcheckReport
+from .problem import branch_of, natural
+from .verdict import RESOLVED
 
 TOLERANCE = 1e-6
 MANY, FEW = 200, 40  # coordinates that are moved to see where a gradient is wrong, or only to name one where it is
 
-
-class Tape(Trace):
-    """A trace that keeps the arguments of each operation too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.arguments: dict[Node, list[Any]] = {}
-
-    def saw(self, op: Op, node: Node | None, out: np.ndarray, data: list[Any]) -> None:
-        """Keep the arguments of one operation."""
-        super().saw(op, node, out, data)
-        if node is not None:
-            self.arguments[node] = list(data)
+Fault = tuple[str, tuple[int, ...], float, float]  # words, a coordinate, gradient and number
 
 
-def find_culprits(problem: Problem, generator: np.random.Generator) -> tuple[tuple[Culprit, ...], Graph]:
-    """Return the operations behind a problem's result whose own rules are wrong, the nearest to the result first.
-
-    And the graph, in which their boxes are marked with what is said of them.
-    """
-    problem.restore()
-    tape = Tape()
-    with recording(tape):
-        out = problem.f(*problem.arguments)
-    found: list[Culprit] = []
-    graph = Graph(out)
-    boxes = [box for box in graph.nodes if box.kind == "op"]
-    for distance, box in enumerate(reversed(boxes)):
-        if not isinstance(box.node, Node) or box.node.op is None or box.node not in tape.arguments:
-            continue
-        local = Local(box.node.op, tape.arguments[box.node], generator)
-        for place in local.places:
-            fault = local.fault(place)
-            if fault is not None:
-                looks, at, ours, theirs = fault
-                found.append(Culprit(
-                    box.op or "", local.name(place), looks, ".".join(box.module), box.line or "",
-                    local.arrays[place].shape, at, ours, theirs, distance,
-                ))  # fmt: skip
-                box.mark = f"{box.mark}\n{found[-1]}" if box.mark else str(found[-1])
-    return tuple(found), graph
-
-
-def left_to_say(report: GradcheckReport, order: int) -> str:
-    """Return what is to be said of wrong gradients for which no operation was found to be at fault."""
-    if all(check.verdict != "wrong" or check.note.startswith("in its own dtype") for check in report.inputs):
-        return ""
-    if order == 2:
-        return (
-            "The operations at fault are looked for in first derivatives only. Where gradcheck with order=1 finds "
-            "nothing, a rule cannot be recorded as it stands: it computes outside of tensors, or reads what it closes "
-            "over."
-        )
-    if not report.culprits:
-        return (
-            "Each operation's own rule is right at its arguments. Either a part of f leaves the tape (detach(), "
-            "no_grad(), .data, a copy of an input's array), or the difference is worth less than its bound says."
-        )
-    return ""
+def _sizes(array: np.ndarray) -> np.ndarray:
+    """Return the size of each element; where it is 0, or nothing beside the others, that of all."""
+    size = np.abs(array)
+    return np.asarray(np.where(size > 1e-30 * float(np.max(size, initial=0.0)), size, natural(array)))
 
 
 class Local:
@@ -113,6 +59,7 @@ class Local:
         self.g: np.ndarray = np.empty(())
         self.slopes: list[np.ndarray] = []  # 0 where they are not finite
         self.endless: list[np.ndarray] = []  # where that is
+        self.relative = False  # whether each element moves, and counts, by its own size
         self._base: Point | None = None
         self._roundings: dict[int, float] = {}  # of the values, by place
         if self.places:
@@ -201,6 +148,8 @@ class Local:
         array = self.arrays[place]
         amounts = self.generator.uniform(0.5, 1.5, array.shape) * self.generator.choice([-1.0, 1.0], array.shape)
         amounts = amounts * ~self.endless[place]
+        if self.relative:
+            return np.asarray(amounts * _sizes(array))
         return np.asarray(amounts * (natural(array) / math.sqrt(array.size)))
 
     def _trials(self, place: int, count: int) -> Iterator[tuple[np.ndarray, Estimate]]:
@@ -208,7 +157,7 @@ class Local:
             direction = self._direction(place)
             yield direction, self.number(place, direction, float(np.sum(self.slopes[place] * direction)))
 
-    def fault(self, place: int) -> tuple[str, tuple[int, ...], float, float] | None:
+    def fault(self, place: int) -> Fault | None:
         """Return what is wrong with the gradient of one argument: words, a coordinate, gradient and number; or None."""
         for _ in range(2):  # the gradient that arrives is of both signs, the second time where the first was not
             d = self.slopes[place]
@@ -226,7 +175,51 @@ class Local:
             self._take(-self.g)
         return None
 
-    def _described(self, place: int) -> tuple[str, tuple[int, ...], float, float]:
+    def sharp(self, place: int) -> bool | Fault:
+        """Return what is wrong with the gradient of one argument; else whether the differences could tell.
+
+        Here each element moves, and counts in the result, by its own size, so that none is lost in the rounding of
+        larger ones: the differences are those of an elasticity, d log f / d log x.
+        """
+        before, out = self.g, self._out(self.arrays)
+        if not np.isfinite(out).all() or not all(np.isfinite(array).all() for array in self.arrays):
+            return False
+        told, self.relative = True, True
+        try:
+            for sign in (1.0, -1.0):
+                amounts = self.generator.uniform(0.5, 1.5, out.shape) * self.generator.choice([-1.0, 1.0], out.shape)
+                with np.errstate(all="ignore"):
+                    self._take(sign * amounts / _sizes(out))
+                if self.endless[place].any():
+                    return False
+                d = self.slopes[place]
+                for direction, estimate in self._trials(place, 2):
+                    a, size = float(np.sum(d * direction)), float(np.sum(np.abs(d * direction)))
+                    right, tells = self._agrees(a, estimate, size), self._tells(a, estimate, size)
+                    assert self._base is not None
+                    by = self._base.size / size if size else 1.0
+                    if right and not tells and 10.0 < by < math.inf:
+                        # The result is large beside what moves, as a sum may be: by steps so much larger it shows.
+                        # They may pass over much that is near, so that they agree is no chance, and else says nothing.
+                        far = self.number(place, direction * by, a * by)
+                        tells = self._agrees(a * by, far, size * by) and self._tells(a * by, far, size * by)
+                    if not right:
+                        return self._described(place)
+                    told = told and tells
+            return told
+        finally:
+            self.relative = False
+            self._take(before)
+
+    def _tells(self, a: float, estimate: Estimate, size: float) -> bool:
+        """Whether a difference is sure enough to tell a derivative from one that is a little off."""
+        if a == 0.0 and estimate.differences and not any(estimate.differences):
+            return True
+        scale = max(abs(a), abs(estimate.value), 0.05 * size, 1e-300)
+        doubt = estimate.blur if estimate.kink is not None else estimate.error
+        return MARGIN * doubt <= RESOLVED * scale
+
+    def _described(self, place: int) -> Fault:
         """Return what a fault looks like, a coordinate where it is large, and gradient and number there."""
         looks, right = self._words(place, list(self._trials(place, 5)))
         if right is not None:
@@ -259,7 +252,7 @@ class Local:
     def _at(self, place: int, at: tuple[int, ...]) -> tuple[float, float, bool]:
         """Return gradient and number at a coordinate, and whether they agree."""
         array, d = self.arrays[place], self.slopes[place]
-        direction, size = np.zeros(array.shape), natural(array)
+        direction, size = np.zeros(array.shape), float(_sizes(array)[at]) if self.relative else natural(array)
         direction[at] = size
         a = float(d[at])
         estimate = self.number(place, direction, a * size)

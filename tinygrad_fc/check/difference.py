@@ -50,6 +50,8 @@ class Estimate:
         right, 1 where it is not; None where rounding hides it.
     kink : tuple of float or None
         The slopes of the two sides, where a kink lies at the point or too close to take differences beside it.
+    blur : float
+        What rounding may have done to those.
     """
 
     value: float
@@ -59,6 +61,7 @@ class Estimate:
     differences: list[float] = field(default_factory=list)
     order: float | None = None
     kink: tuple[float, float] | None = None
+    blur: float = 0.0
 
 
 # Neighbouring points at irregular distances, so that not all values fall on the grid that they are rounded to; and the
@@ -205,7 +208,7 @@ def derivative(
     found = Estimate(value, error, at, steps, differences, _order(rests, rounding))
     size = max(abs(value), abs(expected)) if error < math.inf else 0.0
     if crossed or error > tolerance * size or abs(value - expected) > tolerance * size:
-        found.kink = _kink(line, base, rounding)
+        found.kink, found.blur = _kink(line, base, rounding)
         if not strict and found.kink is not None:
             found.error = math.inf  # on a kink, the mean of the two slopes is no derivative
     return found
@@ -234,25 +237,38 @@ def _order(rests: list[tuple[float, float]], rounding: float) -> float | None:
     return float(np.median(powers)) if powers else None
 
 
-def _kink(line: Line, base: Point, rounding: float) -> tuple[float, float] | None:
-    """Return the slopes of the two sides, the lower one first, or None where there is no kink.
+def _kink(line: Line, base: Point, rounding: float) -> tuple[tuple[float, float] | None, float]:
+    """Return the slopes of the two sides, the lower one first, or None where there is no kink; and their rounding.
 
     The slopes of a bend come closer to each other with the step; those of a kink stay apart, down to the smallest step
-    at which rounding lets them be told.
+    at which rounding lets them be told. One step alone cannot tell the one from the other.
     """
-    found: tuple[float, float] | None = None
-    first = last = 0.0
-    for step in (1e-4, 1e-6, 1e-8, 1e-10, 1e-12):
-        up, down, blur = line(step), line(-step), 4.0 * rounding / step
+
+    def sides(step: float) -> tuple[float, float] | None:
+        up, down = line(step), line(-step)
         if not (math.isfinite(up.value) and math.isfinite(down.value)):
             return None
         low, high = sorted(((base.value - down.value) / step, (up.value - base.value) / step))
+        return low, high
+
+    found: tuple[float, float] | None = None
+    first = last = sure = 0.0
+    seen = 0
+    for step in (1e-4, 1e-6, 1e-8, 1e-10, 1e-12):
+        slopes, blur = sides(step), 4.0 * rounding / step
+        if slopes is None:
+            return None, 0.0
+        low, high = slopes
         size = max(abs(low), abs(high))
         if found is not None and blur > 0.1 * first:
             break  # rounding hides what is closer
         if high - low <= max(10.0 * blur, 1e-3 * size, 0.5 * first) or found is not None and size > 2.0 * last:
-            return None
+            return None, 0.0
         if found is None or blur <= 1e-4 * first:
-            found, last = (low, high), size
-        first = first or high - low
-    return found
+            found, last, sure = (low, high), size, blur
+        first, seen = first or high - low, seen + 1
+    if found is not None and seen == 1:
+        wide = sides(1e-3)
+        if wide is None or first <= 0.5 * (wide[1] - wide[0]):
+            return None, 0.0
+    return found, sure

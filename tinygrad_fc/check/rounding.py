@@ -7,8 +7,11 @@ import math
 import numpy as np
 
 from ..engine.tensor import Tensor
+from .difference import EPS
 from .problem import Problem, natural
 from .report import InputCheck
+
+FAINT = 100.0  # a gradient of fewer of its own rounding errors is one itself
 
 
 def jitter_of(problem: Problem, slopes: list[np.ndarray], generator: np.random.Generator) -> list[float]:
@@ -30,6 +33,37 @@ def jitter_of(problem: Problem, slopes: list[np.ndarray], generator: np.random.G
         for n, (d, e) in enumerate(zip(near, slopes, strict=True)):
             moved[n] = max(moved[n], float(np.max(np.abs(d.data.astype(np.float64) - e), initial=0.0)))
     return moved
+
+
+def blur_of(problem: Problem, slopes: list[np.ndarray], generator: np.random.Generator) -> list[np.ndarray]:
+    """Return how far each element of the gradients moves when all inputs move by one rounding error of float64.
+
+    By as much as it is itself, where it is nothing but rounding: that of a bias before a normalization, say, which is
+    a sum of terms that cancel.
+    """
+    starts = [t._array for t in problem.tensors]
+    moved = [np.zeros(d.shape) for d in slopes]
+    for _ in range(3):
+        try:
+            for t, start in zip(problem.tensors, starts, strict=True):
+                t._array = start * (1.0 + EPS * generator.choice([-1.0, 1.0], start.shape))
+            with np.errstate(all="ignore"):
+                near = problem.slopes(problem.run())
+        finally:
+            for t, start in zip(problem.tensors, starts, strict=True):
+                t._array = start
+        with np.errstate(all="ignore"):
+            moved = [np.fmax(m, np.abs(d.data - e)) for m, d, e in zip(moved, near, slopes, strict=True)]
+    for m, e in zip(moved, slopes, strict=True):
+        most = float(np.max(m, initial=0.0))
+        if np.all(np.abs(e) <= FAINT * most):  # all of it is rounding, also an element that happened to stay
+            m[...] = most
+    return moved
+
+
+def is_rounding(a: float, blur: float) -> bool:
+    """Whether a derivative is of the size of its own rounding errors."""
+    return blur > 0.0 and abs(a) <= FAINT * blur
 
 
 def judge_rounding(
