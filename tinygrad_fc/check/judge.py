@@ -15,6 +15,7 @@ from .progress import bar as _bar
 from .report import InputCheck
 from .rounding import blur_of, is_rounding
 from .rules import NOISY
+from .ties import between, is_steep, ways_off
 from .verdict import RESOLVED, judged
 
 FEW = 128  # so many coordinates of an input are moved one by one; larger inputs in directions, unless asked
@@ -52,6 +53,7 @@ class Check:
         })  # fmt: skip
         self.rounding = noise(line, self.base)
         self._blurs: list[np.ndarray] | None = None
+        self._ways: dict[int, list[np.ndarray]] = {}
 
     def all(self, samples: int | None, exhaustive: bool, progress: bool | None) -> list[InputCheck]:
         """Return the verdict on each input."""
@@ -115,35 +117,43 @@ class Check:
         amounts = self.generator.uniform(0.5, 1.5, t.shape)
         signs = self.generator.choice([-1.0, 1.0], t.shape)
         if aligned:
-            uphill = np.sign(self.slopes[position])
+            uphill = np.sign(np.nan_to_num(self.slopes[position]))
             signs = np.where(uphill == 0, signs, uphill)
         direction: np.ndarray = amounts * signs * (natural(t._array) / math.sqrt(max(t.size, 1)))
         return direction
 
     def _directions(self, position: int) -> InputCheck:
-        d = self.slopes[position]
+        d, steep = self.slopes[position], None
         if not np.isfinite(d).all():
-            at = tuple(map(int, np.argwhere(~np.isfinite(d))[0]))
-            check = self._coordinates(position, [at], _SILENT)
-            check.note = "a gradient is not finite"
-            return check
+            endless = [tuple(map(int, at)) for at in np.argwhere(~np.isfinite(d))]
+            steep = self._coordinates(position, endless[:FEW], _SILENT)
+            if not steep.holds:
+                steep.note = "a gradient is not finite"
+                return steep
+            d = np.where(np.isfinite(d), d, 0.0)
         found = []
         for trial in range(2):
-            direction = self._direction(position, aligned=trial == 0)
+            direction = self._direction(position, aligned=trial == 0) * np.isfinite(self.slopes[position])
             a, size = float(np.sum(d * direction)), float(np.sum(np.abs(d * direction)))
             estimate = self._estimate({position: direction}, a)
             verdict, error, bound = self._judged({position: direction}, a, estimate, 0.05 * size)
             found.append((verdict, error, bound, a, estimate))
             self.order = self.order or estimate.order
             if verdict == "wrong":
-                return self._bisected(position, direction, a - estimate.value)
+                tied = self._tied(position, direction, a)
+                if tied is None:
+                    return self._bisected(position, direction, a - estimate.value)
+                found[-1] = ("kink", 0.0, 0.0, a, tied)
         verdict, error, bound, a, estimate = max(found, key=lambda one: (_GRAVITY[one[0]], one[1]))
         note = "directions cross a kink: exhaustive=True tells where" if verdict == "kink" else ""
+        if steep is not None and verdict in ("correct", "faint", "kink"):
+            return steep
         return self._made(position, verdict, 0, error, bound, None, a, estimate, note=note, directions=2)
 
     def _bisected(self, position: int, direction: np.ndarray, gap: float) -> InputCheck:
         """Return the verdict at the coordinate to which halves of a direction that fails, by `gap`, lead."""
         t, d = self.problem.tensors[position], self.slopes[position]
+        d = np.where(np.isfinite(d), d, 0.0)
         left = np.arange(t.size)
         while left.size > 1:
             halves = np.array_split(left, 2)
@@ -172,12 +182,13 @@ class Check:
         rms = natural(t._array)
         largest = max((abs(float(d[at])) for at in indices if math.isfinite(float(d[at]))), default=0.0)
         graver: tuple[Any, ...] | None = None
-        kinks = []
+        kinks, steep = [], 0
         for at in indices:
             a = float(d[at])
             verdict, error, bound, estimate, scale = self._coordinate(position, at, a, rms, largest)
             if verdict == "kink":
                 kinks.append(at)
+                steep += math.isinf(a)
             self.order = self.order or (estimate.order if a else None)
             entry = (_GRAVITY[verdict], error, verdict, bound, at, a, estimate, scale)
             if graver is None or entry[:2] > graver[:2]:
@@ -185,7 +196,16 @@ class Check:
             bar.update()
         assert graver is not None
         _, error, verdict, bound, at, a, estimate, scale = graver
-        if not estimate.steps:  # the curve of error against step needs differences
+        if self._ways.get(position) and verdict == "kink":
+            # A gradient within the pieces' at each coordinate need not be a mean of theirs: a median's that is thrice 1.
+            uphill = np.sign(np.where(np.isfinite(d), d, 0.0)) * rms
+            joint = float(np.sum(np.where(np.isfinite(d), d, 0.0) * uphill))
+            if uphill.any() and self._tied(position, uphill, joint) is None:
+                verdict, error, kinks = "wrong", 1.0, []
+        note = ""
+        if steep and verdict == "kink":
+            note = f"infinite at {steep} of its coordinates, as the slope of the function is there"
+        if not estimate.steps and math.isfinite(a):  # the curve of error against step needs differences
             direction = np.zeros(t.shape)
             direction[at] = scale
             line = self.problem.line({position: direction})
@@ -193,7 +213,7 @@ class Check:
             estimate.steps, estimate.differences, estimate.step = curve.steps, curve.differences, curve.step
             self.order = self.order or curve.order
         return self._made(
-            position, verdict, len(indices), error, bound, at, a, estimate, scale=scale, kinks=tuple(kinks)
+            position, verdict, len(indices), error, bound, at, a, estimate, scale=scale, kinks=tuple(kinks), note=note
         )
 
     def _coordinate(
@@ -210,6 +230,8 @@ class Check:
             direction[at] = scale
             estimate = self._estimate({position: direction}, a * scale)
             if not math.isfinite(a):
+                if math.isinf(a) and is_steep(self.problem.line({position: direction}), a):
+                    return "kink", 0.0, 0.0, Estimate(a, 0.0, 0.0), scale
                 return "wrong", math.inf, 0.0, estimate, scale
             verdict, error, bound = self._judged({position: direction}, a * scale, estimate, 1e-5 * largest * scale)
             found.append((verdict, error, bound, estimate, scale))
@@ -217,9 +239,23 @@ class Check:
                 return found[-1]
         # The smallest scale that lets a difference be trusted sees what larger ones pass over.
         clear = [one for one in found if one[0] == "kink" or one[2] <= RESOLVED]
-        if clear:
-            return min(clear, key=lambda one: one[4])
-        return min(found, key=lambda one: (one[0] == "wrong", one[3].error / one[4]))
+        best = min(clear, key=lambda one: one[4]) if clear else (
+            min(found, key=lambda one: (one[0] == "wrong", one[3].error / one[4]))
+        )  # fmt: skip
+        if best[0] == "wrong":
+            direction = np.zeros(self.problem.tensors[position].shape)
+            direction[at] = scales[0]
+            tied = self._tied(position, direction, a * scales[0])
+            if tied is not None:
+                return "kink", 0.0, 0.0, tied, scales[0]
+        return best
+
+    def _tied(self, position: int, direction: np.ndarray, a: float) -> Estimate | None:
+        """Return the slopes of the pieces that meet in an input that stands on a tie, if `a` is none beyond them."""
+        if position not in self._ways:
+            self._ways[position] = ways_off(self.problem, position, self.generator)
+        ways = self._ways[position]
+        return between(self.problem, position, direction, a, ways, self.rounding) if ways else None
 
     # ---- what they share
 

@@ -170,7 +170,8 @@ class Problem:
     def slopes(self, out: Tensor, create_graph: bool = False) -> list[Tensor]:
         """Return the gradients of the weighted result with respect to the tensors."""
         g = np.broadcast_to(self.weights, out.shape).astype(out.dtype)
-        with writes_named(self.who):
+        # What is not finite is told in the report.
+        with writes_named(self.who), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             return gradients([out], self.tensors, [g], create_graph=create_graph)
 
     def value(self) -> Point:
@@ -181,8 +182,10 @@ class Problem:
         # A step may leave the domain; then a smaller one is tried.
         with recording(branching), np.errstate(all="ignore"):
             out = self.f(*self.arguments)
-        terms = out.data.astype(np.float64) * self.weights
         self.analytic = branching.names <= ANALYTIC
+        if out.shape != self.working_out.shape:  # as that of np.unique, where equal elements part
+            return Point(math.nan, branching.taken)
+        terms = out.data.astype(np.float64) * self.weights
         return Point(float(np.sum(terms)), branching.taken, float(np.sum(np.abs(terms))))
 
     def imaginary(self, directions: dict[int, np.ndarray], shift: float = 0.0) -> float:

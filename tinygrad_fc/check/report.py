@@ -27,7 +27,8 @@ class InputCheck:
         Of the input.
     verdict : {"correct", "kink", "inconclusive", "wrong"}
         ``"kink"``: at some coordinates the function has no derivative, and the gradient lies between the slopes of the
-        two sides. ``"inconclusive"``: the difference is too noisy here to tell.
+        two sides, or of the pieces that meet there, or is infinite as they are.
+        ``"inconclusive"``: the difference is too noisy here to tell.
     checked : int
         How many coordinates were moved one by one.
     directions : int

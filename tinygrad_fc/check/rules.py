@@ -238,6 +238,12 @@ def left_to_say(report: GradcheckReport, order: int) -> str:
             "nothing, a rule cannot be recorded as it stands: it computes outside of tensors, or reads what it closes "
             "over."
         )
+    wrong = [check.analytic for check in report.inputs if check.verdict == "wrong"]
+    if not np.isfinite(wrong).any():
+        return (
+            "Each operation's own rule is right at its arguments, and may be infinite there: on its way such a slope "
+            "met a 0, and 0 * inf is NaN. Check at another point, or add a small constant where the slope is infinite."
+        )
     return (
         "Each operation's own rule is right at its arguments. Either a part of f leaves the tape (detach(), "
         "no_grad(), .data, a copy of an input's array), or the difference is worth less than its bound says."
