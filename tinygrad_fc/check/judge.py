@@ -197,7 +197,7 @@ class Check:
         assert graver is not None
         _, error, verdict, bound, at, a, estimate, scale = graver
         if self._ways.get(position) and verdict == "kink":
-            # A gradient within the pieces' at each coordinate need not be a mean of theirs: a median's that is thrice 1.
+            # A gradient within the pieces' at each coordinate need not be a mean of theirs: 1 to each of a tie.
             uphill = np.sign(np.where(np.isfinite(d), d, 0.0)) * rms
             joint = float(np.sum(np.where(np.isfinite(d), d, 0.0) * uphill))
             if uphill.any() and self._tied(position, uphill, joint) is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import linecache
-import math
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -14,9 +14,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..engine.node import Block, Constant, Node, Observer
-from ..engine.tensor import Tensor
+from ..engine.backward import backward, gradients
+from ..engine.node import Block, Constant, Node, Observer, recording
+from ..engine.tensor import Tensor, tensor
 from ..graph.frames import users_line
+from ..transforms.checkpoint import OP as CHECKPOINT
+from ..transforms.tape import stand_in
+from .causes import cause, slope
 from .observe import operands_of
 
 if TYPE_CHECKING:
@@ -87,7 +91,7 @@ class Debugger(Observer):
         if stained:
             came = f"It came in with {' and '.join(stained)}, which no operation of this block made."
         else:
-            came = _cause(op.name, arrays, out, self._bad(out) or ())
+            came = cause(op.name, arrays, out, self._bad(out) or ())
         raise FloatingPointError(
             f"{op.name}: the first {self._kind(out)} of the {self._pass()}{_place(out, self._bad(out), arrays)}. "
             f"Result {describe(out)}; given {', '.join(given)}. {came}{_source(line)}"
@@ -106,9 +110,10 @@ class Debugger(Observer):
     def walk(self, order: list[Node], pending: dict[Node, Any]) -> Iterator[Node]:
         """Before the rules of a node run, look at what arrived, and whether an array that they read was overwritten."""
         visits = self._running.visits
-        visit: list[Any] = [None, None]
+        visit: list[Any] = [None, None, None]
         visits.append(visit)
         try:
+            self._spoilt(order)
             for node in order:
                 self._unchanged(node)
                 arrived = pending[node]
@@ -119,7 +124,7 @@ class Debugger(Observer):
                         f"{self._kind(arrived)}: its parts were finite, their sum is not, or it was given so. "
                         f"{describe(arrived)}{_source(self._line(node))}"
                     )
-                visit[:] = node, arrived
+                visit[:] = node, arrived, node.saved  # which are let go while its rules run
                 yield node
         finally:
             self._ended(visit)
@@ -141,12 +146,39 @@ class Debugger(Observer):
         if self._bad(d) is None or node.op is None:
             return
         argument = node.op.parent_names(len(node.parents))[place]
-        arrived = f" Arrived: {describe(self._running.visits[-1][1])}."
+        _, g, saved = self._running.visits[-1]
+        if node.op is CHECKPOINT and saved is not None:
+            self._inside(node, g, *saved)
+        at = self._bad(d)
+        known = dict(zip(node.op.environment, saved or (), strict=False))
         raise FloatingPointError(
             f"backward of {node.op.name}: its rule for {_called(argument, parent)} gave the first {self._kind(d)} of "
-            f"the backward pass{_place(d, self._bad(d), [])}: {describe(d)}.{arrived} "
-            f"{_slope(node.op.name)}{_source(self._line(node))}".rstrip()
+            f"the backward pass{_place(d, at, [])}: {describe(d)}. Arrived: {describe(g)}. "
+            f"{slope(node.op.name, known, g, np.shape(d), at or ())}{_source(self._line(node))}".rstrip()
         )
+
+    def _inside(self, node: Node, g: Any, piece: Any, arrays: Any) -> None:
+        """Raise for the operation in a checkpointed piece whose rule is at fault, if it shows when it runs again."""
+        leaves = [tensor(array, requires_grad=True) for array in arrays[: len(arrays) - len(piece.read)]]
+        try:
+            with recording(Debugger(self.nan, self.inf)):
+                out = piece.on(leaves)
+                gradients(out, [*leaves, *map(stand_in, piece.read)], g.data if isinstance(g, Tensor) else g)
+        except FloatingPointError as error:
+            line = self._line(node)
+            raise FloatingPointError(f"{error}\n  in a checkpoint{f', at {line}' if line else ''}") from None
+
+    def _spoilt(self, order: list[Node]) -> None:
+        """Raise FloatingPointError if backward is about to add to a gradient that is not finite."""
+        if not _accumulates():
+            return
+        for node in order:
+            if node.grad is not None and self._bad(node.grad) is not None:
+                name = node.name or "a leaf"
+                raise FloatingPointError(
+                    f"backward: the grad of {name} {node.shape} holds the first {self._kind(node.grad)}, from before "
+                    f"this backward, which adds to it: {describe(node.grad)}. Set it to None first, or zero_grad()."
+                )
 
     def _unchanged(self, node: Node) -> None:
         """Raise RuntimeError if an array that the rules of a node read is not what it was when it was recorded."""
@@ -201,6 +233,16 @@ def describe(value: Any) -> str:
     return text
 
 
+def _accumulates() -> bool:
+    """Whether it is ``Tensor.backward`` that runs, two frames above the observer's, and adds to `grad`."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code is not backward.__code__:
+        if frame.f_code is gradients.__code__:
+            return False
+        frame = frame.f_back  # type: ignore[assignment]  # None above the first
+    return frame is not None
+
+
 def _checksum(value: Any) -> int | None:
     """Return a checksum of what a node keeps, if it is an array that somebody can write into."""
     if not isinstance(value, np.ndarray) or value.dtype.hasobject:
@@ -233,41 +275,6 @@ def _place(out: Any, at: tuple[int, ...] | None, arrays: list[Any]) -> str:
         except (ValueError, TypeError):
             return text  # it is not elementwise
     return f"{text} (from {', '.join(values)})" if values else text
-
-
-def _cause(name: str, arrays: list[Any], out: np.ndarray, at: tuple[int, ...]) -> str:
-    """Return why the element at an index is not finite, where that is sure."""
-    values = [np.asarray(array.data if isinstance(array, Tensor) else array) for array in arrays]
-    try:
-        here = [np.broadcast_to(array, out.shape)[at] for array in values]
-    except ValueError:
-        here = []  # it is not elementwise
-    if out.dtype.kind != "f" or any(value.dtype.kind not in "biuf" for value in values) or not values:
-        return ""
-    limit = np.finfo(out.dtype).max
-    if here and name in ("log", "log2", "log10", "log1p") and here[0] <= (edge := -1 if name == "log1p" else 0):
-        return f"The logarithm needs numbers above {edge}; the smallest is {values[0].min():.4g}. Add a small constant."
-    if here and name == "sqrt" and here[0] < 0:
-        return f"The square root of a negative number: the smallest is {values[0].min():.4g}."
-    if here and name in ("divide", "remainder", "fmod", "floor_divide", "reciprocal") and here[-1] == 0:
-        return f"A division by zero: {int((values[-1] == 0).sum())} of {values[-1].size} divisors are 0."
-    if here and name in ("exp", "exp2", "expm1", "sinh", "cosh"):
-        top = math.log2(float(limit)) if name == "exp2" else math.log(float(limit))
-        return f"It overflows {out.dtype} from {top:.1f} on; the largest is {values[0].max():.4g}."
-    if np.isinf(out[at]):
-        return f"The numbers went beyond the largest {out.dtype}, {float(limit):.2g}."
-    return ""
-
-
-def _slope(name: str) -> str:
-    """Return where the derivative of an operation is infinite."""
-    known = {
-        "sqrt": "The derivative of sqrt is infinite at 0: add a small constant under the root.",
-        "log": "The derivative of log is infinite at 0: add a small constant.",
-        "power": "The derivative of a power below 1 is infinite at 0.",
-        "divide": "The derivative of a quotient has the square of the divisor below.",
-    }
-    return known.get(name, "")
 
 
 def _source(line: str) -> str:
