@@ -171,6 +171,17 @@ def test_a_bend_is_no_kink() -> None:
         assert abs(found.value) <= MARGIN * found.error + 1e-9
 
 
+def test_a_bend_of_which_rounding_leaves_one_step_is_no_kink() -> None:
+    line = Counted(lambda t: 1e6 + (1e-3 + t) ** 2)
+    found, _ = estimate(line, 3e-3)
+    assert found.kink is None
+    kinked = Counted(lambda t: 1e6 + 2e-3 * abs(t), lambda t: t > 0)
+    found, _ = estimate(kinked, 0.0)
+    assert found.kink is not None
+    assert found.kink == pytest.approx((-2e-3, 2e-3), abs=MARGIN * found.blur)
+    assert 0.0 < found.blur < 1e-3
+
+
 def test_a_step_is_never_differenced() -> None:
     line = Counted(lambda t: t + (100.0 if t > 1e-4 else 0.0), lambda t: t > 1e-4)
     found, _ = estimate(line, 1.0)
