@@ -190,7 +190,8 @@ class Local:
                 amounts = self.generator.uniform(0.5, 1.5, out.shape) * self.generator.choice([-1.0, 1.0], out.shape)
                 with np.errstate(all="ignore"):
                     self._take(sign * amounts / _sizes(out))
-                if self.endless[place].any():
+                told = told and not self.endless[place].any()
+                if self.endless[place].all():
                     return False
                 d = self.slopes[place]
                 for direction, estimate in self._trials(place, 2):

@@ -110,8 +110,8 @@ def report_on(
             found = judge_by_rules(problem, checks, generator)
             wrong = any(c.verdict == "wrong" and not c.note.startswith("in its own dtype") for c in checks)
             if wrong and order == 1:
-                found = found or find_culprits(problem, generator)
-                found = found if found.culprits else find_culprits(problem, generator, sharp=True)
+                plain = find_culprits(problem, generator)
+                found = plain if plain.culprits else found or find_culprits(problem, generator, sharp=True)
             culprits, graph = (found.culprits, found.graph) if wrong and found is not None else ((), None)
     finally:
         problem.restore()

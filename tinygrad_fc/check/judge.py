@@ -182,13 +182,14 @@ class Check:
         rms = natural(t._array)
         largest = max((abs(float(d[at])) for at in indices if math.isfinite(float(d[at]))), default=0.0)
         graver: tuple[Any, ...] | None = None
-        kinks, steep = [], 0
+        kinks, steep, faint = [], 0, False
         for at in indices:
             a = float(d[at])
             verdict, error, bound, estimate, scale = self._coordinate(position, at, a, rms, largest)
             if verdict == "kink":
                 kinks.append(at)
                 steep += math.isinf(a)
+            faint = faint or verdict == "faint"
             self.order = self.order or (estimate.order if a else None)
             entry = (_GRAVITY[verdict], error, verdict, bound, at, a, estimate, scale)
             if graver is None or entry[:2] > graver[:2]:
@@ -196,6 +197,7 @@ class Check:
             bar.update()
         assert graver is not None
         _, error, verdict, bound, at, a, estimate, scale = graver
+        verdict = "faint" if faint and verdict == "correct" else verdict
         if self._ways.get(position) and verdict == "kink":
             # A gradient within the pieces' at each coordinate need not be a mean of theirs: 1 to each of a tie.
             uphill = np.sign(np.where(np.isfinite(d), d, 0.0)) * rms
@@ -317,7 +319,7 @@ class Check:
 
 
 # "faint" and "drowned" are left to the rules of the operations, which make of them one of the others.
-_GRAVITY = {"correct": 0, "faint": 1, "kink": 2, "drowned": 3, "inconclusive": 4, "wrong": 5}
+_GRAVITY = {"correct": 0, "faint": 0, "kink": 1, "drowned": 2, "inconclusive": 3, "wrong": 4}
 
 
 def _pick(t: Tensor, samples: int | None, generator: np.random.Generator) -> list[tuple[int, ...]]:

@@ -68,7 +68,7 @@ def taped(f: Any, arguments: Sequence[Any]) -> tuple[Graph, Tape]:
 def find_culprits(problem: Problem, generator: np.random.Generator, sharp: bool = False) -> Found:
     """Return the operations behind a problem's result whose own rules are wrong, and the graph.
 
-    `sharp` finds what the rounding of larger elements hides, too, and tells which rules are sure to be right.
+    `sharp` finds what the rounding of larger elements hides, and tells which rules are sure to be right.
     """
     problem.restore()
     graph, tape = taped(problem.f, problem.arguments)
@@ -101,9 +101,7 @@ def _faults(
         return
     local = Local(box.node.op, tape.arguments[box.node], generator)
     for place in local.places:
-        fault: Any = local.fault(place)
-        if fault is None and sharp:
-            fault = local.sharp(place)
+        fault: Any = local.sharp(place) if sharp else local.fault(place)
         if isinstance(fault, tuple):
             looks, at, ours, theirs = fault
             yield local.name(place), Culprit(
