@@ -353,7 +353,8 @@ def test_interp_keeps_single_precision() -> None:
 
 REFUSED = [
     (lambda: np.floor(X, where=np.array([True, False])), "where="), (lambda: np.mod(X, 2.0, dtype=float), "dtype="),
-    (lambda: np.divmod(X, 2.0, where=np.array([True, False])), "where="), (lambda: np.float_power(X, 2.0, dtype=float), "dtype="),
+    (lambda: np.divmod(X, 2.0, where=np.array([True, False])), "where="),
+    (lambda: np.float_power(X, 2.0, dtype=float), "dtype="),
     (lambda: np.round(X, out=np.zeros(2)), "'out'"), (lambda: np.fix(X, out=np.zeros(2)), "'out'"),
     (lambda: np.isposinf(X, out=np.zeros(2, bool)), "'out'"), (lambda: np.nan_to_num(X, copy=False), "copy=False"),
     (lambda: np.choose(np.array([0, 1]), [X, X], out=np.zeros(2)), "out="),
