@@ -36,8 +36,9 @@ class Picture:
                     self.boxes[key] = words
                     self.places[key] = float(first.get("x", "")), float(first.get("y", ""))
                     self.tips[key] = next(group.iter(f"{SVG}a")).get(f"{XLINK}title", "")
-                case "edge":
-                    start, end = title.split("->")
+                case "edge" | "edge gradient":
+                    # A gradient's arrow is laid out from its head to its tail.
+                    start, end = title.split("->")[:: -1 if group.get("class") == "edge gradient" else 1]
                     self.edges.append((self.key(start), self.key(end), " ".join(words)))
                 case "cluster":
                     self.panels.append(" ".join(words))

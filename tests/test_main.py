@@ -231,3 +231,19 @@ def test_as_a_module_and_as_a_script() -> None:
     assert wrong.returncode == 2
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert scripts == {"tinygrad-fc": f"{main.__module__}:{main.__name__}"}
+
+
+def test_ctrl_c_while_a_room_is_imported_is_no_traceback() -> None:
+    """It was one of the imports' frames, for the first half second of each command."""
+    script = (
+        "import runpy, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'tinygrad_fc.training.command':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "sys.argv = ['tinygrad_fc', 'summary']\n"
+        "runpy.run_module('tinygrad_fc', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

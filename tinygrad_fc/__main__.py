@@ -6,10 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import __version__, bench, demo
-from .check import command
-from .training import command as training_command
-from .viz import command as graph_command
+from . import __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,6 +21,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
     """
+    try:
+        arguments = _parser().parse_args(argv)
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands; their rooms are imported here, where Ctrl-C is no traceback."""
+    from . import bench, demo
+    from .check import command
+    from .training import command as training_command
+    from .viz import command as graph_command
+
     parser = argparse.ArgumentParser(prog="tinygrad-fc", description="A reverse-mode autograd engine on NumPy.")
     parser.add_argument("--version", action="version", version=f"tinygrad_fc {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -53,8 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     part = commands.add_parser("bench", help=text, description=f"{text.capitalize()}.")
     bench.add_arguments(part)
     part.set_defaults(run=bench.main)
-    arguments = parser.parse_args(argv)
-    return int(arguments.run(arguments))
+    return parser
 
 
 if __name__ == "__main__":

@@ -28,6 +28,13 @@ def test_parts_are_taken_as_they_are(tmp_path: Path) -> None:
     assert data["y_test"].dtype == np.int64
 
 
+def test_a_test_part_beside_samples_without_a_part_is_taken(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=X, y=Y, X_test=X[:3], y_test=Y[:3])
+    data = load_arrays(tmp_path / "a.npz")
+    assert rows(data, ("train", "val")) == X.tolist()
+    assert data["X_test"].tolist() == X[:3].tolist()
+
+
 def test_a_file_without_parts_is_split(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", X=X, y=Y)
     data = load_arrays(tmp_path / "a.npz", validation=0.3, test=0.2)
@@ -90,7 +97,7 @@ def test_whole_numbers_are_one_class_however_they_are_written(tmp_path: Path) ->
     [
         ("", "it is empty"),
         ("a,label\n", "it has 0 rows of 2 columns"),
-        ("1\n2\n", "it has 1 rows of 1 columns"),
+        ("1\n2\n", "it has 2 rows of 1 columns"),
         ("1,2,0\n1,2\n", "line 2 has 2 cells, expected 3"),
         ("1,2,0\n1,x,0\n", r"line 2, column 2: 'x' is no number"),
         ("a,label,b\n1,0,2\n1,1,oh\n", r"line 3, column 3 \(b\): 'oh' is no number"),
@@ -112,6 +119,8 @@ def test_csv_that_is_none_is_refused_where(text: str, match: str, tmp_path: Path
     ("arrays", "match"),
     [
         ({"a": X}, "it holds a, expected X_train and y_train"),
+        ({"X": X, "y": Y, "X_train": X, "y_train": Y}, "it holds X, X_train, y, y_train, expected .*, or X and y in"),
+        ({"X": X, "y": Y, "y_test": Y}, "it holds only one of X_test and y_test"),
         ({"X_train": X, "y_train": Y, "X_val": X}, "it holds only one of X_val and y_val"),
         ({"X": X, "y": Y[:4]}, "X_train has 10 samples, y_train 4 labels"),
         ({"X": X[:, 0], "y": Y}, r"X_train is \(10,\) of float64"),
@@ -125,6 +134,27 @@ def test_npz_that_is_none_is_refused(arrays: Any, match: str, tmp_path: Path) ->
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(ValueError, match=rf"a\.npz: {match}"):
         load_arrays(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.npz"])
+def test_samples_that_the_dtype_would_make_constant_are_refused(name: str, tmp_path: Path) -> None:
+    times = 1.7e9 + 10.0 * np.arange(10)
+    if name == "a.csv":
+        (tmp_path / name).write_text("".join(f"{n},{float(time)!r},{n % 2}\n" for n, time in enumerate(times)))
+    else:
+        np.savez(tmp_path / name, X=np.stack([np.arange(10), times], axis=1), y=Y)
+    with pytest.raises(ValueError, match=rf"{name}: X_train runs at \(1,\) from 1700000000\.0 to 1700000090\.0, which "
+                       r"float32 rounds by up to 64; subtract an offset in the file, or give dtype=np\.float64"):
+        load_arrays(tmp_path / name)
+    for dtype in (np.float64, None):
+        data = load_arrays(tmp_path / name, dtype)
+        assert sorted([*data["X_train"][:, 1], *data["X_val"][:, 1]]) == times.tolist()
+
+
+def test_without_a_dtype_samples_stay_as_they_are(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=np.arange(60, dtype=np.uint8).reshape(10, 2, 3), y=Y)
+    assert load_arrays(tmp_path / "a.npz", None)["X_train"].dtype == np.uint8
+    assert load_arrays(tmp_path / "a.npz")["X_train"].dtype == np.float32
 
 
 class Bomb:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from folds import assert_no_circle, assert_tree, leaf, repeats, structure
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import loop_in_a_loop, without_structure
@@ -17,62 +18,7 @@ from tinygrad_fc.graph import GraphNode
 from tinygrad_fc.graph.fold import MANY, Group, fold
 
 
-def leaf(shape: tuple[int, ...] = (), name: str | None = None) -> tg.Tensor:
-    return tg.tensor(np.full(shape, 0.5), requires_grad=True, name=name)
-
-
-def repeats(root: Group) -> list[Group]:
-    return [group for group in root.groups() if group.kind == "repeat"]
-
-
-def structure(turn: Group) -> Any:
-    """What turns that are alike have in common: operations, shapes, and the edges inside."""
-    boxes = list(turn.boxes())
-    places = {box.id: place for place, box in enumerate(boxes)}
-    return [(box.kind, box.op, box.shape, box.dtype,
-             [(argument, places.get(source, -1)) for argument, source in box.inputs]) for box in boxes]  # fmt: skip
-
-
-def assert_tree(graph: tg.Graph, root: Group) -> None:
-    """Every box is in exactly one group; no group is too large or empty; contracted groups form no circle."""
-    assert sorted(box.id for box in root.boxes()) == [box.id for box in graph.nodes]
-    groups = list(root.groups())
-    assert [group.id for group in groups] == list(range(len(groups)))
-    path: dict[int, list[tuple[int, object]]] = {}  # for each box the groups around it, each with the member it is in
-    for group in groups:
-        assert 0 < len(group.members) <= MANY
-        for member in group.members:
-            if isinstance(member, Group):
-                assert member.parent is group
-    for group in groups:
-        for member in group.members:
-            for box in member.boxes() if isinstance(member, Group) else (member,):
-                path.setdefault(box.id, []).append((group.id, member))
-    edges: dict[int, dict[int, set[int]]] = {group.id: {} for group in groups}
-    for box in graph.nodes:
-        for _, source in box.inputs:
-            here = dict(path[box.id])
-            for around, member in path[source]:
-                if around in here and here[around] is not member:
-                    edges[around].setdefault(id(here[around]), set()).add(id(member))
-    for group in groups:
-        assert_no_circle(edges[group.id])
-        if group.kind == "repeat":
-            turns = group.turns
-            assert len(turns) == group.repeats >= 3
-            assert all(structure(turn) == structure(turns[0]) for turn in turns[1:])
-
-
-def assert_no_circle(edges: dict[int, set[int]]) -> None:
-    left = {target: set(sources) for target, sources in edges.items()}
-    while left:
-        free = [target for target, sources in left.items() if not sources & left.keys()]
-        assert free, "the members of a group wait for each other"
-        for target in free:
-            del left[target]
-
-
-def test_the_checks_above_can_fail() -> None:
+def test_the_checks_of_folds_can_fail() -> None:
     with pytest.raises(AssertionError, match="wait for each other"):
         assert_no_circle({1: {2}, 2: {3}, 3: {1}, 4: {1}})
     assert_no_circle({1: {2, 3}, 2: {3}})
@@ -310,6 +256,8 @@ def test_what_has_no_structure_is_cut_into_sections() -> None:
     labels = [group.label for group in root.groups() if group.kind == "section"]
     assert labels[0].startswith("steps 1–")
     assert len(labels) > len(graph) // MANY // 2
+    for count in (77, 100):
+        assert all(len(group.members) > 1 for group in fold(without_structure(count)).groups() if group.parent)
 
 
 def test_a_sum_of_hundreds_of_leaves() -> None:

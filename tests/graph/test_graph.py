@@ -41,13 +41,14 @@ def test_what_was_computed_stands_there_oldest_first() -> None:
     assert [box.id for box in graph.nodes] == list(range(6))
     assert len(graph) == 6
     assert repr(graph) == "<Graph of 4 operations, 2 inputs>"
+    assert repr(tg.Graph(np.exp(tg.tensor(1.0, requires_grad=True)))) == "<Graph of 1 operation, 1 input>"
     assert all(source < box.id for box in graph.nodes for _, source in box.inputs)
 
 
 def test_it_prints_as_a_table() -> None:
     _, _, out = example()
     assert str(tg.Graph(out)).splitlines()[1:] == [
-        "  0  constant  x     (4, 3)",
+        "  0  input     x     (4, 3)",
         "  1  leaf      w     (3, 2)",
         "  2  matmul          (4, 2)  x=0 y=1",
         "  3  tanh            (4, 2)  x=2",

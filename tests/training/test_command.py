@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import subprocess
@@ -221,6 +222,21 @@ def test_a_run_goes_on_as_it_is(tmp_path: Path, capsys: Any) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
 
 
+def test_a_run_that_goes_on_may_change_its_patience_and_its_checkpoints(tmp_path: Path, capsys: Any) -> None:
+    """Both were written into run.toml and had no effect."""
+    folder = tmp_path / "run"
+    assert train(folder, "--quiet") == 0
+    words = ["--resume", "--patience", "1", "--checkpoint-every", "5", "--json"]
+    assert train(folder, "--epochs", "60", *words, "--schedule", "cosine") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["epochs"] < 60
+    steps = sorted(int(path.name.split("-")[1]) for path in (folder / "checkpoints").iterdir())
+    assert [step % 5 for step in steps[:-1]] == [0, 0]
+    config = tomllib.loads((folder / "run.toml").read_text())
+    assert (config["patience"], config["checkpoint_every"]) == (1, 5)
+    assert train(folder, "--resume", "--epochs", "2") == 2
+    assert "train: epochs: given 2, but " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["--normalization", "batchnorm", "--batch-size", "1"],
                                    ["--lr", "1e8", "--rule", "sgd", "--schedule", "none", "--reg", "100"]])  # fmt: skip
 def test_an_overwriting_run_that_fails_gives_the_old_one_back(words: list[str], tmp_path: Path, capsys: Any) -> None:
@@ -312,7 +328,34 @@ def test_folders_without_a_run_and_damaged_ones_are_named(run: Path, tmp_path: P
         assert match in err
     (tmp_path / "e.csv").write_text("a,b,species\n1,2,setosa\n")
     assert main(["predict", str(run), str(tmp_path / "e.csv")]) == 2
-    assert "'setosa' to float64 at row 0, column 3. Give the numbers of each sample alone" in capsys.readouterr().err
+    assert "line 2, column 3 (species): 'setosa' is no number; give the numbers of each sample alone, without" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_pipe_that_nobody_reads_any_more_loses_no_model(tmp_path: Path) -> None:
+    """As ``| head -1`` leaves it: the training ended with a broken pipe."""
+    command = [sys.executable, "-m", "tinygrad_fc", "train", "--out", str(tmp_path / "run"), *QUICK]
+    pipe, root = subprocess.PIPE, Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"digits: ")  # at once, not when the buffer is full
+        process.stdout.close()
+        assert b"Broken" not in process.stderr.read()
+        assert process.wait() == 0
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_without_a_descriptor_may_break_too(stream: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(sys, stream, Broken())
+    assert main(["summary", str(run)]) == 0
+    assert main(["summary", str(run / "none")]) == 2
 
 
 def test_a_run_that_diverges_says_so(tmp_path: Path, capsys: Any) -> None:
@@ -323,5 +366,11 @@ def test_a_run_that_diverges_says_so(tmp_path: Path, capsys: Any) -> None:
 
 
 def test_every_option_is_in_the_file() -> None:
-    config = RunConfig(hidden=(3, 4), dataset='a "b".csv')
-    assert RunConfig(**tomllib.loads(config.to_toml())) == config
+    for name in ('a "b".csv', "mine😀.csv", "tab\tand\x7fdel\\.csv", "ü\u2028\ue000.csv"):
+        config = RunConfig(hidden=(3, 4), dataset=name)
+        assert RunConfig(**tomllib.loads(config.to_toml())) == config
+
+
+def test_a_name_that_no_file_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"dataset: given 'a\\udcff\.csv', which no TOML file can hold; rename"):
+        RunConfig(dataset="a\udcff.csv")

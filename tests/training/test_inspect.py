@@ -115,6 +115,19 @@ def test_update_ratios_are_those_of_the_steps(data: Any) -> None:
         UpdateRatios(1)
 
 
+def test_a_state_of_ratios_is_a_copy(data: Any) -> None:
+    ratios, other = UpdateRatios(3), UpdateRatios(3)
+    solve(make_model(), data, num_epochs=2, callbacks=[ratios]).train()
+    state = ratios.state_dict()
+    kept = {name: array.copy() for name, array in state["before"].items()}
+    assert kept  # after 8 steps, before the 9th
+    other.load_state_dict(state)
+    for holder in (ratios, other):
+        for array in holder._before.values():
+            array += 1.0
+    assert all((state["before"][name] == array).all() for name, array in kept.items())
+
+
 def test_ratios_go_on_after_a_resume(data: Any, tmp_path: Path) -> None:
     whole, first, second = UpdateRatios(4), UpdateRatios(4), UpdateRatios(4)
     solve(make_model(), data, callbacks=[whole]).train()
@@ -254,6 +267,22 @@ def test_first_weights_are_images(tmp_path: Path) -> None:
     assert plot_weights(W, shape=(4, 16), most=4).axes[0].images[0].get_array().shape == (9, 33)
     with pytest.raises(ValueError, match=r"60 weights a unit make no image of shape"):
         plot_weights(W[:60])
+
+
+def test_weights_are_the_first_with_two_axes() -> None:
+    """A normalization in front has a gamma of one axis: an IndexError."""
+    net = tg.nn.Sequential(tg.nn.BatchNorm1d(4), tg.nn.Linear(4, 2, seed=0))
+    image = plot_weights(net).axes[0].images[0].get_array()
+    assert np.array_equal(image, plot_weights(net[1].W.data).axes[0].images[0].get_array())
+    with pytest.raises(ValueError, match=r"no parameter of shape \(D, H\); its parameters: .*gamma \(4,\)"):
+        plot_weights(tg.nn.Sequential(tg.nn.BatchNorm1d(4)))
+    with pytest.raises(ValueError, match="its parameters: none"):
+        plot_weights(tg.nn.Sequential())
+    for wrong in (np.ones(4), np.ones((2, 2, 2)), np.ones((4, 0))):
+        with pytest.raises(ValueError, match=r"given shape \(.*, expected weights of shape \(D, H\)"):
+            plot_weights(wrong)
+    with pytest.raises(ValueError, match="most=-1, expected at least 1"):
+        plot_weights(np.ones((4, 2)), most=-1)
 
 
 @pytest.mark.parametrize("count", [2, 10, 35, 100])

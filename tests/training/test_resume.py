@@ -102,6 +102,21 @@ def test_a_resumed_run_is_the_uninterrupted_one(variant: str, stop: int, data: A
     assert second.callbacks[0].seen == whole.callbacks[0].seen == 20
 
 
+def test_a_second_training_is_resumed_where_its_schedule_was(data: Any, tmp_path: Path) -> None:
+    options = dict(OPTIONS, schedule="cosine", seed=3)
+    whole, first = (Solver(network(), data, **options, callbacks=[StopAfter(stop)], checkpoint_dir=folder)
+                    for stop, folder in ((-1, None), (33, tmp_path)))  # fmt: skip
+    for solver in (whole, first):
+        solver.train()
+    whole.train()
+    with pytest.raises(KeyboardInterrupt):
+        first.train()
+    second = Solver.resume(tmp_path, network(9), data, callbacks=[StopAfter(-1)])
+    assert second.step == 30
+    second.train()
+    assert_equal_bits(facts(second), facts(whole))
+
+
 def test_a_model_of_the_users_own_is_resumed_too(data: Any, tmp_path: Path) -> None:
     options = dict(OPTIONS, seed=1, update_rule="sgd_momentum", optim_config={"learning_rate": 0.1})
     whole = Solver(Linear(), data, **options)
@@ -157,6 +172,66 @@ def test_other_batches_begin_with_an_epoch(data: Any, tmp_path: Path) -> None:
     solver.train()
     assert (solver.step, solver.epoch, solver.steps_per_epoch) == (4 * 5 + 2 * 4, 6, 4)
     assert solver.history.steps["epoch"][-4:] == [5.25, 5.5, 5.75, 6.0]
+
+
+@pytest.mark.parametrize(("size", "steps"), [(20, 2), (5, 8)])
+def test_a_training_in_other_batches_ends_after_its_epochs(size: int, steps: int, data: Any, tmp_path: Path) -> None:
+    """Its end was counted in the steps of the old batches: too many epochs at a rate of 0, or too few."""
+    options = dict(OPTIONS, seed=3, batch_size=10, schedule="cosine")
+    with pytest.raises(KeyboardInterrupt):
+        Solver(network(), data, **options, callbacks=[StopAfter(9)], checkpoint_dir=tmp_path).train()
+    solver = Solver.resume(tmp_path, network(), data, batch_size=size, callbacks=[StopAfter(-1)])
+    solver.train()
+    assert (solver.step, solver.epoch) == (8 + 2 * steps, 4)
+    assert solver.history.steps["epoch"][-1] == 4.0
+    assert min(solver.history.steps["learning_rate"]) > 0.0
+
+
+def test_another_monitor_is_refused(data: Any, tmp_path: Path) -> None:
+    Solver(network(), data, **OPTIONS, seed=3, checkpoint_dir=tmp_path).train()
+    model = network(5)
+    before = model.state_dict()
+    with pytest.raises(ValueError, match=r"monitor: given 'val_loss', but the best weights so far are .* by val_acc"):
+        Solver.resume(tmp_path, model, data, monitor="val_loss")
+    assert same(before, model.state_dict())
+    assert Solver.resume(tmp_path, model, data, monitor="val_acc").monitor == "val_acc"
+
+
+def test_a_run_that_patience_ended_goes_on_with_more_of_it(data: Any, tmp_path: Path) -> None:
+    options = dict(OPTIONS, seed=3, schedule=None, num_epochs=30)
+    whole = Solver(network(), data, **options, patience=9)
+    whole.train()
+    short = Solver(network(), data, **options, patience=2, checkpoint_dir=tmp_path)
+    short.train()
+    assert short.epoch < whole.epoch < 30
+    for given in ({}, {"patience": 1}):
+        again = Solver.resume(tmp_path, network(), data, **given)
+        again.train()
+        assert again.epoch == short.epoch
+    more = Solver.resume(tmp_path, network(), data, patience=9, checkpoint_dir=tmp_path / "more")
+    more.train()
+    assert_equal_bits(facts(more), facts(whole))
+    for patience in (1, 2):
+        longer = Solver.resume(tmp_path, network(), data, num_epochs=40, patience=patience)
+        assert longer._waited == 0
+        assert longer._end == 40 * longer.steps_per_epoch
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_callback_that_fails_leaves_the_model(error: Any, data: Any, tmp_path: Path) -> None:
+    class Fails(StopAfter):
+        def load_state_dict(self, state: Any) -> None:
+            if state["seen"] == 20:
+                raise error("not today")
+
+    Solver(network(), data, **OPTIONS, seed=3, callbacks=[StopAfter(-1)], checkpoint_dir=tmp_path).train()
+    model = network(7)
+    before, generators = model.state_dict(), model.generator_state()
+    with pytest.raises(error, match="not today") as caught:
+        Solver.resume(tmp_path, model, data, callbacks=[Fails(-1)])
+    assert "the model is as it was" in caught.value.__notes__[0]
+    assert same(before, model.state_dict())
+    assert str(generators) == str(model.generator_state())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from solver_models import make_model, solve
 
+import tinygrad_fc as tg
 from tinygrad_fc import training
 from tinygrad_fc.training import Distribution, integers, log_uniform, search, uniform
 
@@ -101,6 +102,46 @@ def test_the_score_is_what_was_asked_for() -> None:
     assert worst["val_loss"] == max(result.table["val_loss"])
 
 
+def regression(config: dict[str, Any], seed: int) -> Any:
+    data = points()
+    waves = {**data, "y_train": np.sin(data["X_train"][:, :1]), "y_val": np.sin(data["X_val"][:, :1])}
+    net = tg.nn.Sequential(tg.nn.Linear(2, 8, "tanh", seed=seed), tg.nn.Linear(8, 1, seed=seed + 1))
+    return training.Solver(net, waves, "adam", {"learning_rate": config["rate"]}, batch_size=10, num_epochs=5,
+                           verbose=False, seed=0, criterion=tg.nn.MSELoss())  # fmt: skip
+
+
+def test_without_labels_the_loss_says_what_is_best() -> None:
+    """Every trial had a best_val_acc of 0, and the first one, of the worst rate, was the best."""
+    result = search(regression, {"rate": [1e-6, 1e-2, 1.0]}, jobs=1)
+    assert result.table["best_val_acc"] == [None] * 3
+    assert (result.score, result.larger, result.best["rate"]) == ("best_val_loss", False, 1e-2)
+    assert "best_val_loss" in repr(result).splitlines()[0]
+    solver = regression({"rate": 1.0}, result.rows[2]["seed"])
+    solver.train()
+    assert result.rows[2]["best_val_loss"] == min(solver.history.epochs["val_loss"]) < result.rows[2]["val_loss"]
+    with pytest.raises(ValueError, match="none of 3 trials has a val_acc: they measure none.* 'best_val_loss' say"):
+        search(regression, {"rate": [1e-6, 1e-2, 1.0]}, jobs=1, score="val_acc").best  # noqa: B018  # a property
+
+
+def test_fewer_seconds_are_better_and_a_failed_trial_is_never_best() -> None:
+    result = search(Make(bad=0.1), SPACE, jobs=1, score="seconds")
+    assert not result.larger
+    assert result.best["seconds"] == min(row["seconds"] for row in result.rows if row["status"] == "done")
+    assert result.best["trial"] in (2, 3)
+    assert not search(Make(), SPACE, jobs=1, score="steps").larger
+
+
+def test_a_trial_that_an_earlier_version_kept_is_run_again(tmp_path: Path) -> None:
+    search(Make(), SPACE, jobs=1, folder=tmp_path)
+    kept = tmp_path / "trial-00002.json"
+    row = json.loads(kept.read_text())
+    del row["best_val_loss"]
+    kept.write_text(json.dumps(row))
+    make = Make()
+    assert len(search(make, SPACE, jobs=1, folder=tmp_path).table["best_val_loss"]) == 4
+    assert len(make.seen) == 1
+
+
 def test_a_search_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     class Stop(Make):
         def __call__(self, config: dict[str, Any], seed: int) -> Any:
@@ -128,6 +169,20 @@ def test_a_search_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     make = Make()
     assert {row["status"] for row in search(make, SPACE, jobs=1, folder=tmp_path / "f").rows} == {"done"}
     assert len(make.seen) == 2
+
+
+@pytest.mark.parametrize("trials", [None, 3])
+def test_values_may_be_given_by_a_generator(trials: int | None, tmp_path: Path) -> None:
+    found = [search(Make(), {"rate": rates, "width": (4,)}, trials=trials, jobs=1, folder=folder)
+             for rates, folder in (([0.1, 0.3], None), ((n / 10 for n in (1, 3)), tmp_path))]  # fmt: skip
+    assert timeless(found[0]) == timeless(found[1])
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "\udcff"])
+def test_a_damaged_search_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "search.json").write_text(text, errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"search\.json: damaged \(.*remove it to go on with the trials"):
+        search(Make(), SPACE, jobs=1, folder=tmp_path)
 
 
 def test_settings_that_are_tuples_come_back_as_they_were(tmp_path: Path) -> None:
@@ -175,7 +230,7 @@ def test_distributions_stay_inside() -> None:
         ({"trials": 0}, ValueError, "trials=0"),
         ({"jobs": 0}, ValueError, "jobs=0"),
         ({"seed": -1}, ValueError, "seed=-1"),
-        ({"score": "accuracy"}, ValueError, "score='accuracy', expected one of best_val_acc, train_acc"),
+        ({"score": "accuracy"}, ValueError, "score='accuracy', expected one of best_val_acc, best_val_loss"),
     ],
 )
 def test_what_does_not_fit_is_refused_first(given: Any, error: type[Exception], match: str) -> None:

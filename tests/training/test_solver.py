@@ -10,7 +10,7 @@ from solver_models import MODELS, Linear, copies, make_model, same, solve
 
 import tinygrad_fc as tg
 from tinygrad_fc.optim import RULES, sgd
-from tinygrad_fc.training import Solver
+from tinygrad_fc.training import Callback, Solver
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -173,6 +173,48 @@ def test_training_after_a_failure_goes_on_and_ends_with_a_report(data):
     solver.train()
     # Epochs end after 8 and 12 steps, and the last step, the 13th, is reported too.
     assert (len(solver.loss_history), solver.epoch, len(solver.val_acc_history)) == (13, 3, 5)
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("last", [1, 4, 8])
+def test_training_after_an_error_of_a_callback_goes_on(error, last, data, capsys):
+    """After the last step of an epoch it went through empty epochs for ever."""
+
+    class Fails(Callback):
+        def on_step_end(self, solver):
+            if solver.step == last and not seen:
+                seen.append((solver.epoch, solver.optimizer.learning_rate))
+                raise error("once")
+
+        def on_epoch_end(self, solver):
+            ended.append((solver.step, solver.epoch))
+
+    seen, ended = [], []
+    solver = solve(make_model(), data, num_epochs=2, lr_decay=0.5, callbacks=[Fails()], progress=True)
+    with pytest.raises(error, match="once"):
+        solver.train()
+    assert seen == [(last // 5, 0.2 if last < 8 else 0.1)]  # a callback sees the epoch that its step belongs to
+    solver.load_state_dict(solver.state_dict())
+    solver.train()
+    assert (solver.step, solver.epoch) == (last + 8, 2 + last // 4)
+    assert ended == [(4 * epoch, epoch) for epoch in range(1, solver.epoch + 1)]
+    first = [] if last == 1 else [1]
+    assert solver.history.epochs["step"] == first + sorted({*range(4, last + 9, 4), last + 8})
+    assert f"{last + 8}/{last + 8}" in capsys.readouterr().err
+
+
+def test_a_training_that_is_stopped_before_its_first_evaluation_is_measured(data):
+    class Fails(Callback):
+        def on_step_end(self, solver):
+            if solver.step == 1:
+                raise OSError("once")
+            solver.stop()
+
+    solver = solve(make_model(), data, callbacks=[Fails()])
+    with pytest.raises(OSError, match="once"):
+        solver.train()
+    solver.train()
+    assert solver.history.epochs["step"] == [2]
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from solver_models import Linear, make_model, solve
 
+import tinygrad_fc as tg
 from tinygrad_fc.training.feed import prefetched
 
 
@@ -77,6 +78,39 @@ def test_memory_mapped_arrays_train_like_arrays(data: Any, tmp_path: Path) -> No
     other.train()
     assert one.loss_history == other.loss_history
     assert np.shares_memory(other.X_train, mapped["X_train"])  # it was not read into memory
+
+
+def test_samples_that_the_loss_leaves_out_need_no_label(data: Any) -> None:
+    """Labels of -100 were refused, which CrossEntropyLoss leaves out."""
+    holes = {**data, "y_train": data["y_train"].copy(), "y_val": data["y_val"].copy()}
+    for part in ("train", "val"):
+        holes[f"y_{part}"][::4] = -100
+    solver = solve(tg.nn.Sequential(tg.nn.Linear(2, 3, seed=0)), holes, criterion=tg.nn.CrossEntropyLoss(),
+                   num_train_samples=None, class_weights="balanced")  # fmt: skip
+    counts = np.bincount(data["y_train"][np.arange(40) % 4 > 0])
+    assert solver._trained.criterion.weight == pytest.approx(30 / (3 * counts))
+    solver.train()
+    kept = np.arange(20) % 4 > 0
+    right = solver.predict(data["X_val"]).argmax(axis=1) == data["y_val"]
+    assert solver.best_val_acc == right[kept].mean() > 0.9
+    assert solver.check_accuracy(data["X_val"], holes["y_val"]) == solver.best_val_acc
+    assert np.isnan(solver.check_accuracy(data["X_val"], np.full(20, -100)))
+    for index, given in ((-1, -100), (-100, -1)):
+        holes["y_train"][0] = given
+        with pytest.raises(ValueError, match=rf"labels from {given} to 2, .* must lie in 0\.\.2, or be {index}, which"):
+            solve(tg.nn.Sequential(tg.nn.Linear(2, 3)), holes, criterion=tg.nn.CrossEntropyLoss(ignore_index=index))
+
+
+def test_integer_targets_are_told_how_to_be_none_but_labels(data: Any) -> None:
+    ages = {**data, "y_train": data["y_train"] + 20, "y_val": data["y_val"] + 20}
+    net = tg.nn.Sequential(tg.nn.Linear(2, 1, seed=0))
+    with pytest.raises(ValueError, match=r"targets, which are no labels, have .*: y_train\.reshape\(-1, 1\)"):
+        solve(net, ages, criterion=tg.nn.MSELoss())
+    for part in ("train", "val"):
+        ages[f"y_{part}"] = ages[f"y_{part}"].reshape(-1, 1)
+    solver = solve(net, ages, criterion=tg.nn.MSELoss(), optim_config={"learning_rate": 0.05})
+    solver.train()
+    assert solver.loss_history[-1] < solver.loss_history[0]
 
 
 def test_a_stream_of_batches_trains_and_is_shuffled_by_its_epoch(data: Any) -> None:

@@ -87,6 +87,9 @@ def test_patience_ends_the_training_with_the_best_weights(data: Any, capsys: Any
     assert len(solver.val_acc_history) - 1 - best == 4
     assert solver.check_accuracy(data["X_val"], data["y_val"]) == solver.val_acc_history[best]
     assert f"No better val_acc in 4 epochs: training ends after epoch {solver.epoch}." in capsys.readouterr().out
+    before = solver.epoch
+    solver.train()  # waits anew; it ended after one epoch
+    assert solver.epoch >= before + 4
 
 
 def test_the_monitor_says_what_is_best(data: Any) -> None:
@@ -194,6 +197,44 @@ def test_a_schedule_sets_the_rate_of_each_step(data: Any) -> None:
     plain = solve(make_model(), data, schedule=lambda epoch: 0.0)
     plain.train()
     assert same(copies(plain.model), copies(make_model()))
+
+
+@pytest.mark.parametrize("name", ["cosine", "one_cycle"])
+def test_a_schedule_by_name_goes_over_each_training(name: str, data: Any) -> None:
+    """The second training went on behind its end, at a rate of 0."""
+    solver = solve(make_model(), data, schedule=name, num_epochs=2)
+    solver.train()
+    solver.train()
+    rates = solver.history.steps["learning_rate"]
+    assert len(rates) == 16
+    assert rates[8:] == rates[:8]
+    assert solver.history.steps["epoch"][-1] == 4.0
+
+
+def test_a_training_behind_the_end_of_its_schedule_warns(data: Any) -> None:
+    warm = tg.optim.Warmup(0.5, start=0.0, then=tg.optim.CosineAnnealing(1.5))
+    for schedule in ({"name": "cosine", "length": 2}, warm):
+        solver = solve(make_model(), data, schedule=schedule, num_epochs=2)
+        solver.train()
+        with pytest.warns(UserWarning, match=r"this training is 0: .* is at its end after 2 epochs") as seen:
+            solver.train()
+        assert seen[0].filename == __file__
+        assert solver.history.steps["learning_rate"][8:] == [0.0] * 8
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_schedule_that_listens_is_one_solvers(inner: bool, data: Any) -> None:
+    schedule: Any = tg.optim.ReduceOnPlateau(factor=0.5, patience=0)
+    if inner:
+        schedule = tg.optim.Warmup(1.0, start=0.5, then=schedule)
+    rates = []
+    for _ in range(2):
+        solver = solve(make_model(), data, schedule=schedule, num_epochs=30)
+        solver.train()
+        rates.append(solver.history.steps["learning_rate"])
+    assert rates[0] == rates[1]
+    assert rates[0][-1] < 0.2
+    assert schedule(5.0) == 1.0
 
 
 @pytest.mark.parametrize("kind", MODELS)

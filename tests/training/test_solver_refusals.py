@@ -73,6 +73,16 @@ def test_data_that_does_not_fit_the_model_is_found_before_training():
         solve(make_model(), wide, batch_size=2)
 
 
+def test_a_figure_that_is_not_measured_is_not_monitored(data):
+    """The second evaluation compared None with None."""
+    with pytest.raises(ValueError, match="monitor: given 'val_loss', expected one of train_acc, val_acc$"):
+        solve(Linear(), data, monitor="val_loss")
+    solve(Linear(), data, monitor="train_acc").train()
+    targets = {**data, "y_train": data["X_train"], "y_val": data["X_val"]}
+    with pytest.raises(ValueError, match="monitor: given 'val_acc', expected one of train_loss, val_loss$"):
+        solve(tg.nn.Linear(2, 2, seed=0), targets, criterion=tg.nn.MSELoss(), monitor="val_acc")
+
+
 def test_models_without_the_interface_are_named(data):
     with pytest.raises(TypeError, match="model must have params and loss, but object has no params"):
         solve(object(), data)
@@ -139,6 +149,54 @@ def test_gradients_that_do_not_fit_change_nothing(gradients, message, data):
         solve(model, data).train()
     assert not model.params["W"].any()
     assert not model.params["b"].any()
+
+
+@pytest.mark.parametrize("error", [OSError, SystemExit, KeyboardInterrupt])
+def test_a_step_that_anything_ends_leaves_the_running_statistics(error, data):
+    class Fails(tg.models.FullyConnectedNet):
+        def loss(self, X, y=None):
+            result = super().loss(X, y)
+            if y is not None:
+                raise error("once")
+            return result
+
+    model = Fails([4], 2, 3, normalization="batchnorm", seed=0)
+    before = model.state_dict()
+    with pytest.raises(error, match="once"):
+        solve(model, data).train()
+    assert same(before, model.state_dict())
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("made", [np.ndarray.tolist, tuple, list])
+def test_gradients_in_lists_are_looked_at_too(made, rule, data):
+    class Lists(Linear):
+        calls = 0
+
+        def loss(self, X, y=None):
+            result = super().loss(X, y)
+            self.calls += y is not None
+            if y is None:
+                return result
+            if self.calls == 3:
+                result[1]["b"][1] = np.nan
+            return result[0], {name: made(array) for name, array in result[1].items()}
+
+    model = Lists()
+    solver = solve(model, data, update_rule=rule)
+    with pytest.raises(FloatingPointError, match=r"the gradient of b in iteration 3, .* has 1 of 3 elements"):
+        solver.train()
+    assert solver.step == 2
+    assert all(np.isfinite(array).all() and array.any() for array in model.params.values())
+
+
+def test_a_gradient_of_objects_is_refused(data):
+    class Objects(Linear):
+        def loss(self, X, y=None):
+            return super().loss(X) if y is None else (0.0, {"W": np.full((2, 3), np.nan, object), "b": np.ones(3)})
+
+    with pytest.raises(TypeError, match="dw must hold real numbers"):
+        solve(Objects(), data).train()
 
 
 def test_a_gradient_refused_late_changes_nothing(data):

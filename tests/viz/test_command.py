@@ -43,7 +43,7 @@ def test_it_prints_the_graph(script: Path, capsys: pytest.CaptureFixture[str]) -
     lines = out.splitlines()
     assert lines[0] == "running __main__ []"
     assert lines[1].split() == ["id", "what", "name", "shape", "line", "time", "kept", "inputs"]
-    assert [line.split()[1] for line in lines[2:]] == ["constant", "leaf", "matmul", "tanh", "power", "sum"]
+    assert [line.split()[1] for line in lines[2:]] == ["input", "leaf", "matmul", "tanh", "power", "sum"]
     assert "train.py:10" in lines[4]
     assert lines[-1].split()[2] == "loss"
     assert err == ""

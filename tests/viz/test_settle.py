@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tinygrad_fc.viz.dot import as_dot
 from tinygrad_fc.viz.render import render
 from tinygrad_fc.viz.scene import scene
 from tinygrad_fc.viz.settle import WORK, crossed_names, settled
+from tinygrad_fc.viz.settle import _along as along
 from tinygrad_fc.viz.theme import THEMES
 
 
@@ -108,3 +111,28 @@ def test_a_picture_without_panels_is_laid_out_once(monkeypatch: pytest.MonkeyPat
     x = tg.tensor(np.ones(2), requires_grad=True, name="x")
     monkeypatch.setattr("tinygrad_fc.viz.settle.render", None)
     assert "multiply" in settled(scene(tg.Graph(x * 2.0)), "TB", THEMES["light"])
+
+
+def test_with_all_figures_and_both_ways_names_are_free_and_arrows_apart(tmp_path: Path) -> None:
+    model = tg.models.FullyConnectedNet(
+        [8] * 3, input_dim=8, num_classes=3, normalization="batchnorm", dropout_keep_ratio=0.8, seed=0
+    )
+    graph = tg.Graph(model.loss_tensor(np.ones((4, 8), np.float32), np.array([0, 2, 1, 0])))
+    for box in graph.nodes:
+        box.facts.update(forward_seconds=1.1e-5, backward_seconds=2.2e-5)
+    path = tg.draw(graph, tmp_path / "all.svg", show=["shapes", "time", "memory", "multiply_adds"], which="both")
+    svg = path.read_bytes()
+    assert crossed_names(svg) == []
+    root = ET.fromstring(svg)
+    for panel in root.iter("{http://www.w3.org/2000/svg}g"):
+        if panel.get("class") == "cluster":
+            assert max(len("".join(text.itertext()).strip()) for text in panel.iter(f"{panel.tag[:-1]}text")) <= 28
+    middles: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for edge in root.iter("{http://www.w3.org/2000/svg}g"):
+        if str(edge.get("class")).startswith("edge"):
+            start, end = str(edge.findtext(f"{edge.tag[:-1]}title")).split("->")
+            points = list(along(str(next(edge.iter(f"{edge.tag[:-1]}path")).get("d"))))
+            middles.setdefault((start, end), []).append(points[len(points) // 2])
+    pairs = [found for found in middles.values() if len(found) == 2]
+    assert len(pairs) > 10
+    assert min(math.dist(*pair) for pair in pairs) > 8  # letters are about as high

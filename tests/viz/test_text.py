@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -26,18 +27,38 @@ def test_a_loop_is_one_group() -> None:
     graph = tg.Graph(GALLERY["loop"][0]())
     assert graph_text(graph).splitlines() == [
         "Graph of 92 operations, 32 inputs",
-        "what          name  shape or size             inputs",
-        "31 leaf       w     (3, 3)",
-        "0 constant    h0    (3,)",
-        "loop × 30           90 operations, 30 inputs",
-        "  32 matmul         (3,)                      x=0 y=31",
-        "  1 constant        (3,)",
-        "  33 add            (3,)                      x=32 y=1",
-        "  34 tanh           (3,)                      x=33",
-        "122 power           (3,)                      x=121 y=2",
-        "123 sum             ()                        a=122",
+        "what         name  shape or size             inputs",
+        "31 leaf      w     (3, 3)",
+        "0 input      h0    (3,)",
+        "loop × 30          90 operations, 30 inputs",
+        "  32 matmul        (3,)                      x=0 y=31",
+        "  1 input          (3,)",
+        "  33 add           (3,)                      x=32 y=1",
+        "  34 tanh          (3,)                      x=33",
+        "122 power          (3,)                      x=34 y=2",
+        "123 sum            ()                        a=122",
     ]
     assert str(graph) == graph_text(graph)
+
+
+def test_what_is_read_is_called_as_the_row_that_stands_for_it() -> None:
+    w = leaf(np.ones(5), "w")
+    made = [np.tanh(w * leaf(np.ones(5))).sum() for _ in range(30)]
+    stacked, added = graph_text(tg.Graph(np.stack(made).mean())), graph_text(tg.Graph(sum(made)))
+    assert "arrays[0…29]=33" in stacked
+    for text in (stacked, added):
+        rows = {line.split()[0] for line in text.splitlines()}
+        read = re.findall(r"(?:x|y|a|arrays\S*)=(\d+)(?= |$)", text.replace("y=0.5", ""), re.MULTILINE)
+        assert len(read) > 3
+        assert set(read) - rows <= {"0"}  # sum() starts from the number
+    h: Any = w
+    for k in [*range(54)] * 3:
+        h = [np.tanh, np.sin, np.cos, np.exp][(k + k // 5 + k // 7 + k * k // 11) % 4](h)
+    cut = graph_text(tg.Graph(h.sum())).splitlines()[-2:]
+    assert [cut[0].split("  ")[1], cut[1].split("  ")[-1]] == ["steps 49–54", "a=[steps 49–54]"]
+    assert lines(graph_text(tg.Graph(np.stack([w, w, w * 2.0, w]))))[-1][-3:] == [
+        "arrays[0…1]=0", "arrays[2]=1", "arrays[3]=0",
+    ]  # fmt: skip
 
 
 def deep(layers: int) -> tg.Tensor:

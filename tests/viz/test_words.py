@@ -9,7 +9,7 @@ import pytest
 from pictures import leaf, picture
 
 import tinygrad_fc as tg
-from tinygrad_fc.viz.words import box_lines, figure_text
+from tinygrad_fc.viz.words import box_lines, figure_text, mark_lines
 
 
 def test_rows_of_the_longest_numbers_are_whole(tmp_path: Path) -> None:
@@ -46,3 +46,14 @@ def test_arguments_that_change_from_turn_to_turn_say_so() -> None:
     assert box_lines(first, (), [first, first]) == box_lines(first, ()) == ["y = 1.0"]
     assert box_lines(tall, (), [wide]) == ["shape = (3, 1) … (1, 3)"]
     assert box_lines(first, (), [tall]) == ["y = 1.0 … default", "shape = default … (3, 1)"]
+
+
+def test_what_failed_says_how_to_mend_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="gufunc signature"), tg.observe() as run:
+        leaf(np.ones((50, 64)), "x") @ np.ones((63, 10))
+    words = " ".join(picture(run, tmp_path).boxes[2][2:])
+    assert "(size 63 is different from 64). Given x (50, 64) float64, y (63, 10) float64." in words
+    assert words.endswith("The inner lengths must agree: (..., n, k) @ (..., k, m).")
+    assert "gufunc" not in words
+    assert mark_lines("short") == ["short"]
+    assert len(mark_lines("word " * 1000)) == 8

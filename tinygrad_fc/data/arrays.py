@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-_LABEL_NAMES = ("label", "y", "target", "class")
+from .reading import LABEL_NAMES, MISSING, is_number, open_npz, read_table
+
 _PARTS = ("train", "val", "test")
 
 
 def load_arrays(
     path: str | os.PathLike[str],
-    dtype: npt.DTypeLike = np.float32,
+    dtype: npt.DTypeLike | None = np.float32,
     seed: int = 0,
     validation: float = 0.2,
     test: float = 0.0,
@@ -27,11 +26,12 @@ def load_arrays(
     Parameters
     ----------
     path : path
-        An ``.npz`` with ``X_train``, ``y_train`` and perhaps ``X_val``, ``y_val``, ``X_test``, ``y_test``, or with
-        ``X`` and ``y``; or a ``.csv`` with one sample a row: numbers, and the label in the column that is called label,
-        y, target or class, and else in the last one. A first row that is no row of numbers is taken for the names.
-    dtype : dtype
-        Of the samples; a floating type.
+        An ``.npz`` with ``X_train``, ``y_train`` (or ``X``, ``y``) and perhaps ``X_val``, ``y_val``, ``X_test``,
+        ``y_test``; or a ``.csv`` with one sample a row: numbers, and the label in the column that is called label,
+        y, target or class, and else in the last one. A first row is taken for the names where no cell of it is a
+        number, where one is such a name of the label's, or where the last one alone is no number and all labels are.
+    dtype : dtype or None
+        Of the samples: a floating type; None leaves them as the file has them, which for a ``.csv`` is float64.
     seed : int
         Of the shuffle before a split. The same seed gives the same split.
     validation, test : float
@@ -42,20 +42,22 @@ def load_arrays(
     dict
         ``X_train``, ``y_train``, ``X_val``, ``y_val``, and with test samples ``X_test``, ``y_test``: samples of
         `dtype`, labels 0, 1, ... as int64. Labels that are words, or other numbers, are numbered in order, and
-        ``classes`` is the list of what they were.
+        ``classes`` is the list of what they were. ``names`` is the list of the features' names, where a ``.csv`` has
+        a row of them.
 
     Raises
     ------
     ValueError
-        When the file does not hold this; the message names file, row and column. Nothing in it is ever run.
+        When the file does not hold this, or `dtype` is too coarse for a feature (the seconds of a date are one number
+        in float32); the message names file, row and column. Nothing in it is ever run.
     FileNotFoundError
         When there is no such file.
     TypeError
         When `dtype` is no floating type.
     """
-    path, dtype = Path(path), np.dtype(dtype)
-    if dtype.kind != "f":
-        raise TypeError(f"dtype must be a floating type such as np.float32, got {dtype}")
+    path, kind = Path(path), None if dtype is None else np.dtype(dtype)
+    if kind is not None and kind.kind != "f":
+        raise TypeError(f"dtype must be a floating type such as np.float32, got {kind}")
     for name, share in (("validation", validation), ("test", test)):
         if not 0.0 <= share < 1.0:
             raise ValueError(f"{name} must lie in [0, 1), got {share!r}")
@@ -64,14 +66,12 @@ def load_arrays(
     suffix = path.suffix.lower()
     if suffix not in (".npz", ".csv"):
         raise ValueError(f"{path}: its name ends in {suffix or 'nothing'}, expected .npz or .csv")
-    found = _from_npz(path) if suffix == ".npz" else dict(zip("Xy", _from_csv(path), strict=True))
-    if "X" in found:
-        found = {"X_train": found["X"], "y_train": found["y"]}
+    found, names = (_from_npz(path), []) if suffix == ".npz" else _from_csv(path)
     data: dict[str, Any] = {}
     classes = _classes([found[f"y_{part}"] for part in _PARTS if f"y_{part}" in found])
     for part in _PARTS:
         if f"X_{part}" in found:
-            data[f"X_{part}"] = _samples(path, f"X_{part}", found[f"X_{part}"], dtype)
+            data[f"X_{part}"] = _samples(path, f"X_{part}", found[f"X_{part}"], kind)
             data[f"y_{part}"] = _labels(path, f"y_{part}", found[f"y_{part}"], classes)
             if len(data[f"X_{part}"]) != len(data[f"y_{part}"]):
                 raise ValueError(f"{path}: X_{part} has {len(data[f'X_{part}'])} samples, y_{part} "
@@ -79,91 +79,89 @@ def load_arrays(
     _split(path, data, seed, {"test": test, "val": validation})
     if classes is not None:
         data["classes"] = classes
+    if names:
+        data["names"] = names
     return data
 
 
 def _from_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is no archive of arrays")
-            names = set(archive.files)
-            wanted = {"X", "y"} if {"X", "y"} <= names else {"X_train", "y_train"}
-            if not wanted <= names:
-                raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}, expected X_train and y_train (and "
-                                 f"perhaps X_val, y_val, X_test, y_test), or X and y")  # fmt: skip
-            if "X_train" in wanted:
-                for part in _PARTS[1:]:
-                    pair = {f"X_{part}", f"y_{part}"}
-                    if len(pair & names) == 1:
-                        raise ValueError(f"it holds only one of {' and '.join(sorted(pair))}")
-                    wanted |= pair & names
-            return {name: archive[name] for name in wanted}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    with open_npz(path) as archive:
+        names = set(archive.files)
+        held = [pair for pair in (("X_train", "y_train"), ("X", "y")) if set(pair) <= names]
+        if len(held) != 1:
+            raise ValueError(f"it holds {', '.join(sorted(names)) or 'nothing'}, expected X_train and y_train, or X "
+                             f"and y in place of them, and perhaps X_val, y_val, X_test, y_test")  # fmt: skip
+        found = {name: archive[key] for name, key in zip(("X_train", "y_train"), held[0], strict=True)}
+        for part in _PARTS[1:]:
+            pair = {f"X_{part}", f"y_{part}"} & names
+            if len(pair) == 1:
+                raise ValueError(f"it holds only one of X_{part} and y_{part}")
+            found |= {name: archive[name] for name in pair}
+        return found
 
 
-def _from_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(reader.line_num, row) for reader in [csv.reader(file)] for row in reader if row]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no CSV file ({error})") from None
-    if not rows:
-        raise ValueError(f"{path}: it is empty")
-    names: list[str] = []
-    if not any(_is_number(cell) for cell in rows[0][1][:-1]):
-        names = [name.strip() for name in rows.pop(0)[1]]
-    width = len(names) or len(rows[0][1])
-    if not rows or width < 2:
-        raise ValueError(f"{path}: it has {len(rows)} rows of {width} columns, expected samples of a number at least, "
-                         f"and their label")  # fmt: skip
-    label = next((at for at, name in enumerate(names) if name.lower() in _LABEL_NAMES), width - 1)
-    samples, labels = [], []
-    for line, row in rows:
-        if len(row) != width:
-            raise ValueError(f"{path}: line {line} has {len(row)} cells, expected {width}")
-        labels.append(row.pop(label).strip())
-        try:
-            samples.append([float(cell) for cell in row])
-        except ValueError:
-            at = next(at for at, cell in enumerate(row) if not _is_number(cell))
-            at += at >= label
-            column = f"column {at + 1}" + (f" ({names[at]})" if names else "")
-            raise ValueError(f"{path}: line {line}, {column}: {row[at - (at > label)]!r} is no number") from None
-    return np.array(samples), _label_column(path, labels, [line for line, _ in rows])
+def _from_csv(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return samples and labels, and the names of the features; none where the file has none."""
+    table = read_table(path, labelled=True)
+    if not table.rows or table.width < 2:
+        raise ValueError(f"{path}: it has {len(table.rows)} rows of {table.width} columns, expected samples of a "
+                         f"number at least, and their label")  # fmt: skip
+    labels = [at for at, name in enumerate(table.names) if name.lower() in LABEL_NAMES]
+    if len(labels) > 1:
+        named = " and ".join(f"{at + 1} ({table.names[at]})" for at in labels)
+        raise ValueError(f"{path}: columns {named} are called like the label; give the features other names")
+    label = labels[0] if labels else table.width - 1
+    y = _label_column(path, [row[label].strip() for row in table.rows], table.lines)
+    names = [name for at, name in enumerate(table.names) if at != label]
+    return {"X_train": table.numbers(but=label), "y_train": y}, names
 
 
 def _label_column(path: Path, labels: list[str], lines: list[int]) -> np.ndarray:
     """Return the labels of a CSV: as integers where all are whole numbers, else as words."""
     for line, word in zip(lines, labels, strict=True):
-        if word.lower() in ("", "nan", "na", "null", "none"):
+        if word.lower() in MISSING:
             raise ValueError(f"{path}: line {line} has the label {word!r}; remove the line, or write a class there")
-    if not all(map(_is_number, labels)):
+    if not all(map(is_number, labels)):
         return np.array(labels)
     for line, word in zip(lines, labels, strict=True):
         if not float(word).is_integer():
             raise ValueError(f"{path}: line {line} has the label {word!r}, expected a word or a whole number: a class")
-    return np.array([int(float(word)) for word in labels])
+    return np.array([_whole(word) for word in labels])
 
 
-def _is_number(cell: str) -> bool:
+def _whole(word: str) -> int:
+    """Return a whole number exactly: a float would make one of 9007199254740992 and the next."""
     try:
-        float(cell)
+        return int(word)
     except ValueError:
-        return False
-    return True
+        return int(float(word))  # of 1.0, say
 
 
-def _samples(path: Path, name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _samples(path: Path, name: str, array: np.ndarray, dtype: np.dtype | None) -> np.ndarray:
     if array.ndim < 2 or array.dtype.kind not in "fiub":
         raise ValueError(f"{path}: {name} is {array.shape} of {array.dtype}, expected numbers of shape (N, ...)")
-    found = array.astype(dtype)
+    with np.errstate(over="ignore"):  # what is too large is infinite, and refused as that
+        found = array if dtype is None else array.astype(dtype)
     bad = np.argwhere(~np.isfinite(found))
     if len(bad):
         at = tuple(map(int, bad[0][1:]))
         raise ValueError(f"{path}: {name} holds NaN or infinity, first in sample {bad[0][0]} at {at}")
+    if dtype is not None and len(found) and not np.can_cast(array.dtype, dtype):
+        _check_fine_enough(path, name, array, dtype)
     return found
+
+
+def _check_fine_enough(path: Path, name: str, array: np.ndarray, dtype: np.dtype) -> None:
+    """Raise ValueError where a dtype rounds a feature by more than a hundredth of the range that it has."""
+    low, high = array.min(axis=0).astype(np.float64), array.max(axis=0).astype(np.float64)
+    rounding = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(dtype)).astype(np.float64) / 2
+    coarse = np.argwhere((rounding > 0.01 * (high - low)) & (low < high))
+    if len(coarse):
+        at = tuple(map(int, coarse[0]))
+        raise ValueError(
+            f"{path}: {name} runs at {at} from {float(low[at])!r} to {float(high[at])!r}, which {dtype} rounds by up "
+            f"to {rounding[at]:g}; subtract an offset in the file, or give dtype=np.float64 and subtract the mean"
+        )
 
 
 def _classes(arrays: list[np.ndarray]) -> list[Any] | None:
@@ -174,7 +172,9 @@ def _classes(arrays: list[np.ndarray]) -> list[Any] | None:
 
 def _order(label: Any) -> Any:
     """Sort labels that are numbers by their value, and words behind them."""
-    return (0, float(label), "") if _is_number(str(label)) else (1, 0.0, str(label))
+    if isinstance(label, int):
+        return (0, label, "")
+    return (0, float(label), "") if is_number(label) else (1, 0.0, label)
 
 
 def _labels(path: Path, name: str, array: np.ndarray, classes: list[Any] | None) -> np.ndarray:

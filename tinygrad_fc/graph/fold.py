@@ -113,7 +113,7 @@ def fold(graph: Graph) -> Group:
     for group in reversed(list(root.groups())):
         for _ in range(_PASSES):  # a loop around a loop is seen when the inner one is one member
             count = len(group.members)
-            group.members = _repeated(group, users)
+            group.members = _repeated(group)
             if len(group.members) == count:
                 break
     stack = [(root, 0)]
@@ -158,33 +158,36 @@ def _modules(graph: Graph) -> Group:
     return root
 
 
-def _repeated(group: Group, users: dict[int, list[int]]) -> list[GraphNode | Group]:
+def _repeated(group: Group) -> list[GraphNode | Group]:
     """Return the members of a group in order of time, with what repeats gathered."""
-    leaves = [member for member in group.members if isinstance(member, GraphNode) and member.op is None]
-    units = sorted([Unit(member, flat) for member in group.members if (flat := _operations(member))],
+    found = [(member, _operations(member)) for member in group.members]
+    units = sorted([Unit(member, boxes, turns=_turns(member)) for member, boxes in found if boxes],
                    key=lambda unit: unit.boxes[0].id)  # fmt: skip
-    at = {box.id: n for n, unit in enumerate(units) for box in unit.boxes}
-    # A leaf that one member alone uses goes with it; any other stands before the first that uses it.
-    before: dict[int, list[GraphNode | Group]] = {}
-    for leaf in leaves:
-        places = sorted({at.get(user, -1) for user in users.get(leaf.id, ())})
-        if len(places) == 1 and places[0] >= 0:
-            units[places[0]].own.append(leaf)
-        else:
-            before.setdefault(next((place for place in places if place >= 0), len(units)), []).append(leaf)
+    # A leaf goes with the first member that uses it, in which it may turn out to be of one turn alone.
+    leaves = {member.id: member for member in group.members if isinstance(member, GraphNode) and member.op is None}
+    order = {id: place for place, id in enumerate(leaves)}  # in which they stood, but in turns, which are to be alike
+    for unit in units:
+        unit.own = [leaves.pop(source) for box in unit.boxes for _, source in box.inputs if source in leaves]
     members: list[GraphNode | Group] = []
     done = 0
-    for run in find_repeats(units, users):
-        for n in range(done, run.start):
-            members += [*before.get(n, []), *units[n].own, units[n].member]
+    for run in find_repeats(units):
+        members += _in_order(units[done : run.start], order)
         done = run.start + run.period * run.turns
-        for n in range(run.start, done):
-            members += before.get(n, [])
-        members += run.loose
-        members.append(_repeat(units[run.start : done], run.period, users))
-    for n in range(done, len(units)):
-        members += [*before.get(n, []), *units[n].own, units[n].member]
-    return [*members, *before.get(len(units), [])]
+        members += [*run.loose, _repeat(units[run.start : done], run.period)]
+    return [*members, *_in_order(units[done:], order), *leaves.values()]
+
+
+def _in_order(units: list[Unit], order: dict[int, int]) -> Iterator[GraphNode | Group]:
+    """Yield the members of units, each after its leaves."""
+    for unit in units:
+        yield from sorted(unit.own, key=lambda leaf: order[leaf.id])
+        yield unit.member
+
+
+def _turns(member: GraphNode | Group) -> list[list[GraphNode]]:
+    """Return what each turn of a repeat holds; nothing for any other member."""
+    repeat = member if isinstance(member, Group) and member.kind == "repeat" else None
+    return [list(turn.boxes()) for turn in repeat.turns] if repeat is not None else []
 
 
 def _operations(member: GraphNode | Group) -> list[GraphNode]:
@@ -194,14 +197,14 @@ def _operations(member: GraphNode | Group) -> list[GraphNode]:
     return sorted(member.boxes(), key=lambda box: (box.op is None, box.id))
 
 
-def _repeat(units: list[Unit], period: int, users: dict[int, list[int]]) -> Group:
+def _repeat(units: list[Unit], period: int) -> Group:
     turns: list[Group] = []
     for start in range(0, len(units), period):
         inside = [item for unit in units[start : start + period] for item in (*unit.own, unit.member)]
         turns.append(Group("turn", f"turn {len(turns) + 1}", inside))
     # A loop around a loop may be found first, as the longer one.
-    if len(_repeated(turns[0], users)) < len(turns[0].members):
-        folded = [_repeated(turn, users) for turn in turns]
+    if len(_repeated(turns[0])) < len(turns[0].members):
+        folded = [_repeated(turn) for turn in turns]
         if all(_outline(members) == _outline(folded[0]) for members in folded):
             for turn, members in zip(turns, folded, strict=True):
                 turn.members = members
@@ -235,7 +238,7 @@ def _cut(group: Group, users: dict[int, list[int]], offset: int) -> None:
 def _sections(
     parts: list[list[GraphNode | Group]], users: dict[int, list[int]], place: int
 ) -> list[GraphNode | Group]:
-    """Return a section for each part; a leaf that several parts use stands before them."""
+    """Return a section for each part, but of one member; a leaf that several parts use stands before them."""
     home = {box.id: n for n, part in enumerate(parts) for member in part
             for box in (member.boxes() if isinstance(member, Group) else (member,))}  # fmt: skip
     common: list[GraphNode | Group] = []
@@ -248,7 +251,8 @@ def _sections(
             (common if far else kept).append(member)
         if kept:
             what = "turns" if isinstance(kept[0], Group) and kept[0].kind == "turn" else "steps"
-            sections.append(Group("section", f"{what} {place + 1}–{place + len(kept)}", kept))
+            section = Group("section", f"{what} {place + 1}–{place + len(kept)}", kept)
+            sections.append(section if len(kept) > 1 else kept[0])
             place += len(kept)
     if len(common) > MANY:
         pieces = [common[n : n + MANY] for n in range(0, len(common), MANY)]

@@ -14,6 +14,7 @@ from ..engine.node import Constant, Node, leaf, recording
 from ..engine.tensor import Tensor
 from .box import GraphNode, called_with
 from .facts import learn
+from .figures import plural
 from .names import variable_names
 
 
@@ -355,7 +356,8 @@ class Graph:
         return str(functions.graph_text(self))
 
     def __repr__(self) -> str:
-        return f"<Graph of {(n := sum(b.kind == 'op' for b in self.nodes))} operations, {len(self.nodes) - n} inputs>"
+        count = sum(box.kind == "op" for box in self.nodes)
+        return f"<Graph of {plural(count, 'operation')}, {plural(len(self.nodes) - count, 'input')}>"
 
 
 def _relative(labels: tuple[str, ...]) -> tuple[str, ...]:

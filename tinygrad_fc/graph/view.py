@@ -56,6 +56,8 @@ class Edge:
         How many edges of the graph it stands for.
     carried : bool
         Whether it leads from one turn of a repeat to the next.
+    readers : int
+        How many boxes of the graph it leads to: each turn of what the target stands for is one.
     """
 
     source: str
@@ -63,6 +65,7 @@ class Edge:
     arguments: list[str]
     count: int = 1
     carried: bool = False
+    readers: int = 1
 
 
 @dataclass(slots=True)
@@ -182,6 +185,7 @@ def _connect(graph: Graph, root: Group, shown: Shown, repeats: bool) -> View:
             keys[group.box.id] = keys[group.result]
     found: dict[tuple[str, str, bool], Edge] = {}
     for box in (box for box in graph.nodes if box.id not in open_):
+        read: set[int] = set()  # the arrows that lead here
         for argument, source in box.inputs:
             start, end = keys[source], keys[box.id]
             carried = _carried(turn.get(source, ()), turn.get(box.id, ()), inside)
@@ -189,11 +193,12 @@ def _connect(graph: Graph, root: Group, shown: Shown, repeats: bool) -> View:
                 continue
             edge = found.get((start, end, carried))
             if edge is None:
-                found[start, end, carried] = Edge(start, end, [argument], carried=carried)
-            else:
-                edge.count += 1
-                if argument not in edge.arguments:
-                    edge.arguments.append(argument)
+                edge = found[start, end, carried] = Edge(start, end, [], 0, carried, 0)
+            edge.count += 1
+            edge.readers += id(edge) not in read
+            read.add(id(edge))
+            if argument not in edge.arguments:
+                edge.arguments.append(argument)
     return View(shown, list(found.values()), keys)
 
 

@@ -1,5 +1,6 @@
 """What a solver asks of a model, of data and of its arguments before it starts."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,14 @@ from ..models import Trained
 from ..models.classifier import Classifier
 from ..nn.losses import CrossEntropyLoss, SoftmaxLoss
 from ..nn.module import Module
-from ..optim import Optimizer, get_schedule
-from .evaluation import smaller_is_better
+from ..optim import Optimizer, Schedule, get_schedule
+from .evaluation import ignored, smaller_is_better
 from .feed import ArrayFeed, StreamFeed
 
 # Bytes of a batch from which on gathering it takes longer than a thread's hand-over, some 30 microseconds.
 AHEAD = 2**18
+# Schedules that, named alone, take the whole training as their length.
+SPANNING = ("cosine", "one_cycle")
 
 
 def loss_of(trained: Any, optimizer: Any) -> Any:
@@ -139,12 +142,16 @@ def classes_of(model: Any, train: Any, val: Any, targets: bool) -> int | None:
         raise ValueError(
             f"model: loss(X) of one sample returned shape {scores.shape}; expected scores of shape (1, classes)"
         )
-    classes = scores.shape[1]
+    classes, ignore = scores.shape[1], ignored(model)
     for name, labels in zip(("y_train", "y_val"), labelled, strict=True):
-        if labels.min() < 0 or labels.max() >= classes:
+        kept = labels if ignore is None else labels[labels != ignore]
+        if kept.size and (kept.min() < 0 or kept.max() >= classes):
+            out = "" if ignore is None else f", or be {ignore}, which the loss leaves out"
+            if targets and classes == 1:
+                out += f"; targets, which are no labels, have the shape of the scores: {name}.reshape(-1, 1)"
             raise ValueError(
-                f"data: {name} has labels from {labels.min()} to {labels.max()}, but the model scores {classes} "
-                f"classes; labels must lie in 0..{classes - 1}"
+                f"data: {name} has labels from {kept.min()} to {kept.max()}, but the model scores {classes} "
+                f"classes; labels must lie in 0..{classes - 1}{out}"
             )
     return classes
 
@@ -166,10 +173,12 @@ def weighted(model: Any, given: Any, classes: int | None, train: Any) -> CrossEn
     if isinstance(given, str):
         if given != "balanced" or not isinstance(train, ArrayFeed):
             raise ValueError(f"class_weights: given {given!r}, expected 'balanced' (for data in arrays) or an array")
-        counts = np.bincount(train.y, minlength=classes)
+        ignore = ignored(model)
+        labels = train.y if ignore is None else train.y[train.y != ignore]
+        counts = np.bincount(labels, minlength=classes)
         if not counts.all():
             raise ValueError(f"class_weights: 'balanced' needs samples of each class, class {counts.argmin()} has none")
-        given = len(train.y) / (classes * counts)
+        given = len(labels) / (classes * counts)
     weights = np.asarray(given)
     if weights.shape != (classes,):
         raise ValueError(f"class_weights: given shape {weights.shape}, expected ({classes},), one for each class")
@@ -215,10 +224,29 @@ def metrics_of(given: Any) -> dict[str, Any]:
     return dict(given or {})
 
 
+def monitored(given: str | None, columns: Any, model: Any, classes: int | None) -> str:
+    """Return the column that says what is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or the model measures no such figure.
+    """
+    column = given or ("val_loss" if classes is None else "val_acc")
+    known = [name for name in columns if name not in ("step", "epoch", "seconds")]
+    # What `evaluation.measure` leaves None: the loss of a model without a criterion, and the accuracy without labels.
+    lacking = "acc" if classes is None else "" if callable(getattr(model, "criterion", None)) else "loss"
+    known = [name for name in known if name not in (f"train_{lacking}", f"val_{lacking}")]
+    if column not in known:
+        raise ValueError(f"monitor: given {given!r}, expected one of {', '.join(known)}")
+    return column
+
+
 def schedule_of(given: Any, num_epochs: int, monitor: str) -> Any:
     """Return the schedule that is meant: one, a name, or a name with its options.
 
-    A name alone takes the whole training as its length, and what listens to a figure listens to the monitored one.
+    A name alone takes the whole training as its length, and what listens to a figure listens to the monitored one. One
+    that is given is copied.
 
     Raises
     ------
@@ -228,13 +256,15 @@ def schedule_of(given: Any, num_epochs: int, monitor: str) -> Any:
     if given is None:
         return None
     options = {"name": given}
-    if given in ("cosine", "one_cycle"):
+    if isinstance(given, str) and given in SPANNING:
         options["length"] = num_epochs
     elif given == "plateau":
         options["larger"] = not smaller_is_better(monitor)
     elif isinstance(given, Mapping):
         options = dict(given)
     schedule = get_schedule(**options)
+    if isinstance(schedule, Schedule):
+        schedule = copy.deepcopy(schedule)  # what a plateau observes is one solver's
     listens = getattr(schedule, "then", None) or schedule
     if hasattr(listens, "larger") and listens.larger is smaller_is_better(monitor):
         raise ValueError(f"schedule: {listens!r} listens to {monitor}; give larger={not listens.larger}")

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..data.reading import open_npz, read_npy, read_table
 from ..files import csv_bytes, write_atomically
 from ..nn.activations import ACTIVATIONS
 from ..optim import RULES, SCHEDULES
 from .callbacks import Callback
-from .checkpoint import CheckpointWarning
 from .config import DATASETS, NORMALIZATIONS, RunConfig
 from .evaluation import accuracy, scores_of
 from .plots import plot_history
@@ -39,6 +39,7 @@ from .run import (
     put_back,
     set_aside,
 )
+from .shell import err, guarded, line, out
 from .solver import Solver
 
 
@@ -64,35 +65,38 @@ def _common(parser: argparse.ArgumentParser) -> None:
     option("--activation", choices=tuple(ACTIVATIONS), metavar="NAME", help=f"one of {', '.join(ACTIVATIONS)}")
     option("--reg", type=float, metavar="S", help="strength of the L2 penalty on the weights")
     option("--rule", choices=tuple(RULES), metavar="NAME", help=f"the update rule: {', '.join(RULES)}")
-    option("--learning-rate", "--lr", type=float, metavar="R")
+    option("--learning-rate", "--lr", type=float, metavar="R", help="default: the recipe's, or the own of a rule other "
+           "than adam")  # fmt: skip
     option("--weight-decay", type=float, metavar="S")
     option("--schedule", choices=("none", *SCHEDULES), metavar="NAME",
            help=f"of the learning rate: none, {', '.join(SCHEDULES)}")  # fmt: skip
     option("--lr-decay", type=float, metavar="F", help="what the learning rate is multiplied by after each epoch")
-    option("--batch-size", type=int, metavar="N")
+    option("--batch-size", type=int, metavar="N", help="samples in a step (default: the recipe's, or all where "
+           "these are fewer)")  # fmt: skip
     option("--epochs", type=int, metavar="N")
     option("--patience", type=int, metavar="N", help="epochs without a better validation accuracy that end the run")
     option("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the images of each batch")
     option("--shift", type=int, metavar="PIXELS", help="move the images of each batch by up to so many")
     option("--class-weights", choices=("none", "balanced"))
     option("--clip-norm", type=float, metavar="N", help="bound of the gradients' norm")
-    option("--validation", type=float, metavar="SHARE", help="of an own data set's samples that validate")
+    option("--validation", type=float, metavar="SHARE", help="of an own data set's samples that validate, where its "
+           "file has no such part")  # fmt: skip
     option("--seed", type=int, metavar="N", help="of weights, batches and splits")
     option("--checkpoint-every", type=int, metavar="STEPS", help="steps between two (default: every 10 s)")
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a network on a data set, and leave weights, curves, history and configuration in a folder."""
-    return _guarded("train", lambda: _train(arguments))
+    return guarded("train", lambda: _train(arguments))
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    say: Any = _err if arguments.json else _line
-    folder = arguments.out
-    if folder is None and arguments.config is not None and arguments.dataset is None:
-        folder = Path("runs") / Path(RunConfig.read(arguments.config).get("dataset", "digits")).stem
-    folder = folder or Path("runs") / Path(arguments.dataset or "digits").stem
-    config, resume = _configured(arguments, folder), arguments.resume
+    say: Any = err if arguments.json else line
+    folder, dataset = arguments.out, arguments.dataset or "digits"
+    if arguments.config is not None and arguments.dataset is None:
+        dataset = RunConfig.of(RunConfig.read(arguments.config), str(arguments.config)).dataset
+    folder = folder or Path("runs") / Path(dataset).stem
+    (config, given), resume = _configured(arguments, folder), arguments.resume
     if resume and arguments.overwrite:
         raise ValueError("--resume goes on with a run, and --overwrite replaces it: give one of them")
     if resume and not (folder / CONFIG).is_file():
@@ -104,7 +108,8 @@ def _train(arguments: argparse.Namespace) -> int:
             f"{folder}: there is a run in it; --resume goes on with it, --overwrite replaces it, --out names another"
         )
     data, classes, images = load_data(config)
-    inputs = Inputs.of(data["X_train"], classes, images)
+    config = _fitted(config, given, data)
+    inputs = Inputs.of(data, classes, images)
     prepare(data, inputs)
     if not resume and arguments.overwrite:
         make_solver(config, None, data, inputs, resume=False)  # raises where it cannot be made: the old run then stays
@@ -114,7 +119,7 @@ def _train(arguments: argparse.Namespace) -> int:
     except BaseException as error:
         if not resume and arguments.overwrite:
             put_back(folder)
-            _err(f"train: the run that was in {folder} is there again ({type(error).__name__})")
+            err(f"train: the run that was in {folder} is there again ({type(error).__name__})")
         raise
 
 
@@ -139,7 +144,7 @@ def _trained(
     solver.train()
     seconds = time.perf_counter() - started
     if solver.interrupted:
-        _err(f"The run is kept: python -m tinygrad_fc train --out {folder} --resume goes on with it.")
+        err(f"The run is kept: python -m tinygrad_fc train --out {folder} --resume goes on with it.")
         return 130
     results = _results(solver, data, seconds)
     solver.model.save(folder / MODEL)
@@ -153,26 +158,54 @@ def _trained(
                      if results["test_acc"] is not None else config.dataset)  # fmt: skip
         written.append(CURVES)
     except ModuleNotFoundError as error:
-        _err(f"No picture of the training: {error}")
+        err(f"No picture of the training: {error}")
     if arguments.json:
-        print(json.dumps({**results, "out": str(folder)}))
+        out(json.dumps({**results, "out": str(folder)}))
     else:
         tested = "" if results["test_acc"] is None else f", test accuracy {results['test_acc']:.4f}"
-        print(f"Trained {results['epochs']} epochs in {seconds:.1f} s: validation accuracy "
-              f"{results['val_acc']:.4f}{tested}\nIn {folder}: {', '.join(written)}")  # fmt: skip
+        out(f"Trained {results['epochs']} epochs in {seconds:.1f} s: validation accuracy "
+            f"{results['val_acc']:.4f}{tested}\nIn {folder}: {', '.join(written)}")  # fmt: skip
     return 0
 
 
-def _configured(arguments: argparse.Namespace, folder: Path) -> RunConfig:
-    """Return the configuration: the command line goes before --config or the resumed run, these before the recipe."""
-    words = {key: value for key, value in vars(arguments).items()
-             if key in RunConfig.__dataclass_fields__ and value is not None}  # fmt: skip
-    source = arguments.config
+def _words(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a run that stand on the command line."""
+    return {key: value for key, value in vars(arguments).items()
+            if key in RunConfig.__dataclass_fields__ and value is not None}  # fmt: skip
+
+
+def _configured(arguments: argparse.Namespace, folder: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """Return the configuration, and what of it is given.
+
+    The command line goes before --config or the resumed run, these before the recipe.
+    """
+    given, where, source = _words(arguments), "the command line", arguments.config
     if source is None and arguments.resume and (folder / CONFIG).is_file():
         source = folder / CONFIG
-    if source is None:
-        return RunConfig.of(words, "the command line")
-    return RunConfig.of({**RunConfig.read(source), **words}, str(source))
+    if source is not None:
+        saved, where = RunConfig.read(source), str(source)
+        rule = saved.get("rule", RunConfig.rule)
+        if given.get("rule", rule) != rule:
+            saved.pop("learning_rate", None)  # it is the other rule's
+        given = {**saved, **given}
+    config = RunConfig.of(given, where)
+    for name, used, cure in (
+        ("validation", config.dataset not in DATASETS, "its parts are fixed"),
+        ("data", config.dataset in ("cifar10", "fashion-mnist"), "it is in the package" if config.dataset == "digits"
+         else "--dataset is the path of the file"),
+    ):  # fmt: skip
+        asked = getattr(arguments, name) or given.get(name, getattr(RunConfig, name)) != getattr(RunConfig, name)
+        if asked and not used and not arguments.resume:
+            raise ValueError(f"{where}: {name}: given {given[name]!r}, which has no effect on {config.dataset}: {cure}"
+                             f"; leave it out")  # fmt: skip
+    return config, given
+
+
+def _fitted(config: RunConfig, given: dict[str, Any], data: dict[str, Any]) -> RunConfig:
+    """Return the configuration with batches of all samples, where these are fewer and no size was asked for."""
+    if "batch_size" in given:
+        return config
+    return dataclasses.replace(config, batch_size=min(config.batch_size, len(data["X_train"])))
 
 
 def _results(solver: Solver, data: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -195,7 +228,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measure a trained network: loss, accuracy, and how many of each class were right."""
-    return _guarded("evaluate", lambda: _evaluate(arguments))
+    return guarded("evaluate", lambda: _evaluate(arguments))
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -203,6 +236,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.dataset is not None:  # a file that holds no parts is measured whole
         config = RunConfig.of({**vars(config), "dataset": arguments.dataset, "validation": 0.0}, "--dataset")
     data, classes, _ = load_data(config)
+    if arguments.dataset is None:
+        inputs.check_data(config.dataset, data)
     part = arguments.part or next(part for part in ("test", "val", "train") if f"X_{part}" in data)
     if f"X_{part}" not in data:
         raise ValueError(f"--part {part}: {config.dataset} has no such samples")
@@ -210,7 +245,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     strange = [name for name in classes if str(name) not in numbers]
     if strange:
         raise ValueError(f"{config.dataset}: it has {strange}, which are none of the classes {inputs.classes}")
-    X = inputs.prepare(data[f"X_{part}"])
+    X = inputs.prepare(data[f"X_{part}"], data.get("names", ()))
     y = np.array([numbers[str(classes[label])] for label in data[f"y_{part}"]])
     classes = inputs.classes
     scores = scores_of(model, X)
@@ -222,14 +257,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         for n, name in enumerate(classes)
     ]
     if arguments.json:
-        print(json.dumps({**found, "classes": rows}))
+        out(json.dumps({**found, "classes": rows}))
         return 0
-    print(f"{config.dataset}, {part}: {len(y):,} samples, accuracy {found['acc']:.4f}, loss {found['loss']:.4f}\n")
+    out(f"{config.dataset}, {part}: {len(y):,} samples, accuracy {found['acc']:.4f}, loss {found['loss']:.4f}\n")
     width = max(5, *(len(row["name"]) for row in rows))
-    print(f"{'class':{width}}  samples   right")
+    out(f"{'class':{width}}  samples   right")
     for row in rows:
         share = f"{row['right'] / row['samples']:.4f}" if row["samples"] else "-"
-        print(f"{row['name']:{width}}  {row['samples']:7d}  {share:>6}")
+        out(f"{row['name']:{width}}  {row['samples']:7d}  {share:>6}")
     return 0
 
 
@@ -244,16 +279,12 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Say the class of each sample in a file, and how probable it is."""
-    return _guarded("predict", lambda: _predict(arguments))
+    return guarded("predict", lambda: _predict(arguments))
 
 
 def _predict(arguments: argparse.Namespace) -> int:
     _, model, inputs = open_run(arguments.run_folder)
-    try:
-        X = inputs.prepare(_samples(arguments.samples))
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{arguments.samples}: {error}") from None
-    scores = scores_of(model, X).astype(np.float64)
+    scores = scores_of(model, _samples(arguments.samples, inputs)).astype(np.float64)
     exps = np.exp(scores - scores.max(axis=1, keepdims=True))
     chances = exps / exps.sum(axis=1, keepdims=True)
     best = chances.argmax(axis=1)
@@ -264,40 +295,32 @@ def _predict(arguments: argparse.Namespace) -> int:
     if arguments.out:
         write_atomically(arguments.out, data)
     else:
-        print(data.decode(), end="")
+        out(data.decode(), end="")
     return 0
 
 
-def _samples(path: Path) -> np.ndarray:
-    suffix = path.suffix.lower()
+def _samples(path: Path, inputs: Inputs) -> np.ndarray:
+    """Return the samples in a file as the network takes them."""
+    suffix, names = path.suffix.lower(), []
     if suffix == ".npy":
-        found: np.ndarray = np.load(path, allow_pickle=False)
+        found = read_npy(path)
     elif suffix == ".npz":
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with open_npz(path) as archive:
             if "X" not in archive.files:
                 raise ValueError(f"it holds {', '.join(archive.files) or 'nothing'}, expected X")
             found = archive["X"]
     elif suffix == ".csv":
-        try:
-            found = np.loadtxt(path, delimiter=",", ndmin=2, skiprows=_headed(path))
-        except ValueError as error:
-            raise ValueError(f"{error} Give the numbers of each sample alone, without labels.") from None
+        table = read_table(path, labelled=False, known=inputs.names)
+        found = table.numbers(cure="; give the numbers of each sample alone, without labels")
+        names = table.names
     else:
-        raise ValueError("expected a name that ends in .npy, .npz or .csv")
+        raise ValueError(f"{path}: expected a name that ends in .npy, .npz or .csv")
     if found.ndim < 2 or len(found) == 0:
-        raise ValueError(f"it holds an array of {found.shape}, expected samples (N, ...)")
-    return found
-
-
-def _headed(path: Path) -> int:
-    """Return how many lines of names stand above a CSV's numbers: 1 or 0."""
-    with path.open(encoding="utf-8-sig") as file:
-        first = file.readline().split(",")
+        raise ValueError(f"{path}: it holds an array of {found.shape}, expected samples (N, ...)")
     try:
-        [float(cell) for cell in first]
-    except ValueError:
-        return 1
-    return 0
+        return inputs.prepare(found, names)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def add_summary(parser: argparse.ArgumentParser) -> None:
@@ -311,28 +334,34 @@ def add_summary(parser: argparse.ArgumentParser) -> None:
 
 def summary(arguments: argparse.Namespace) -> int:
     """Print a network's layers, shapes, parameters and multiply-adds, and what its run gave."""
-    return _guarded("summary", lambda: _summary(arguments))
+    return guarded("summary", lambda: _summary(arguments))
 
 
 def _summary(arguments: argparse.Namespace) -> int:
     results: dict[str, Any] = {}
     if arguments.run_folder is not None:
+        words = [*_words(arguments), *(["config"] if arguments.config is not None else [])]
+        if words:
+            raise ValueError(f"{', '.join('--' + word.replace('_', '-') for word in words)}: {arguments.run_folder} is "
+                             f"a run as it is; leave that out, or leave the folder out for the network that the "
+                             f"options describe")  # fmt: skip
         config, model, inputs = open_run(arguments.run_folder)
         if (arguments.run_folder / RESULTS).is_file():
             results = json.loads((arguments.run_folder / RESULTS).read_text(encoding="utf-8"))
     else:
-        config = _configured(arguments, Path())
+        config, given = _configured(arguments, Path())
         data, classes, images = load_data(config)
-        inputs = Inputs.of(data["X_train"], classes, images)
+        config = _fitted(config, given, data)
+        inputs = Inputs.of(data, classes, images)
         model = make_model(config, inputs)
     if arguments.json:
-        print(json.dumps({"config": {**vars(config), "hidden": list(config.hidden)}, "results": results,
+        out(json.dumps({"config": {**vars(config), "hidden": list(config.hidden)}, "results": results,
                           "parameters": sum(p.size for p in model.parameters())}))  # fmt: skip
         return 0
-    print(model.summary((config.batch_size, len(inputs.mean))))
-    print(f"\n{config.to_toml()}", end="")
+    out(str(model.summary((config.batch_size, len(inputs.mean)))))
+    out(f"\n{config.to_toml()}", end="")
     if results:
-        print("\n" + "\n".join(f"{key:10s} {value}" for key, value in results.items()))
+        out("\n" + "\n".join(f"{key:10s} {value}" for key, value in results.items()))
     return 0
 
 
@@ -347,44 +376,6 @@ class _Lines(Callback):
         self.say(f"epoch {solver.epoch:3d} of {solver.num_epochs}   loss {last['train_loss']:.4f}   validation loss "
                  f"{last['val_loss']:.4f}   accuracy {last['train_acc']:.4f}, validation {last['val_acc']:.4f}   "
                  f"{last['seconds']:.1f} s")  # fmt: skip
-
-
-def _guarded(command: str, run: Callable[[], int]) -> int:
-    """Run a command; say on standard error what was wrong with what it was given, and return its exit status."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", CheckpointWarning)
-        warnings.showwarning = lambda message, *rest, **more: _err(f"{command}: {message}")
-        try:
-            return run()
-        except FloatingPointError as error:
-            _err(f"{command}: {error}")
-            return 1
-        except KeyboardInterrupt:
-            _err(f"{command}: interrupted")
-            return 130
-        except MemoryError as error:
-            _err(f"{command}: not enough memory ({error}); give smaller sizes")
-            return 2
-        except (ValueError, TypeError, OSError, ModuleNotFoundError, EOFError) as error:
-            if isinstance(error, OSError) and error.filename:
-                _err(f"{command}: {error.strerror}: {error.filename}")
-            else:
-                _err(f"{command}: {error}")
-            return 2
-
-
-def _line(text: str) -> None:
-    """Print a line, above the progress bar where there is one."""
-    if sys.stderr.isatty():
-        from tqdm.auto import tqdm
-
-        tqdm.write(text)
-    else:
-        print(text)
-
-
-def _err(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

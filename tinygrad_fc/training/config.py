@@ -113,6 +113,8 @@ class RunConfig:
             elif type(value) is not kind:
                 expected = "a list" if kind is tuple else kind.__name__
                 raise TypeError(f"{field.name}: given {value!r}, expected {expected}")
+            elif isinstance(value, str) and value.encode(errors="replace").decode() != value:  # bytes that are no UTF-8
+                raise ValueError(f"{field.name}: given {value!r}, which no TOML file can hold; rename the file")
         for name, allowed in (
             ("normalization", NORMALIZATIONS), ("activation", tuple(ACTIVATIONS)), ("rule", tuple(RULES)),
             ("schedule", ("none", *SCHEDULES)), ("class_weights", ("none", "balanced")),
@@ -139,25 +141,33 @@ class RunConfig:
     def of(cls, given: dict[str, Any], where: str) -> RunConfig:
         """Make a configuration of what is given, of the data set's recipe, and of the defaults.
 
+        Another rule than the recipe's has its own default as its learning rate.
+
         Raises
         ------
         ValueError, TypeError
             As the class does, and for a name that it has not; `where` stands before the message.
         """
         known = [field.name for field in dataclasses.fields(cls)]
+        dataset, rule = given.get("dataset", cls.dataset), given.get("rule", cls.rule)
         for key in given:
             if key not in known:
                 raise ValueError(f"{where}: unknown option {key!r}{closest(key, known)}; there are {', '.join(known)}")
+        recipe = RECIPES.get(dataset, {}) if isinstance(dataset, str) else {}
+        if isinstance(rule, str) and rule != cls.rule and rule in RULES:  # the recipes' rates are Adam's
+            recipe = {**recipe, "learning_rate": RULES[rule].options["learning_rate"].default}
         try:
-            return cls(**{**RECIPES.get(given.get("dataset", cls.dataset), {}), **given})
+            return cls(**{**recipe, **given})
         except (TypeError, ValueError) as error:
             raise type(error)(f"{where}: {error}") from None
 
     def to_toml(self) -> str:
         """Return it as TOML, one line an option, which `read` reads."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
-        # TOML writes strings, numbers, booleans and lists of them as JSON does.
-        return "".join(f"{key} = {json.dumps(value, allow_nan=False)}\n" for key, value in plain.items())
+        # TOML writes strings, numbers, booleans and lists of them as JSON does, but knows no halves of characters, as
+        # JSON's escapes have them beyond 16 bits, and wants DEL escaped.
+        lines = (f"{key} = {json.dumps(value, allow_nan=False, ensure_ascii=False)}\n" for key, value in plain.items())
+        return "".join(lines).replace("\x7f", "\\u007f")
 
     @staticmethod
     def read(path: Path) -> dict[str, Any]:

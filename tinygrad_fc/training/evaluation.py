@@ -28,16 +28,29 @@ def scores_of(model: Any, X: np.ndarray, rows: int | None = None) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def accuracy(scores: np.ndarray, y: np.ndarray) -> float:
-    """Return the share of samples whose highest score is that of their label."""
-    return int(np.count_nonzero(np.argmax(scores, axis=1) == y)) / len(y)
+def accuracy(scores: np.ndarray, y: np.ndarray, ignore: int | None = None) -> float:
+    """Return the share of samples whose highest score is that of their label.
+
+    Those with the label `ignore` do not count; NaN where none is left.
+    """
+    count = len(y) if ignore is None else int(np.count_nonzero(y != ignore))
+    right = np.argmax(scores, axis=1) == y
+    if ignore is not None:
+        right &= y != ignore
+    return int(np.count_nonzero(right)) / count if count else math.nan
+
+
+def ignored(model: Any) -> int | None:
+    """Return the label of the samples that the model's loss leaves out, or None where it has no such label."""
+    found: int | None = getattr(getattr(model, "criterion", None), "ignore_index", None)
+    return found
 
 
 def measure(model: Any, X: np.ndarray, y: np.ndarray, metrics: Metrics, labelled: bool) -> dict[str, float | None]:
     """Return ``loss`` (of the data alone), ``acc`` and each metric; what the model cannot tell is None."""
     scores = scores_of(model, X)
     criterion = getattr(model, "criterion", None)
-    found: dict[str, float | None] = {"loss": None, "acc": accuracy(scores, y) if labelled else None}
+    found: dict[str, float | None] = {"loss": None, "acc": accuracy(scores, y, ignored(model)) if labelled else None}
     if callable(criterion):
         with no_grad():
             found["loss"] = float(criterion(constant(scores), y).data)

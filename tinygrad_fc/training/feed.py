@@ -47,10 +47,15 @@ class ArrayFeed:
         return self.X[chosen], self.y[chosen]
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what tells whether a resumed run has the same data: shapes, all labels, sixteen samples."""
-        rows = np.unique(np.linspace(0, len(self.X) - 1, 16).astype(np.int64))
-        print_of = zlib.crc32(self.X[rows].tobytes(), zlib.crc32(np.ascontiguousarray(self.y).data))
-        return {"X": [*self.X.shape], "y": [*self.y.shape], "dtype": str(self.X.dtype), "crc32": print_of}
+        """Return what tells whether a resumed run has the same data."""
+        return fingerprint(self.X, self.y)
+
+
+def fingerprint(X: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """Return what tells whether samples and labels are the same: shapes, all labels, sixteen samples."""
+    rows = np.unique(np.linspace(0, len(X) - 1, 16).astype(np.int64))
+    crc32 = zlib.crc32(X[rows].tobytes(), zlib.crc32(np.ascontiguousarray(y).data))
+    return {"X": [*X.shape], "y": [*y.shape], "dtype": str(X.dtype), "crc32": crc32}
 
 
 class StreamFeed:

@@ -184,12 +184,13 @@ class UpdateRatios(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return what was recorded, and the copy that waits for the next step."""
         return {"steps": list(self.steps), "ratios": {name: list(column) for name, column in self.ratios.items()},
-                "before": dict(self._before)}  # fmt: skip
+                "before": {name: before.copy() for name, before in self._before.items()}}  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-        self.steps, self._before = list(state["steps"]), dict(state["before"])
-        self.ratios = {name: list(column) for name, column in state["ratios"].items()}
+        steps, before = list(state["steps"]), {name: np.array(value) for name, value in state["before"].items()}
+        ratios = {name: list(column) for name, column in state["ratios"].items()}
+        self.steps, self.ratios, self._before = steps, ratios, before
 
 
 def confusion_matrix(y: npt.ArrayLike, predicted: npt.ArrayLike, classes: int | None = None) -> np.ndarray:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from importlib.util import find_spec
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..optim import global_norm
+from ..optim import Schedule, global_norm
+from .checks import SPANNING
 
 if TYPE_CHECKING:
     from .solver import Solver
@@ -27,12 +29,15 @@ def run(solver: Solver) -> None:
     started = time.perf_counter() - solver._seconds
     begun = 0
     try:
+        _warn_of_no_rate(solver, end)
         for callback in solver.callbacks:
             begun += 1
             callback.on_train_begin(solver)
         with _ctrl_c(solver), _quiet(), _bar(solver) as bar:
             say: Callable[[str], object] = print if bar is None else bar.write
             buffers = solver._buffers()
+            if solver._position == solver.steps_per_epoch:  # an error came between the epoch's last step and its end
+                _measured(solver, say)
             while solver.step < end and not solver._stopping:
                 # Closed at once when the training is stopped: a thread that reads ahead ends here.
                 with closing(solver._batches()) as batches:
@@ -44,7 +49,7 @@ def run(solver: Solver) -> None:
                             break
             if not solver.interrupted:
                 solver._end = solver.step
-                if solver.step and solver.history.epochs["step"][-1] != solver.step:
+                if solver.step and solver.history.epochs["step"][-1:] != [solver.step]:
                     solver._evaluate()
         solver._saver.save(solver, last=True)
         if solver.interrupted:
@@ -79,16 +84,17 @@ def _step(solver: Solver, X: Any, y: Any, buffers: list[np.ndarray]) -> None:
         if not math.isfinite(loss) or not math.isfinite(norm):
             _refuse(solver, number, X, loss, gradients)
         if solver.schedule is not None:
-            solver.optimizer.factor = solver.schedule(_epochs(solver))
+            solver.optimizer.factor = solver.schedule(_scheduled(solver))
         rate = solver.optimizer.learning_rate * solver.optimizer.factor if solver._rated else math.nan
         if getattr(solver.optimizer, "clip_norm", None) is None:
             solver.optimizer.step(gradients)
         else:
             solver.optimizer.step(gradients, norm=norm)  # which it then need not compute
-    except Exception as error:
+    except BaseException as error:
         for array, value in zip(buffers, before, strict=True):
             array[...] = value
-        error.add_note(f"In step {number} of the Solver, epoch {solver.epoch + 1}; no parameter was changed by it.")
+        if isinstance(error, Exception):  # a second Ctrl-C comes anywhere
+            error.add_note(f"In step {number} of the Solver, epoch {solver.epoch + 1}; no parameter was changed by it.")
         raise
     solver.step, solver._position, solver.last_gradients = number, solver._position + 1, gradients
     steps = solver.history.steps
@@ -104,14 +110,48 @@ def _epochs(solver: Solver) -> float:
     return (solver.epoch * solver.steps_per_epoch + solver._position) / solver.steps_per_epoch
 
 
+def _scheduled(solver: Solver) -> float:
+    """Return the epochs that the schedule is called with: of this training alone, for one that goes over each."""
+    if solver._options["schedule"] not in SPANNING:
+        return _epochs(solver)
+    left = (solver._end or 0) - solver.step
+    return max(solver.num_epochs * solver.steps_per_epoch - left, 0) / solver.steps_per_epoch
+
+
+def _warn_of_no_rate(solver: Solver, end: int) -> None:
+    """Warn of a schedule that is at its end before the training begins."""
+    schedule, steps = solver.schedule, end - solver.step
+    if not isinstance(schedule, Schedule) or steps <= 0:
+        return
+    begin = _scheduled(solver)
+    if not any(schedule(begin + part / 8 * steps / solver.steps_per_epoch) for part in range(8)):
+        warnings.warn(
+            f"the learning rate of all steps of this training is 0: {schedule!r} is at its end after {begin:g} epochs; "
+            f"make a Solver with a longer one, or with 'cosine' or 'one_cycle', which begin with each train()",
+            stacklevel=4,
+        )
+
+
 def _after(solver: Solver, bar: Any, say: Callable[[str], object]) -> None:
-    """Print, evaluate, call back and save what is due after a step."""
+    """Print, call back, evaluate and save what is due after a step."""
     number, history = solver.step, solver.history
     history.steps["seconds"].append(solver._seconds)
     if solver.verbose and (number - 1) % solver.print_every == 0:
         say(f"(Iteration {number} / {solver._end}) loss: {history.steps['loss'][-1]:f}")
     for callback in solver.callbacks:
         callback.on_step_end(solver)
+    epoch_ends = _measured(solver, say)
+    # update() is true when the bar was drawn: only then are new figures worth their formatting.
+    if bar is not None and (bar.update() or epoch_ends):
+        shown = {"loss": history.steps["loss"][-1]}
+        if history.epochs["step"]:  # none where an error ended the first step before its evaluation
+            shown |= {name: history.epochs[name][-1] for name in _shown(solver)}
+        bar.set_postfix(shown, refresh=epoch_ends and live())
+
+
+def _measured(solver: Solver, say: Callable[[str], object]) -> bool:
+    """Count the epoch, evaluate and save where that is due after a step; return whether an epoch ended."""
+    number, history = solver.step, solver.history
     epoch_ends = solver._position == solver.steps_per_epoch
     if epoch_ends:
         solver.epoch += 1
@@ -132,11 +172,7 @@ def _after(solver: Solver, bar: Any, say: Callable[[str], object]) -> None:
             if solver.verbose:
                 say(f"No better {solver.monitor} in {solver._waited} epochs: training ends after epoch {solver.epoch}.")
     solver._saver.due(solver)
-    # update() is true when the bar was drawn: only then are new figures worth their formatting.
-    if bar is not None and (bar.update() or epoch_ends):
-        shown = {"loss": history.steps["loss"][-1]}
-        shown |= {name: history.epochs[name][-1] for name in _shown(solver)}
-        bar.set_postfix(shown, refresh=epoch_ends and live())
+    return epoch_ends
 
 
 def _shown(solver: Solver) -> tuple[str, str]:
@@ -159,17 +195,19 @@ def _norm(gradients: Mapping[str, Any]) -> float:
         return global_norm(array for array in gradients.values() if _real(array))
 
 
-def _real(array: Any) -> bool:
-    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
+def _real(value: Any) -> bool:
+    """Whether something is an array of floats, or what a model of one's own may return for one: a list, a number."""
+    return isinstance(value, np.ndarray | np.generic | list | tuple | float) and np.asarray(value).dtype.kind == "f"
 
 
 def _refuse(solver: Solver, number: int, X: Any, loss: float, gradients: Mapping[str, np.ndarray]) -> None:
     """Raise FloatingPointError that says where the first number that is not finite stands; none was, return."""
-    spoilt = [name for name, array in gradients.items() if _real(array) and not np.isfinite(array).all()]
+    real = {name: np.asarray(value) for name, value in gradients.items() if _real(value)}
+    spoilt = [name for name, array in real.items() if not np.isfinite(array).all()]
     if math.isfinite(loss) and not spoilt:  # the norm alone is beyond the largest number
         return
     if math.isfinite(loss):
-        bad = np.asarray(gradients[spoilt[0]])
+        bad = real[spoilt[0]]
         count = bad.size - int(np.isfinite(bad).sum())
         what = (f"the gradient of {spoilt[0]} in iteration {number}, whose loss is {loss:g}, has {count} of {bad.size} "
                 f"elements that are NaN or infinite")  # fmt: skip

@@ -88,5 +88,9 @@ class PerArray:
                 f"the optimizer's state is of rule {state['rule']!r} and parameters {', '.join(state['configs'])}; "
                 f"expected {self.rule.name!r} and {', '.join(self.configs)}"
             )
-        self.factor = float(state["factor"])
-        self.configs = {name: dict(state["configs"][name]) for name in self.configs}
+        configs = {
+            name: {key: np.array(value) if isinstance(value, np.ndarray) else value
+                   for key, value in state["configs"][name].items()}
+            for name in self.configs
+        }  # fmt: skip
+        self.factor, self.configs = float(state["factor"]), configs

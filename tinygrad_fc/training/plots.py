@@ -225,7 +225,7 @@ def plot_weights(
     Parameters
     ----------
     weights : array, shape (D, H), or Module
-        Of a network, its first parameter is taken.
+        Of a network, its first parameter with two axes is taken.
     shape : sequence of int, optional
         Of an image: ``(8, 8)`` or ``(3, 32, 32)``. By default square, grey or in three colours, as D allows.
     path, title
@@ -240,11 +240,22 @@ def plot_weights(
     Raises
     ------
     ValueError
-        If D numbers make no image of this shape, or the weights are not finite.
+        If D numbers make no image of this shape, the weights are not finite or have other axes, the network has none,
+        or `most` is below 1.
     """
+    if most < 1:
+        raise ValueError(f"plot_weights: most={most!r}, expected at least 1")
     if hasattr(weights, "named_parameters"):
-        weights = next(parameter for _, parameter in weights.named_parameters()).data
-    array = np.asarray(weights)[:, :most]
+        shapes = {name: parameter.shape for name, parameter in weights.named_parameters()}
+        # A normalization before the first layer has a gamma and a beta, which are no weights.
+        weights = next((parameter.data for _, parameter in weights.named_parameters() if parameter.ndim == 2), None)
+        if weights is None:
+            held = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
+            raise ValueError(f"plot_weights: the network has no parameter of shape (D, H); its parameters: {held}")
+    array = np.asarray(weights)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"plot_weights: given shape {array.shape}, expected weights of shape (D, H), a column a unit")
+    array = array[:, :most]
     size = len(array)
     if shape is None:
         side = math.isqrt(size // 3 if size % 3 == 0 and math.isqrt(size // 3) ** 2 * 3 == size else size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ from ..files import FileError, read_tensors, tensor_bytes, write_atomically
 from ..models import FullyConnectedNet
 from .checkpoint import checkpoints
 from .config import RunConfig
+from .feed import fingerprint
 from .solver import Solver
 
 CONFIG, MODEL, INPUT, RESULTS = "run.toml", "model.safetensors", "input.safetensors", "results.json"
 CHECKPOINTS = "checkpoints"
 CURVES, REPLACED = "training.png", ".replaced"
 _FILES = (CONFIG, MODEL, INPUT, RESULTS, CURVES, "history.csv", "steps.csv", CHECKPOINTS)
+PARTS = ("train", "val", "test")
 _ROWS = 1_000
 SECONDS = 10.0  # between two checkpoints, where no number of steps is asked for
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -43,54 +46,110 @@ class Inputs:
     Attributes
     ----------
     mean, scale : ndarray, shape (D,)
-        Each feature has `mean` subtracted and is divided by `scale`: of the training part.
+        Each feature has `mean` subtracted and is divided by `scale`: of the training part. Their dtype is what that is
+        computed in.
     shape : list of int
         Of a sample.
     classes : list
         What the labels 0, 1, ... stand for.
+    names : list of str
+        Of the features; empty where they have none.
+    prints : dict
+        What tells whether the data are still those of the run, for each part.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     shape: list[int]
     classes: list[Any]
+    names: list[str] = field(default_factory=list)
+    prints: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, X: np.ndarray, classes: list[Any], images: bool) -> Inputs:
+    def of(cls, data: Mapping[str, Any], classes: list[Any], images: bool) -> Inputs:
         """Measure the training samples: images have one scale for all pixels, other features one each."""
+        X = data["X_train"]
         flat = X.reshape(len(X), -1)
         mean = flat.mean(axis=0, dtype=np.float64)
+        low = flat.min(axis=0)
+        constant = low == flat.max(axis=0)
+        mean[constant] = low[constant]  # exactly, so that what never changes stays 0
         squares = np.zeros_like(mean)
         for start in range(0, len(flat), _ROWS):  # so that the samples are never all there in float64
             squares += np.square(flat[start : start + _ROWS] - mean).sum(axis=0)
         spread = np.sqrt(squares / len(flat))
         scale = np.full_like(mean, math.sqrt(float(np.mean(spread**2)))) if images else spread
-        scale[scale == 0.0] = 1.0  # what never changes stays 0
-        return cls(mean.astype(np.float32), scale.astype(np.float32), list(X.shape[1:]), classes)
+        scale[scale == 0.0] = 1.0
+        # Numbers that float32 does not hold may be large beside what they change by, as the seconds of dates are.
+        dtype = np.float32 if images or np.can_cast(X.dtype, np.float32) else np.float64
+        shape = list(data.get("shape", X.shape[1:]))
+        prints = {part: fingerprint(data[f"X_{part}"], data[f"y_{part}"]) for part in PARTS if f"y_{part}" in data}
+        return cls(mean.astype(dtype), scale.astype(dtype), shape, classes, list(data.get("names", ())), prints)
 
-    def prepare(self, X: np.ndarray) -> np.ndarray:
+    def check_data(self, dataset: str, data: Mapping[str, Any]) -> None:
+        """Raise ValueError where data, as they were loaded, are not those that the run was trained on."""
+        for part, saved in self.prints.items():
+            found = fingerprint(data[f"X_{part}"], data[f"y_{part}"]) if f"y_{part}" in data else None
+            if found != saved:
+                raise ValueError(
+                    f"{dataset}: its {part} part is not that of the run ({found or 'missing'}, it was {saved}): the "
+                    f"data have changed, and samples that were trained on would be measured; --dataset FILE measures "
+                    f"others"
+                )
+
+    def prepare(self, X: np.ndarray, names: Sequence[str] = ()) -> np.ndarray:
         """Return samples as the network takes them, float32 of shape (N, D).
+
+        Parameters
+        ----------
+        X : ndarray
+            Of the shape of the run's samples, or flat.
+        names : sequence of str
+            Of its columns, where they have some: they are put in the run's order.
 
         Raises
         ------
         ValueError
-            If they have another number of features, or are not finite.
+            If they have another number of features, another shape or other names, or are not finite.
         """
         flat = np.asarray(X).reshape(len(X), -1)
         if flat.shape[1] != len(self.mean) or flat.dtype.kind not in "biuf":
             raise ValueError(
                 f"samples have {flat.shape[1]} features of {flat.dtype}, the network takes {len(self.mean)} numbers"
+                f"{self._strange(names)}"
             )
-        made = flat.astype(np.float32)
-        made -= self.mean
-        made /= self.scale
+        # Axes of length 1 change no order; without a shape of its own, a run takes any.
+        given, own = ([size for size in shape if size != 1] for shape in (np.shape(X)[1:], self.shape))
+        if len(own) > 1 and len(given) > 1 and given != own:
+            raise ValueError(f"samples have shape {np.shape(X)[1:]}, those of the run {tuple(self.shape)}; move the "
+                             f"axes (X.transpose), or give them flat in the run's order")  # fmt: skip
+        if names and self.names and list(names) != self.names:
+            if self._strange(names) or len(set(names)) < len(names):
+                raise ValueError(f"the columns are not the run's{self._strange(names) or ': a name is there twice'}")
+            flat = flat[:, [list(names).index(name) for name in self.names]]
+        made = np.empty(flat.shape, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            for start in range(0, len(flat), _ROWS):  # so that float64 costs no second array of all samples
+                rows = flat[start : start + _ROWS].astype(self.mean.dtype)
+                rows -= self.mean
+                rows /= self.scale
+                made[start : start + _ROWS] = rows
         if not np.isfinite(made).all():
             raise ValueError("samples hold NaN or infinity")
         return made
 
+    def _strange(self, names: Sequence[str]) -> str:
+        """Return which names of columns are not the run's, and which of the run's are missing."""
+        more = [name for name in names if name not in self.names]
+        less = [name for name in self.names if name not in names]
+        if not self.names or not names or not (more or less):
+            return ""
+        said = [f"{', '.join(found)} {word}" for found, word in ((less, "missing"), (more, "not known")) if found]
+        return f": {'; '.join(said)}; it was trained on {', '.join(self.names)}"
+
     def save(self, path: Path) -> None:
-        """Write it as safetensors, with shape and classes as JSON in the header."""
-        about = {"shape": json.dumps(self.shape), "classes": json.dumps(self.classes)}
+        """Write it as safetensors, with everything else as JSON in the header."""
+        about = {name: json.dumps(getattr(self, name)) for name in ("shape", "classes", "names", "prints")}
         write_atomically(path, tensor_bytes({"mean": self.mean, "scale": self.scale}, about))
 
     @classmethod
@@ -107,16 +166,25 @@ class Inputs:
         arrays, about = read_tensors(path)
         try:
             shape, classes = json.loads(about["shape"]), json.loads(about["classes"])
+            # Earlier versions wrote none of these.
+            names, prints = json.loads(about.get("names", "[]")), json.loads(about.get("prints", "{}"))
             mean, scale = arrays["mean"], arrays["scale"]
         except (KeyError, ValueError, RecursionError) as error:
             raise FileError(f"{path}: not what a run writes ({type(error).__name__}: {error})") from None
-        if mean.ndim != 1 or mean.shape != scale.shape or not isinstance(classes, list) or not classes:
+        floats = mean.dtype == scale.dtype and mean.dtype.kind == "f"
+        if mean.ndim != 1 or mean.shape != scale.shape or not floats or not isinstance(classes, list) or not classes:
             raise FileError(f"{path}: not what a run writes (mean {mean.shape}, scale {scale.shape})")
-        return cls(mean, scale, shape, classes)
+        if any(not isinstance(found, list) for found in (shape, names)) or len(names) not in (0, len(mean)):
+            raise FileError(f"{path}: not what a run writes (shape {shape!r}, names {names!r})")
+        if not isinstance(prints, dict) or not set(prints) <= set(PARTS):
+            raise FileError(f"{path}: not what a run writes (prints {prints!r})")
+        return cls(mean, scale, shape, classes, names, prints)
 
 
 def load_data(config: RunConfig) -> tuple[dict[str, Any], list[Any], bool]:
     """Load a run's data set; return it as it is, the names of its classes, and whether its samples are images.
+
+    Where the loader flattens images, ``shape`` in the data is what they had.
 
     Raises
     ------
@@ -125,20 +193,21 @@ def load_data(config: RunConfig) -> tuple[dict[str, Any], list[Any], bool]:
     """
     root = config.data or None
     if config.dataset == "digits":
-        return load_digits(), list(range(10)), True
+        return {**load_digits(), "shape": (8, 8)}, list(range(10)), True
     if config.dataset == "cifar10":
         found = load_cifar10(root, num_test=None, flatten=True, subtract_mean=False)
-        return found, list(_CIFAR10), True
+        return {**found, "shape": (3, 32, 32)}, list(_CIFAR10), True
     if config.dataset == "fashion-mnist":
-        return load_fashion_mnist(root, subtract_mean=False), list(FASHION_MNIST_CLASSES), True
-    data = load_arrays(config.dataset, seed=config.seed, validation=config.validation)
+        found = load_fashion_mnist(root, subtract_mean=False)
+        return {**found, "shape": (28, 28)}, list(FASHION_MNIST_CLASSES), True
+    data = load_arrays(config.dataset, None, seed=config.seed, validation=config.validation)
     labels = np.concatenate([data[name] for name in data if name.startswith("y_")])
     return data, data.get("classes", list(range(int(labels.max()) + 1))), False
 
 
 def prepare(data: dict[str, Any], inputs: Inputs) -> None:
     """Replace the samples of each part by what the network takes."""
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         if f"X_{part}" in data:
             data[f"X_{part}"] = inputs.prepare(data[f"X_{part}"])
 
@@ -151,8 +220,7 @@ def image_shape(config: RunConfig, inputs: Inputs) -> tuple[int, ...]:
     ValueError
         If the samples are no images.
     """
-    known = {"digits": (8, 8), "cifar10": (3, 32, 32), "fashion-mnist": (28, 28)}
-    shape = known.get(config.dataset, tuple(inputs.shape))
+    shape = tuple(inputs.shape)
     if len(shape) < 2:
         raise ValueError(f"flip and shift are for images, and samples of {config.dataset} have the shape {shape}")
     return shape
@@ -184,16 +252,25 @@ def make_solver(
         steps.append(RandomShift(image_shape(config, inputs), config.shift))
     augment: dict[str, Any] = {"augment": Compose(*steps), "prefetch": 2} if steps else {}
     model, saved = make_model(config, inputs), None if folder is None else folder / CHECKPOINTS
+    # What a run that goes on may change, too.
+    options |= {
+        "num_epochs": config.epochs, "patience": config.patience or None,
+        "checkpoint_every": (config.checkpoint_every or None) if saved else None,
+        "checkpoint_seconds": SECONDS if saved and not config.checkpoint_every else None,
+    }  # fmt: skip
     if resume and saved is not None and saved.is_dir() and checkpoints(saved):
-        return Solver.resume(saved, model, data, num_epochs=config.epochs, **augment, **options)
+        try:
+            return Solver.resume(saved, model, data, **augment, **options)
+        except ValueError as error:
+            if not str(error).startswith("num_epochs: "):
+                raise
+            raise ValueError(str(error).removeprefix("num_")) from error  # as the option is called
     return Solver(
         model, data, config.rule, {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay},
-        lr_decay=config.lr_decay, batch_size=config.batch_size, num_epochs=config.epochs, seed=config.seed,
-        schedule=None if config.schedule == "none" else config.schedule, patience=config.patience or None,
+        lr_decay=config.lr_decay, batch_size=config.batch_size, seed=config.seed,
+        schedule=None if config.schedule == "none" else config.schedule,
         class_weights=None if config.class_weights == "none" else config.class_weights,
-        clip_norm=config.clip_norm or None, checkpoint_dir=saved,
-        checkpoint_every=(config.checkpoint_every or None) if saved else None,
-        checkpoint_seconds=SECONDS if saved and not config.checkpoint_every else None, **augment, **options,
+        clip_norm=config.clip_norm or None, checkpoint_dir=saved, **augment, **options,
     )  # fmt: skip
 
 

@@ -19,8 +19,10 @@ import numpy as np
 
 from ..files import check_writable, csv_bytes, write_atomically
 from . import loop
+from .evaluation import better
 
-_MEASURED = ("best_val_acc", "train_acc", "val_acc", "train_loss", "val_loss", "steps", "seconds")
+_MEASURED = ("best_val_acc", "best_val_loss", "train_acc", "val_acc", "train_loss", "val_loss", "steps", "seconds")
+_COSTS = ("steps", "seconds")  # smaller is better, as of a loss
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class SearchResult:
     ----------
     rows : list of dict
         One a trial: ``trial``, the hyperparameters by name, ``seed``, ``status`` ("done" or "failed"),
-        ``best_val_acc``, ``train_acc``, ``val_acc``, ``train_loss``, ``val_loss``, ``steps``, ``seconds``, ``error``.
+        ``best_val_acc`` and ``best_val_loss`` (of the best parameters, by what the solver monitors), ``train_acc``,
+        ``val_acc``, ``train_loss``, ``val_loss`` (of the last ones), ``steps``, ``seconds``, ``error``. What a trial
+        does not measure is None: accuracies, where the data have targets instead of labels.
     score : str
         The column that says which is better.
     larger : bool
@@ -100,11 +104,12 @@ class SearchResult:
         Raises
         ------
         ValueError
-            If every trial failed; the message has the errors.
+            If every trial failed, or none measures the score; the message has the errors.
         """
         ranked = self._ranked()
-        if ranked[0][self.score] is None:
-            said = "; ".join(sorted({str(row["error"]) for row in self.rows}))
+        if not self._scored(ranked[0]):
+            said = "; ".join(sorted({str(row["error"]) for row in self.rows if row["error"]}))
+            said = said or "they measure none, or NaN; give another score, 'best_val_loss' say"
             raise ValueError(f"search: none of {len(self.rows)} trials has a {self.score}: {said}")
         return ranked[0]
 
@@ -114,13 +119,18 @@ class SearchResult:
 
     def _ranked(self) -> list[dict[str, Any]]:
         sign = -1.0 if self.larger else 1.0
-        bad = [row for row in self.rows if row[self.score] is None or math.isnan(row[self.score])]
-        good = [row for row in self.rows if row not in bad]
+        good = [row for row in self.rows if self._scored(row)]
+        bad = [row for row in self.rows if not self._scored(row)]
         return sorted(good, key=lambda row: sign * row[self.score]) + bad
+
+    def _scored(self, row: Mapping[str, Any]) -> bool:
+        """Whether a trial has a score: one that failed has not, though it has its seconds."""
+        score = row[self.score]
+        return row["status"] == "done" and score is not None and not math.isnan(score)
 
     def __repr__(self) -> str:
         """Return the table, best trials first."""
-        hidden = {"seed", "error", "train_loss", "val_loss", "train_acc", "val_acc", "best_val_acc"} - {self.score}
+        hidden = {"seed", "error", *_MEASURED} - {self.score, *_COSTS}
         names = [name for name in self.rows[0] if name not in hidden]
         cells = [names] + [[_cell(row[name]) for name in names] for row in self._ranked()]
         widths = [max(len(line[n]) for line in cells) for n in range(len(names))]
@@ -131,7 +141,7 @@ class SearchResult:
 
 def search(
     make: Callable[[dict[str, Any], int], Any], space: Mapping[str, Any], *, trials: int | None = None, seed: int = 0,
-    jobs: int | None = None, folder: str | Path | None = None, score: str = "best_val_acc", larger: bool | None = None,
+    jobs: int | None = None, folder: str | Path | None = None, score: str | None = None, larger: bool | None = None,
     progress: bool | None = None,
 ) -> SearchResult:  # fmt: skip
     """Train with each of many settings, in parallel processes, and return a table of what came of it.
@@ -151,10 +161,11 @@ def search(
         ``joblib.parallel_config`` (Dask, Ray) is used instead.
     folder : str or Path, optional
         Keep each finished trial there, and run only those that are not there yet; failed ones are run again.
-    score : str
-        The column that is to be large, or small.
+    score : str, optional
+        The column that is to be large, or small: by default ``"best_val_acc"``, and where no trial measures an
+        accuracy ``"best_val_loss"``.
     larger : bool, optional
-        Whether it is to be large; by default unless its name ends in "loss".
+        Whether it is to be large; by default it is, but of a loss, of ``"steps"`` and of ``"seconds"``.
     progress : bool, optional
         Show a progress bar; None does where a terminal or notebook shows it.
 
@@ -176,10 +187,11 @@ def search(
     """
     if not callable(make):
         raise TypeError(f"search: make: given {type(make).__name__}, expected a function of (config, seed)")
-    if score not in _MEASURED:
+    if score is not None and score not in _MEASURED:
         raise ValueError(f"search: score={score!r}, expected one of {', '.join(_MEASURED)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"search: seed={seed!r}, expected an integer of at least 0")
+    space = _listed(space)
     configs = _configs(space, trials, seed)
     seeds = [int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) for number in range(len(configs))]
     kept = _Kept(folder, space, trials, seed)
@@ -189,7 +201,19 @@ def search(
         kept.write(row)
         found[row["trial"]] = row
     rows = [found[number] for number in range(len(configs))]
-    return SearchResult(rows, score, not score.endswith("loss") if larger is None else bool(larger))
+    if score is None:
+        regression = any(row["status"] == "done" for row in rows) and all(row["best_val_acc"] is None for row in rows)
+        score = "best_val_loss" if regression else "best_val_acc"
+    smaller = score.endswith("loss") or score in _COSTS
+    return SearchResult(rows, score, not smaller if larger is None else bool(larger))
+
+
+def _listed(space: Any) -> Any:
+    """Return the space with lists in place of other iterables: a generator gives its values once."""
+    if not isinstance(space, Mapping):
+        return space
+    return {name: list(values) if isinstance(values, Iterable) and not isinstance(values, str) else values
+            for name, values in space.items()}  # fmt: skip
 
 
 def _configs(space: Any, trials: int | None, seed: int) -> list[dict[str, Any]]:
@@ -202,13 +226,12 @@ def _configs(space: Any, trials: int | None, seed: int) -> list[dict[str, Any]]:
         if isinstance(values, Distribution):
             if trials is None:
                 raise ValueError(f"search: space: {name} is drawn at random; say how often: trials=20")
-        elif isinstance(values, str) or not isinstance(values, Iterable):
+        elif not isinstance(values, list):
             raise TypeError(f"search: space: {name}: given {values!r}, expected a list of values or a distribution")
-        elif not list(values):
+        elif not values:
             raise ValueError(f"search: space: {name} has no values")
     if trials is None:
-        lists = [list(values) for values in space.values()]
-        return [dict(zip(space, values, strict=True)) for values in itertools.product(*lists)]
+        return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
         raise ValueError(f"search: trials={trials!r}, expected an integer of at least 1")
     configs = []
@@ -216,7 +239,7 @@ def _configs(space: Any, trials: int | None, seed: int) -> list[dict[str, Any]]:
         generator = np.random.default_rng([seed, number, 1])
         configs.append({
             name: values.draw(generator) if isinstance(values, Distribution)
-            else list(values)[int(generator.integers(len(list(values))))]
+            else values[int(generator.integers(len(values)))]
             for name, values in space.items()
         })  # fmt: skip
     return configs
@@ -271,8 +294,18 @@ def _trial(make: Any, number: int, config: dict[str, Any], seed: int) -> dict[st
     if row["status"] == "done":
         epochs, steps = solver.history.epochs, solver.history.steps
         row |= {name: epochs[name][-1] for name in ("train_acc", "val_acc", "train_loss", "val_loss")}
-        row |= {"best_val_acc": solver.best_val_acc, "steps": steps["step"][-1]}
+        row |= {f"best_{name}": epochs[name][_best(solver)] for name in ("val_acc", "val_loss")}
+        row["steps"] = steps["step"][-1]
     return row
+
+
+def _best(solver: Any) -> int:
+    """Return at which evaluation a solver kept its best parameters."""
+    figures, found = solver.history.epochs[solver.monitor], 0
+    for at, figure in enumerate(figures):
+        if better(solver.monitor, figure, figures[found]):
+            found = at
+    return found
 
 
 class _Kept:
@@ -290,7 +323,12 @@ class _Kept:
         self.digest = hashlib.sha256(about.encode()).hexdigest()
         known = self.folder / "search.json"
         if known.exists():
-            if json.loads(known.read_text(encoding="utf-8")).get("digest") != self.digest:
+            try:
+                digest = json.loads(known.read_text(encoding="utf-8"))["digest"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"search: {known}: damaged ({type(error).__name__}: {error}); remove it to go on with "
+                                 f"the trials beside it, if they are of this space and seed") from None  # fmt: skip
+            if digest != self.digest:
                 raise ValueError(f"search: {self.folder} holds a search of another space or seed; name another folder")
         else:
             write_atomically(known, json.dumps({"digest": self.digest, "search": json.loads(about)}, indent=1).encode())
@@ -303,7 +341,8 @@ class _Kept:
             if path.exists():
                 try:
                     row = json.loads(path.read_text(encoding="utf-8"))
-                    if row["trial"] == number and row["status"] == "done":
+                    # A trial that an earlier version kept, without all of the columns, is run again.
+                    if row["trial"] == number and row["status"] == "done" and row.keys() >= set(_MEASURED):
                         found[number] = {**row, **config}  # JSON has no tuples
                 except (ValueError, KeyError, TypeError) as error:
                     warnings.warn(f"{path}: damaged ({error}), so the trial is run again", stacklevel=3)

@@ -13,7 +13,7 @@ from ..optim.rule import PureRule
 from . import checks, loop, state
 from .callbacks import Callback
 from .checks import as_trained, classes_of, count, feeds, metrics_of, optional_count, read_ahead, schedule_of, weighted
-from .evaluation import Metrics, accuracy, better, measure, scores_of
+from .evaluation import Metrics, accuracy, better, ignored, measure, scores_of
 from .feed import ArrayFeed, Augment, Batch, augmented, prefetched
 from .history import History
 from .plain import PerArray
@@ -59,12 +59,13 @@ class Solver:
         targets instead of labels.
     schedule : str, mapping or schedule, optional
         Of the learning rate: one of `tinygrad_fc.optim.SCHEDULES`, called with the epochs done as a float, or its name
-        with its options, ``{"name": "cosine", "length": 20}``. A name alone takes `num_epochs` as its length.
+        with its options, ``{"name": "cosine", "length": 20}``. ``"cosine"`` and ``"one_cycle"`` alone go over each
+        ``train()`` from beginning to end; a schedule that is given is copied.
     replacement : bool
         Draw the samples of each batch anew, as the course does. By default each epoch goes through the samples in a new
         random order, and leaves out the last ``N % batch_size`` of it.
     patience : int, optional
-        Stop after this many epochs without a better validation figure.
+        Stop after this many epochs of a ``train()`` without a better validation figure.
     monitor : str, optional
         The column of ``history.epochs`` that says what is better, smaller where its name ends in "loss" or "err(or)";
         ``"val_acc"`` by default, and ``"val_loss"`` where `y` holds targets.
@@ -176,10 +177,7 @@ class Solver:
         self.loss_history: list[float] = self.history.steps["loss"]
         self.train_acc_history: list[float] = self.history.epochs["train_acc"]
         self.val_acc_history: list[float] = self.history.epochs["val_acc"]
-        self.monitor = monitor or ("val_loss" if self.classes is None else "val_acc")
-        if self.monitor not in self.history.epochs or self.monitor in ("step", "epoch", "seconds"):
-            known = [name for name in self.history.epochs if name not in ("step", "epoch", "seconds")]
-            raise ValueError(f"monitor: given {monitor!r}, expected one of {', '.join(known)}")
+        self.monitor = checks.monitored(monitor, self.history.epochs, trained, self.classes)
         self.schedule = schedule_of(schedule, self.num_epochs, self.monitor)
         if augment is not None and not callable(augment):
             raise TypeError(f"augment: given {type(augment).__name__}, expected a function of (X, y, generator)")
@@ -194,8 +192,7 @@ class Solver:
         # Drawn for an augmentation alone, so that without one the batches of a seed stay as they were.
         self._augment_seed = 0 if augment is None else int(self._draw(2**31 - 1, 1)[0])
         self.model, self._trained, self.params = model, trained, trained.params
-        self.update_rule = rule.name
-        self.optim_config = dict(config)
+        self.update_rule, self.optim_config = rule.name, dict(config)
         self._rated = "learning_rate" in rule.options
         if not self._rated and (schedule is not None or self.lr_decay != 1.0):
             raise ValueError(f"schedule, lr_decay: the rule {rule.name} has no learning_rate; leave both out")
@@ -247,7 +244,9 @@ class Solver:
         """
         if self._end is None:
             self._end = self.step + self.num_epochs * self.steps_per_epoch
-            self._epochs = self.epoch + self.num_epochs
+            # An epoch whose steps are all done, but which an error kept from being counted, counts.
+            done = self.epoch + (self._position == self.steps_per_epoch)
+            self._epochs, self._waited = done + self.num_epochs, 0
         loop.run(self)
 
     def stop(self) -> None:
@@ -309,7 +308,7 @@ class Solver:
             raise ValueError(f"check_accuracy: X has shape {X.shape}, y has {y.shape}; expected (N, ...), (N,), N >= 1")
         batch_size = count("batch_size", batch_size)
         X, y = ArrayFeed(X, y, batch_size).sample(optional_count("num_samples", num_samples), self._draw)
-        return accuracy(scores_of(self._trained, X, batch_size), y)
+        return accuracy(scores_of(self._trained, X, batch_size), y, ignored(self._trained))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds beside the weights: a tree of dicts, lists, numbers, strings and arrays."""
@@ -339,8 +338,8 @@ class Solver:
             The data of the run.
         **arguments
             What cannot be saved has to be given again: `augment`, `metrics`, `criterion`, a rule of your own, and
-            `callbacks` that kept a state. `optim_config`, clips and `seed` are part of the state and stay. Others
-            replace what was saved: ``num_epochs=20`` trains to 20 epochs in all.
+            `callbacks` that kept a state. `optim_config`, clips, `monitor` and `seed` are part of the state and stay.
+            Others replace what was saved: ``num_epochs=20`` trains to 20 epochs in all.
 
         Raises
         ------

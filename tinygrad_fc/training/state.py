@@ -130,9 +130,9 @@ def _check(solver: Solver, tree: Mapping[str, Any]) -> None:
         value = 0 if name == "end" and tree[name] is None else tree[name]
         if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < math.inf:
             raise ValueError(f"{name}: the state has {tree[name]!r}, expected a number that is not negative")
-    if tree["position"] >= solver.steps_per_epoch:
-        raise ValueError(f"position: the state has {tree['position']} steps of an epoch of {solver.steps_per_epoch}; "
-                         f"take the last step's in on_epoch_end, not in on_step_end")  # fmt: skip
+    # All of them: the state was taken in on_step_end, or an error came there. The next training ends the epoch first.
+    if tree["position"] > solver.steps_per_epoch:
+        raise ValueError(f"position: the state has {tree['position']} steps of an epoch of {solver.steps_per_epoch}")
     best = tree["best"]
     for name in ("value", "val_acc"):
         if best[name] is not None and type(best[name]) not in (int, float):
@@ -259,19 +259,39 @@ def resume(cls: Any, folder: str | Path, model: Any, data: Any, given: dict[str,
             saving["checkpoint_dir"], saving["checkpoint_every"], saving["checkpoint_seconds"],
             saving["checkpoint_keep"], solver.steps_per_epoch, resumed=True,
         )  # fmt: skip
+        monitor = saved.get("monitor") or ("val_loss" if solver.classes is None else "val_acc")
+        if solver.monitor != monitor:
+            raise ValueError(
+                f"resume: monitor: given {given['monitor']!r}, but the best weights so far are the best by {monitor}; "
+                f"leave it out, or give the resumed solver's model to a new Solver with this monitor"
+            )
         _load_weights(solver, arrays)
         solver.load_state_dict(tree)
-    except (TypeError, ValueError) as error:
+        _move_end(solver, saved, given)
+    except BaseException as error:  # Ctrl-C, and whatever a callback raises, too
         _put_back(model, before)
         error.add_note(f"While resuming from {path}; the model is as it was.")
         raise
-    if given.get("num_epochs") not in (None, saved.get("num_epochs")):
-        if solver.num_epochs < solver.epoch:
-            _put_back(model, before)
-            raise ValueError(f"num_epochs: given {solver.num_epochs}, but {solver.epoch} epochs are done; give more")
-        left = (solver.num_epochs - solver.epoch) * solver.steps_per_epoch - solver._position
-        solver._end, solver._epochs = solver.step + left, solver.num_epochs
     return solver
+
+
+def _move_end(solver: Solver, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Set the step at which a resumed training ends, where other arguments than the saved ones move it."""
+    longer = given.get("num_epochs") not in (None, saved.get("num_epochs"))
+    if longer and solver.num_epochs < solver.epoch:
+        raise ValueError(f"num_epochs: given {solver.num_epochs}, but {solver.epoch} epochs are done; give more")
+    ended, patience = solver._end == solver.step, saved.get("patience")
+    # One that patience ended goes on if another patience lets it, and one that is made longer is not ended at once.
+    patient = solver.patience is None or solver._waited < solver.patience
+    if longer and ended and not patient:
+        solver._waited = 0
+    patient = patient and ended and isinstance(patience, int) and solver._waited >= patience
+    other_steps = solver._end is not None and not ended and solver.batch_size != saved["batch_size"]
+    if longer:
+        solver._epochs = solver.num_epochs
+    if longer or patient or other_steps:
+        left = (solver._epochs - solver.epoch) * solver.steps_per_epoch - solver._position
+        solver._end = solver.step + left
 
 
 def _saved_arguments(path: Path, tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,13 +69,18 @@ def as_dot(
     backward = all(arrow.gradient for arrow in drawn.arrows)
     for arrow in drawn.arrows:
         style = {}
+        start, end = arrow.source, arrow.target
         if arrow.gradient:
             style = {"color": look.gradient, "style": "solid" if backward else "dotted"}
+        if arrow.gradient and not backward:
+            # Beside the values' arrow, and not over it: Graphviz keeps arrows apart that it takes to lead the same way.
+            style |= {"dir": "back", "class": "gradient"}
+            start, end = end, start
         if arrow.carried and (backward or not arrow.gradient):
             style["style"] = "dashed"
-        if arrow.carried or arrow.gradient and not backward:
+        if arrow.carried:
             style["constraint"] = "false"  # these run against the others, which say what stands above what
-        picture.edge(arrow.source, arrow.target, label=f" {arrow.label} " if arrow.label else "", **style)
+        picture.edge(start, end, label=f" {arrow.label} " if arrow.label else "", **style)
     return picture
 
 
@@ -87,12 +92,19 @@ def _members(picture: Any, panel: Panel, level: int, look: Theme, aside: Mapping
             continue
         with picture.subgraph(name=f"cluster_{member.key.removeprefix('g')}") as cluster:
             room = aside.get(member.key)
-            side = "l" if room is None or room < 0 else "r"
+            side, turn = ("l", "left") if room is None or room < 0 else ("r", "right")
             before, after = ("&#160;" * max(0, room), "&#160;" * max(0, -room)) if room is not None else ("", "")
+            name = escape(clip(member.label, LINE))
+            if member.lines:  # then the spaces have a low line of their own, since lines are set by their whole width
+                wide = f'<font point-size="4">{(before + after) * 3}</font><br/>' if room else ""
+                small = [f'<font point-size="9">{escape(text)}</font><br align="{turn}"/>' for text in member.lines]
+                label = f'<<b>{name}</b><br align="{turn}"/>{"".join(small)}{wide}>'
+            else:
+                label = f"<<b>{before}{name}{after}</b>>"
             fill = look.panels[min(level, len(look.panels) - 1)]
             line = (look.repeat_line, "1.8") if member.repeats else (look.panel_line, "1")
             cluster.attr(
-                label=f"<<b>{before}{escape(clip(member.label, LINE))}{after}</b>>", labeljust=side, labelloc="t",
+                label=label, labeljust=side, labelloc="t",
                 fontsize="11", fontcolor=look.faint, style="filled,rounded", fillcolor=fill, margin="12",
                 color=line[0], penwidth=line[1],
             )  # fmt: skip

@@ -14,7 +14,7 @@ from .mermaid import as_mermaid
 from .render import render
 from .scene import scene
 from .settle import settled
-from .target import graph_of, informed
+from .target import HELD, graph_of, informed
 from .theme import THEMES
 from .words import SHOW
 
@@ -54,7 +54,8 @@ def draw(
         the page follows the system.
     show : sequence of str
         Any of "shapes", "values" and "gradients" (the numbers of small tensors, else mean ± standard deviation;
-        where they were not observed, a backward beside yours finds them, which frees nothing and writes no gradient),
+        where they were not observed, a backward beside yours finds them, which frees nothing and writes no gradient;
+        where yours has freed the graph, gradients are those in ``.grad``, as a note says),
         "time", "memory", "multiply_adds" (the first of these three colours the boxes too) and "lines". What is not
         known, because nothing observed it, a note below the picture says.
     which : {"forward", "backward", "both"}
@@ -70,6 +71,11 @@ def draw(
     -------
     Path
         The file.
+
+    Warns
+    -----
+    UserWarning
+        If a .png or .pdf has letters that no font at hand has.
 
     Raises
     ------
@@ -97,6 +103,7 @@ def draw(
     else:
         direction = direction or "TB"
         drawn = scene(graph, depth=depth, show=words, which=which, expand=chosen, fold_repeats=fold)
+        drawn.notes += [HELD] if HELD in notes and "gradients" in words else []
         if kind == "mmd":
             content = as_mermaid(drawn, direction, THEMES[theme or "light"]).encode()
         else:

@@ -53,7 +53,8 @@ def _members(panel: Panel, indent: str, lines: list[str]) -> None:
             start, end = _SHAPES.get(member.kind, ('("', '")'))
             lines.append(f"{indent}n{member.key}{start}{words}{end}:::{'marked' if member.marked else member.kind}")
         else:
-            lines.append(f'{indent}subgraph c{member.key}["{escape(clip(member.label, LINE))}"]')
+            words = escape(clip(" · ".join([member.label, *member.lines]), LINE))
+            lines.append(f'{indent}subgraph c{member.key}["{words}"]')
             _members(member, indent + "  ", lines)
             lines.append(f"{indent}end")
             lines.append(f"{indent}class c{member.key} panel")

@@ -40,12 +40,13 @@ class Card:
 
 @dataclass(slots=True)
 class Panel:
-    """An open group; the whole picture is one, without a label."""
+    """An open group, with figures of it below its name; the whole picture is one, without a label."""
 
     key: str
     label: str
     members: list[Card | Panel] = field(default_factory=list)
     repeats: bool = False
+    lines: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

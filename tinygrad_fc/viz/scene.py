@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 
 from ..graph import Graph, GraphNode
@@ -11,11 +10,14 @@ from ..graph.fold import Group, fold
 from ..graph.view import Shown, View, view
 from .hubs import spread_hubs
 from .parts import Arrow, Card, Panel, Scene
-from .words import FIGURES, box_lines, clip, figure, figure_text, missing, title_of
+from .words import FIGURES, box_lines, clip, figure, figure_text, mark_lines, missing, title_of
 
 # More boxes than these, and what repeats is shown once.
 FEW = 60
 LIMIT = 300
+# As many arguments that a box takes from another have an arrow each.
+SINGLE = 2
+WIDE = 28  # characters of the figures below a panel's name
 # Where the arguments may be exchanged, an edge needs no name.
 SYMMETRIC = frozenset(("add", "multiply", "maximum", "minimum"))
 
@@ -78,7 +80,8 @@ class _Painter:
             item, panel = stack.pop()
             for member in reversed(item.members) if self.which == "backward" else item.members:
                 if member.members and member.group is not None:
-                    inner = Panel(f"g{member.group.id}", self.panel_label(member.group), [], member.group.repeats > 0)
+                    group = member.group
+                    inner = Panel(f"g{group.id}", clip(group_title(group)), [], group.repeats > 0, self.totals(group))
                     panel.members.append(inner)
                     stack.append((member, inner))
                 elif self.which != "backward" or not self.constant(member):
@@ -102,10 +105,17 @@ class _Painter:
         """Whether no gradient reaches what is shown."""
         return all(box.kind == "constant" for box in _inside(item))
 
-    def panel_label(self, group: Group) -> str:
-        totals = [figure_text(word, value) for word in self.show if word in FIGURES
-                  and (value := figure(word, group.boxes())) is not None]  # fmt: skip
-        return " · ".join([clip(group_title(group)), *totals])
+    def totals(self, group: Group) -> list[str]:
+        """Return the sums of what is shown, on lines that are no wider than a box: or they would stretch the panel."""
+        lines: list[str] = []
+        for text in self.figure_texts(list(group.boxes())):
+            fits = lines and len(lines[-1]) + len(text) < WIDE
+            lines[-1:] = [f"{lines[-1]} · {text}"] if fits else [*lines[-1:], text]
+        return lines
+
+    def figure_texts(self, boxes: Sequence[GraphNode]) -> list[str]:
+        return [figure_text(word, value) for word in self.show if word in FIGURES
+                and (value := figure(word, boxes)) is not None]  # fmt: skip
 
     def card(self, item: Shown) -> Card:
         box, group = item.box, item.group
@@ -114,8 +124,7 @@ class _Painter:
         if group is not None:
             boxes = list(group.boxes())
             card = Card(key, "group", group_title(group), counts(boxes), "", heat=heat)
-            card.lines += [figure_text(word, value) for word in self.show if word in FIGURES
-                           and (value := figure(word, boxes)) is not None]  # fmt: skip
+            card.lines += self.figure_texts(boxes)
             card.output = item.key in self.outputs
             card.tip = _tip(boxes[0].module, f"{group.kind} {group.label}, {', '.join(card.lines)}")
         else:
@@ -123,7 +132,7 @@ class _Painter:
             card = self.box_card(key, box, heat)
         for bad in self.marks.get(item.key, ())[:3]:
             place = "" if bad is box else f"{title_of(bad)} (box {bad.id}): "
-            card.lines += textwrap.wrap(f"{place}{bad.mark}", 44, max_lines=4, placeholder=" …")
+            card.lines += mark_lines(f"{place}{bad.mark}")
             card.marked = True
         return card
 
@@ -150,10 +159,13 @@ class _Painter:
         for edge in self.seen.edges:
             source, target = self.shown[edge.source], self.shown[edge.target]
             box = target.box if target.group is None else None
-            for argument in edge.arguments if box is not None else edge.arguments[:1]:
+            # What reads a list takes very many arguments, the turns of a loop perhaps, from one box: one arrow counts.
+            times = edge.count // edge.readers if box is not None else 0
+            for argument in edge.arguments if 0 < times <= SINGLE else edge.arguments[:1]:
                 # Which argument is which matters where two arrays meet and may not change places.
                 named = box is not None and box.op not in SYMMETRIC and len(box.inputs) == 2
-                arrow = Arrow(_key(edge.source), _key(edge.target), argument if named else "", edge.carried)
+                label = f"× {times:,}" if times > SINGLE else argument if named else ""
+                arrow = Arrow(_key(edge.source), _key(edge.target), label, edge.carried)
                 if self.which != "backward":
                     found.append(arrow)
                 if self.which != "forward" and not self.constant(source):

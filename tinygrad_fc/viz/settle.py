@@ -68,27 +68,28 @@ class _Try:
 
 def crossed_names(svg: bytes) -> list[str]:
     """Return the keys of the panels whose name an arrow crosses, in an SVG of Graphviz."""
-    names: dict[str, Box] = {}
+    names: dict[str, list[Box]] = {}
     paths: list[str] = []
     for group in ET.fromstring(svg).iter(f"{_SVG}g"):
         if group.get("class") == "cluster":
             title = (group.findtext(f"{_SVG}title") or "").replace("cluster_", "g")
-            names[title] = _area(next(group.iter(f"{_SVG}text")))
-        elif group.get("class") == "edge":
+            names[title] = [_area(text) for text in group.iter(f"{_SVG}text")]
+        elif group.get("class", "").startswith("edge"):
             paths += [path.get("d", "") for path in group.iter(f"{_SVG}path")]
     points = [point for path in paths for point in _along(path)]
     return [
-        title for title, (left, top, right, bottom) in names.items()
-        if any(left < x < right and top < y < bottom for x, y in points)
+        title for title, areas in names.items()
+        if any(left < x < right and top < y < bottom for left, top, right, bottom in areas for x, y in points)
     ]  # fmt: skip
 
 
 def _area(text: Any) -> Box:
     x, y = float(text.get("x")), float(text.get("y"))
     words = "".join(text.itertext())
-    width = _WIDTH * len(words.strip())
+    letter = _WIDTH * float(text.get("font-size", "11")) / 11
+    width = letter * len(words.strip())
     # Spaces before a name, which make its panel wider, are half as wide as letters.
-    before = _WIDTH / 2 * (len(words) - len(words.lstrip()))
+    before = letter / 2 * (len(words) - len(words.lstrip()))
     left = x + before - (width + before) * {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor", "start")]
     return left, y - _ABOVE, left + width, y + _BELOW
 

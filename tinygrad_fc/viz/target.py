@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..engine.node import Node
 from ..engine.tensor import Tensor
 from ..graph import Graph
 from ..profile.rehearse import rehearse
+from ..profile.stats import stats
+
+HELD = "Gradients are those in .grad, with all that backward has added up there."
 
 
 def graph_of(target: Any) -> Graph:
@@ -30,4 +34,14 @@ def informed(target: Any) -> tuple[Graph, list[str]]:
     if not isinstance(target, Tensor):
         graph = graph.opened(())
     why = rehearse(graph, *[target] if isinstance(target, Tensor) else [])
-    return graph, [why] if why else []
+    return graph, [why, *_held(graph)] if why else []
+
+
+def _held(graph: Graph) -> list[str]:
+    """Put the gradients that ``.grad`` holds on the boxes of a graph that has no others, and say that it did."""
+    if any("gradient" in box.facts or box.failed for box in graph.nodes):  # what failed gave none: they are older
+        return []
+    held = [(box, box.node.grad) for box in graph.nodes if isinstance(box.node, Node) and box.node.grad is not None]
+    for box, gradient in held:
+        box.facts["gradient"] = stats(gradient)
+    return [HELD] if held else []

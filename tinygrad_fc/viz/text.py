@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..graph import Graph, GraphNode
 from ..graph.figures import duration, memory
@@ -29,7 +29,7 @@ def graph_text(graph: Graph) -> str:
 def _table(graph: Graph) -> str:
     rows = [[" id", "what", "name", "shape", "inputs"]]
     for box in graph.nodes:
-        rows.append([f"{box.id:3d}", _what(box), clip(box.label or ""), _shape(box), _inputs(box)])
+        rows.append([f"{box.id:3d}", _what(box), clip(box.label or ""), _shape(box), _inputs(box, str)])
     timed = any("forward_seconds" in box.facts for box in graph.nodes)
     for title, cells in (
         ("module", [clip("/".join(box.module)) for box in graph.nodes]),
@@ -51,6 +51,8 @@ def _tree(graph: Graph) -> str:
     for box in graph.nodes:
         if box.mark is not None:
             marks.setdefault(seen.keys[box.id], []).append(box)
+    names = {item.key: f"[{clip(group_title(item.group), 20)}]" if item.group else str(item.box and item.box.id)
+             for item in seen.root.boxes()}  # fmt: skip
     timed = any("forward_seconds" in box.facts for box in graph.nodes)
     rows = [["what", "name", "shape or size", "time", "kept", "inputs"]]
     stack: list[tuple[Shown, str]] = [(item, "") for item in reversed(seen.root.members)]
@@ -62,7 +64,7 @@ def _tree(graph: Graph) -> str:
             rows.append([indent + clip(group_title(item.group)), "", ", ".join(counts(inside)), *figures, ""])
         elif item.box is not None:
             rows.append([indent + f"{item.box.id} {_what(item.box)}", clip(item.box.label or ""), _shape(item.box),
-                         *figures, _inputs(item.box)])  # fmt: skip
+                         *figures, _inputs(item.box, lambda id: names[seen.keys[id]])])  # fmt: skip
         for bad in marks.get(item.key, ()):
             place = "" if bad is item.box else f"box {bad.id}: "  # one that a folded group, or a first turn, stands for
             rows.append([f"{indent}  ! {place}{one_line(bad.mark or '')}", *[""] * 5])
@@ -77,15 +79,25 @@ def _tree(graph: Graph) -> str:
 
 
 def _what(box: GraphNode) -> str:
-    return box.op or ("leaf" if box.kind == "parameter" else box.kind)
+    return box.op or ("leaf" if box.kind == "parameter" else "input")
 
 
 def _shape(box: GraphNode) -> str:
     return "" if box.failed else str(box.shape)
 
 
-def _inputs(box: GraphNode) -> str:
-    return one_line(" ".join(box.call(str)))
+def _inputs(box: GraphNode, names: Callable[[int], str]) -> str:
+    """Return the arguments of a box; of many operands that are called the same the first and the last number."""
+    found: list[tuple[str, str, list[str]]] = []  # what it is, what it is called, its numbers
+    for text in box.call(names):
+        argument, _, name = text.partition("=")
+        what, _, number = argument.rstrip("]").partition("[")
+        if found and number and found[-1][:2] == (what, name):
+            found[-1][2].append(number)
+        else:
+            found.append((what, name, [number] if number else []))
+    spans = [f"[{'…'.join(dict.fromkeys([numbers[0], numbers[-1]]))}]" if numbers else "" for _, _, numbers in found]
+    return one_line(" ".join([f"{what}{span}={name}" for (what, name, _), span in zip(found, spans, strict=True)]))
 
 
 def _time(boxes: Sequence[GraphNode]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ SHOW = ("shapes", "values", "gradients", "time", "memory", "lines", "multiply_ad
 _ROWS, _COLUMNS = 4, 6
 # Longer lines below a title are cut; a row of six numbers, each as long as can be, is not.
 LINE = 96
+_MARK = 8  # lines
+_JOINERS = "\u200c\u200d"
 
 
 def _seconds(box: GraphNode) -> float | None:
@@ -145,9 +149,25 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape)) or "scalar"
 
 
+def mark_lines(text: str) -> list[str]:
+    """Return what is wrong with a box on lines; of a very long text the beginning, and the end, which has the advice.
+
+    The signature that NumPy writes into its errors says nothing that the shapes after it do not.
+    """
+    lines = textwrap.wrap(re.sub(r", with gufunc signature [^ ]+", "", text), 44)
+    return lines if len(lines) <= _MARK else [*lines[: _MARK // 2], "…", *lines[1 - _MARK // 2 :]]
+
+
 def one_line(text: str) -> str:
-    """Return `text` on one line, without what steers a terminal or turns the direction of writing."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+    """Return `text` on one line, without what steers a terminal or turns the direction of writing.
+
+    Joiners of no width stay between letters that they are written between: Persian's, say, or the parts of an emoji.
+    """
+    around = zip(" " + text, text, text[1:] + " ", strict=False)
+    return "".join([
+        c if c.isprintable() or c in _JOINERS and min(before, after) > "\x7f"
+        else " " if c.isspace() else "\ufffd" for before, c, after in around
+    ])  # fmt: skip
 
 
 def clip(text: str, length: int = 48) -> str:

@@ -137,3 +137,11 @@ def test_a_frame_that_is_shown_later_is_drawn_then(opened: Callable[..., Any], e
     view = framed.evaluate("viewer.view")
     assert view["k"] > 0.3
     assert 0 <= view["top"] < view["h"]
+
+
+def test_joiners_stay_where_they_join(opened: Callable[..., Any]) -> None:
+    """As ``words.one_line`` has it."""
+    names = {"می\u200cخواهم": "می\u200cخواهم", "👩\u200d👧": "👩\u200d👧", "W\u200d1": "W\ufffd1", "θ\u200d": "θ\ufffd"}
+    graph = tg.Graph(np.stack([leaf(1.0, name) for name in names]))
+    viewer = opened(graph)
+    assert sorted(box["label"] for box in viewer.ask("boxes") if box["kind"] == "parameter") == sorted(names.values())

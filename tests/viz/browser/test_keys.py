@@ -168,6 +168,28 @@ def test_search_by_operation_module_and_line(opened: Callable[..., Any], net: tg
     assert viewer.page.inner_text("#hits") == "0 found"
 
 
+def test_search_finds_what_boxes_show(opened: Callable[..., Any], net: tg.Graph) -> None:
+    viewer = opened(net)
+    viewer.click("#unfold-all")
+    boxes = {box.id: box for box in net.nodes}
+    first, second = [box.id for box in net.nodes if box.op == "affine"][:2]
+    for words, expected in {
+        f"#{first}": {first}, f"affine #{first}": {first}, f"#{second}": {second}, "#1": {1}, "#999": set(),
+        "4 × 6": {id for id, box in boxes.items() if box.shape == (4, 6)},
+        "4x6 AFFINE": {id for id, box in boxes.items() if box.shape == (4, 6) and box.op == "affine"},
+        "keep_ratio 0.8": {id for id, box in boxes.items() if box.op == "dropout"},
+        "0.8 dropout": {id for id, box in boxes.items() if box.op == "dropout"},
+        "eps": {id for id, box in boxes.items() if box.op == "batch_norm"},
+        "scalar": {id for id, box in boxes.items() if box.shape == () and not box.failed},
+    }.items():
+        viewer.page.fill("#search", words)
+        found = {box["id"] for box in viewer.ask("hits")}
+        assert found & boxes.keys() == expected, words
+    for label in viewer.labels:  # and each of their titles
+        viewer.page.fill("#search", label)
+        assert label in [box["label"] for box in viewer.ask("hits")], label
+
+
 def test_the_focus_stays_in_the_panel_and_comes_back_from_it(opened: Callable[..., Any], net: tg.Graph) -> None:
     viewer = opened(net)
 

@@ -210,6 +210,34 @@ def test_one_line_about_the_step_stands_in_the_middle_of_its_room(
     assert abs(above - below) < 2
 
 
+@pytest.mark.parametrize("size", [(1200, 700), (900, 480), (600, 500), (420, 700), (320, 480)], ids=str)
+def test_all_words_about_each_step_are_seen_and_the_graph_has_room(
+    size: tuple[int, int], opened: Callable[..., Any], net: tg.Graph
+) -> None:
+    viewer = opened(net, {"width": size[0], "height": size[1]})
+    stage = "document.getElementById('stage').clientHeight"
+    free = viewer.page.evaluate(stage)
+    assert free > 0.6 * size[1]
+    steps = viewer.ask("step")["of"]
+    for _ in range(steps):
+        viewer.press("]")
+        over, covered, left, bottom = viewer.page.evaluate(
+            """() => {
+              const said = document.getElementById('said'), room = said.getBoundingClientRect();
+              const others = document.querySelectorAll('#player > :not(#said)');
+              const meets = (a) => a.left < room.right && a.right > room.left && a.top < room.bottom &&
+                a.bottom > room.top;
+              return [Math.max(said.scrollHeight - said.clientHeight, said.scrollWidth - said.clientWidth),
+                [...others].filter((each) => meets(each.getBoundingClientRect())).length, room.left, room.bottom];
+            }"""
+        )
+        assert (over, covered, left > 0, bottom <= size[1]) == (0, 0, True, True), viewer.ask("step")["text"]
+        assert viewer.page.evaluate(stage) >= min(0.4 * size[1], 220)  # with the panel
+    viewer.press("Escape")
+    assert viewer.page.evaluate("document.documentElement.scrollHeight") == size[1]
+    viewer.click("#help")  # the bar may have to be scrolled, and has it
+
+
 @pytest.mark.parametrize(("direction", "first"), [("TB", "top"), ("LR", "left"), ("BT", "bottom"), ("RL", "right")])
 def test_a_graph_that_does_not_fit_opens_where_it_begins(
     direction: str, first: str, opened: Callable[..., Any], net: tg.Graph

@@ -80,12 +80,14 @@ function said() {
   }
   const where = `step ${many(at.step)} of ${many(last())}: ${isBackward() ? "backward" : "forward"}`;
   if (!cell.box) return `${where}, ${clip(cell.label, 40)} (${groupText(cell)})`;
-  const { op, mark, facts: { gives, freed } } = cell.box, name = clip(op, 30);
-  if (!isBackward()) return `${where}, ${name}, ${formula(cell.box)}${hasResult(cell.box) ? "" : ", which fails"}`;
+  const { op, mark, facts: { gives, freed } } = cell.box, what = formula(cell.box), name = clip(op, 30);
+  const named = what.includes(`${name}(`);  // "affine(x, w, b)" says which operation it is
+  if (!isBackward())
+    return `${where}, ${named ? "" : `${name}, `}${what}${hasResult(cell.box) ? "" : ", which fails"}`;
   const parts = gives ? [`${gives.length} ${gives.length === 1 ? "gradient" : "gradients"} given`] : [];
   if (gives && mark && !gives.length) parts[0] = "which fails";
   if (freed) parts.push(`${quantity(freed, "B")} freed`);
-  return [`${where}, ${name} (${formula(cell.box)})`, ...parts].join(", ");
+  return [`${where}, ${named ? what : `${name} (${what})`}`, ...parts].join(", ");
 }
 
 // Draw the boxes anew: numbers in them may have changed.

@@ -1,25 +1,35 @@
-// Search: names, operations, module paths, shapes and lines. Enter goes to the next hit and unfolds what hides it.
+// Search: what boxes show, and their names, operations, module paths and lines. Enter goes to the next hit and unfolds
+// what hides it.
 
 const hits = { list: [], place: -1, cells: new Set() };
 
 function search(words) {
-  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  const wanted = tight(words).split(/\s+/).filter(Boolean);
+  // "#2" is one box, and not #23 too.
+  const has = (text, word) => text.includes(/^#\d+$/.test(word) ? `${word}\n` : word);
   hits.list = [];
   hits.place = -1;
   if (wanted.length)
     for (const cell of model.cells) {
       if (!cell.parent || cell.kind === "section") continue;
       const text = searchable(cell);
-      if (wanted.every((word) => text.includes(word))) hits.list.push(cell);
+      if (wanted.every((word) => has(text, word))) hits.list.push(cell);
     }
   showHits();
 }
 
+// "50 × 32", as boxes have it, and "50x32" are one word.
+const tight = (text) => text.toLowerCase().replace(/(\d)\s*[x×]\s*(?=\d)/g, "$1x");
+
 function searchable(cell) {
   if (cell.searched === undefined) {
-    const { box } = cell;
-    const own = box && [box.name, box.variable, box.op, box.module, box.line, box.dtype, box.shape.join("x"), box.mark];
-    cell.searched = (own || [cell.label]).filter(Boolean).join("\n").toLowerCase();
+    const { box } = cell, lines = linesOf(cell).map(({ text, of }) => (of ? numbersLine(box.facts[of]) : text));
+    const own = box && [
+      box.name, box.variable, box.op, box.module, box.line, box.dtype, box.shape.join("x"), box.mark,
+      ...box.extras.map(([key, text]) => `${key} = ${text}`), box.id < model.count ? `#${box.id}` : "",
+    ];
+    const texts = [...(own || [cell.label, noteOf(cell)]), ...lines].filter(Boolean);
+    cell.searched = tight(`${texts.join("\n")}\n`);
   }
   return cell.searched;
 }

@@ -1,9 +1,9 @@
 // Numbers and names as people read them.
 
 const UNITS = {
-  s: [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]],
-  B: [[2 ** 30, "GB"], [2 ** 20, "MB"], [2 ** 10, "KB"], [1, "B"]],
-  "": [[1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]],
+  s: [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]],
+  B: [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"]],
+  "": [[1e12, "trillion"], [1e9, "billion"], [1e6, "million"]],
 };
 
 const many = (count) => count.toLocaleString("en");
@@ -21,17 +21,21 @@ function plain(given, digits = 4) {
   return text.replace(/-/g, "−");
 }
 
+// Three digits and a fitting unit, as pictures and text have them (graph/figures.py).
 function quantity(given, unit) {
   if (given === null || given === undefined) return "–";
-  const [size, name] = UNITS[unit].find(([least]) => given >= least) || UNITS[unit].at(-1);
-  const text = Number((given / size).toPrecision(3)).toString();
-  return name && unit ? `${text} ${name}` : `${text}${name}`;
+  const units = UNITS[unit], rounded = Number(given.toPrecision(3));
+  if (unit !== "s" && given < units.at(-1)[0]) return `${many(given)} ${unit}`.trim();
+  const [size, name] = units.find(([least]) => rounded >= least) || units.at(-1);
+  return `${given / size >= 999.5 ? many(Math.round(given / size)) : (given / size).toPrecision(3)} ${name}`;
 }
 
 // Control characters, the ones that turn the direction of writing and those that no XML may have are shown as a mark,
-// spaces of all kinds as one.
+// spaces of all kinds as one. Joiners stay between letters that they are written between, as words.py has it.
 function clean(text) {
-  return text.replace(/\s+/gu, " ").replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Noncharacter_Code_Point}]/gu, "\ufffd");
+  const joins = (mark, at, all) => "\u200c\u200d".includes(mark) && all[at - 1] > "\x7f" && all[at + 1] > "\x7f";
+  return text.replace(/\s+/gu, " ").replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Noncharacter_Code_Point}]/gu,
+    (mark, at, all) => (joins(mark, at, all) ? mark : "\ufffd"));
 }
 
 // Cut in the middle, by whole characters.
