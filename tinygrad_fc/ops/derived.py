@@ -61,6 +61,12 @@ def here(name: str, device: Any) -> None:
         raise ValueError(f"{name}: device is {device!r}, expected 'cpu' or None: there is no other.")
 
 
+def no_out(name: str, out: Any) -> None:
+    """Refuse an array to write into; None, NumPy's default, is none."""
+    if out is not None:
+        raise TypeError(f"{name}: out= is not supported on tensors: the result is a new tensor.")
+
+
 def _named(error: Exception, name: str, function: Record) -> Exception:
     """Return `error` with the name of the function that was called first in its message, and of no other."""
     text, shown = str(error), name.replace("linalg_", "linalg.")
@@ -110,8 +116,6 @@ def derived(
 
         @functools.wraps(function)
         def record(*args: Any, **kwargs: Any) -> Any:
-            if kwargs and kwargs.get("out", kwargs) is None:  # NumPy's default, spelled out
-                del kwargs["out"]
             try:
                 return function(*args, **kwargs)
             except (TypeError, ValueError, IndexError) as error:

@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.dispatch import functions
 from ..engine.op import op
 from ..engine.tensor import Tensor
-from .derived import derived, numeric
+from .derived import derived, no_out, numeric
 from .elementwise import copy as copied
 from .samples import calls, several
 from .shaping import as_tensor, broadcast_arrays, expand_dims, ravel, reshape
@@ -45,8 +45,9 @@ diagonal       = op(_diagonal, numpy=np.diagonal, a=_diagonal_rule,
 @derived(np.trace, samples=several(
     calls((3, 3)), calls((2, 3), 1), calls((2, 4, 3), -1, 2, 0), calls(np.arange(4, dtype=np.int8).reshape(2, 2)),
 ))  # fmt: skip
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
     """Return the sum of the diagonal `offset` above the main one of two axes, summed in `dtype`."""
+    no_out("trace", out)
     return functions.sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 

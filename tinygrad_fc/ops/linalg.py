@@ -18,7 +18,7 @@ from ..engine.op import op
 from ..engine.tensor import Tensor, constant
 from ..kernels import product_kernels
 from ..kernels.numpy_ import is_small
-from .derived import derived, numeric
+from .derived import derived, no_out, numeric
 from .samples import calls, several
 
 
@@ -92,8 +92,9 @@ def _dot_of_stacks(a: Any, b: Any) -> Any:
     calls((2, 3), (3, 4)), calls((3,), (3,)), calls((2, 3), (3,)), calls((3,), (3, 2)), calls((), (2, 3)),
     calls((3,), ()), calls((2, 2, 3), (4, 3, 2)), calls((2, 2, 3), (3,)), calls((3,), (2, 3, 2)), calls((0,), (0,)),
 ))  # fmt: skip
-def dot(a: Any, b: Any) -> Any:
+def dot(a: Any, b: Any, out: None = None) -> Any:
     """Return ``np.dot`` of tensors or arrays: numbers, vectors, matrices, or over the last and last-but-one axis."""
+    no_out("dot", out)
     left, right = (item.ndim if isinstance(item, Tensor) else np.ndim(item) for item in (a, b))
     if not left or not right:
         return functions.multiply(a, b)

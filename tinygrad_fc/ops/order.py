@@ -15,17 +15,12 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..engine.dispatch import FUNCTIONS, functions
 from ..engine.op import op
 from ..engine.tensor import Tensor, constant
-from .derived import derived, numeric
+from .derived import derived, no_out, numeric
 from .elementwise import where as _select
 from .indexing import flat, grid, index_set, read, whole_numbers
 from .samples import calls, several
 
 # ---- picking
-
-
-def _no_out(name: str, out: Any) -> None:
-    if out is not None:
-        raise TypeError(f"{name}: out= is not supported on tensors: the result is a new tensor.")
 
 
 def _condition(name: str, condition: Any) -> Any:
@@ -97,7 +92,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
     mode : {"raise", "wrap", "clip"}
         What an index beyond the end does: it raises, counts on from the start, or means the nearest end (then -1 is 0).
     """
-    _no_out("take", out)
+    no_out("take", out)
     a, axis = flat(a, axis)
     shape = np.shape(a)
     axis = normalize_axis_index(operator.index(axis), len(shape))
@@ -116,7 +111,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: None = None, mode: 
 ))  # fmt: skip
 def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) -> Any:
     """Return the slices of `a` along `axis` for which the 1-d `condition` is true, as ``np.compress``."""
-    _no_out("compress", out)
+    no_out("compress", out)
     condition = _condition("compress", condition)
     if condition.ndim != 1:
         raise ValueError(f"compress: condition has shape {condition.shape}, expected one axis.")
