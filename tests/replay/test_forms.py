@@ -324,7 +324,7 @@ def test_numpy_replays_small_networks_and_reports_no_overflow():
     world = World(compiled=True)
     for n in range(4):
         world.step(*batch(n))
-    assert type(next(iter(world.step._programs.values()))._lowered.instructions) is Passes
+    assert type(next(iter(world.step._programs.values()))._instructions) is Passes
     X, y = batch(4)
     with np.errstate(all="raise"):
         loss = world.step(X * np.float32(1e38), y)

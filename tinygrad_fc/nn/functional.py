@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 
 from .. import fused as _fused
+from ..engine.node import observer
 from ..engine.tensor import Tensor, constant
 from ..fused import affine, affine_relu, batch_norm_inference, l2_penalty, softmax_loss, svm_loss
 from ..fused.arguments import finite, fraction
@@ -290,8 +291,11 @@ def batch_norm(
         return _fused.batch_norm_inference(x, weight, bias, running_mean, running_var, eps)
     out, mean, variance = _fused.batch_norm(x, weight, bias, eps)
     unbiased = variance * (len(x) / (len(x) - 1))
+    note = getattr(observer(), "averaged", None)
     for running, batch in ((running_mean, mean), (running_var, unbiased)):
         if running is not None:
+            if note is not None:
+                note(running, np.array(batch), 1.0 - share)  # a copy: a replay moves a layer's averages otherwise
             running *= 1.0 - share
             running += share * batch
     return out

@@ -22,6 +22,7 @@ from .results import argument, detached
 from .safety import Reads
 from .size import elements, size_of
 from .trace import Trace, Unfit
+from .values import address
 
 # After so many recordings in a row that were of no use, a step runs as it is written; each `REST`th call tries again.
 PATIENCE, REST = 8, 100
@@ -60,8 +61,7 @@ class Compiled:
         self._shapes: set[Any] = set()  # that were recorded
         self._reads: Reads | None = None
         self._state = (-1, -1)  # the modules' number of changes, and which of the worlds it is
-        self._worlds: dict[Any, tuple[int, Reads]] = {}  # their numbers, and what was read in them
-        self._backward = False  # whether it is known to go backward
+        self._worlds: dict[Any, tuple[int, Reads, int]] = {}  # number, what was read there, size
         self._in_vain, self._rested, self._futile = 0, 0, ""  # the last: why the last recording was of no use
         self._turn: dict[int, object] = {}  # whose it is to record or to replay: one call's at a time
         self._signature: inspect.Signature | None = None
@@ -120,7 +120,7 @@ class Compiled:
         if self._size < 0:
             self._size = size_of(self._step, self._read)
         with as_one(self._size):
-            return detached(self._step(*args, **kwargs), alive=not self._backward)
+            return detached(self._step(*args, **kwargs), alive=True)
 
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         given = (*args, *kwargs.values()) if kwargs else args
@@ -148,9 +148,13 @@ class Compiled:
                 if program is not self._last:
                     self._programs[found] = self._programs.pop(found)
                     self._last = program
+                try:
+                    result = program.run(arrays)
+                except Unfit as unfit:
+                    return self._plain(args, kwargs, str(unfit))
                 self.replays += 1
                 self.reason, self._in_vain = None, 0
-                return program.run(arrays)
+                return result
             del self._programs[found]
             self._last = program = None
         with as_one(self._size):
@@ -169,7 +173,7 @@ class Compiled:
                 else:
                     self._read_anew()  # a module may have others inside, or methods of its own
                 found = self._reads.fingerprint()
-            number, reads = self._worlds.setdefault(found, (len(self._worlds), self._reads))
+            number, reads, self._size = self._worlds.setdefault(found, (len(self._worlds), self._reads, self._size))
             if reads is not self._reads and not reads.unchanged():  # what it watched has changed while another did
                 self._look()
                 return self._now()
@@ -216,7 +220,6 @@ class Compiled:
         if len(self._programs) > max(FEWEST, min(MOST, LARGE // (self._size + 1))):
             del self._programs[next(iter(self._programs))]
             self._in_vain += 1
-        self._backward = bool(trace.orders)
         return detached(plain(result), alive=not trace.orders)
 
     def _lower(self, trace: Trace, leaves: dict[Any, Any], arrays: list[np.ndarray], result: Any) -> Program:
@@ -235,10 +238,12 @@ class Compiled:
                 raise Unfit(f"it uses a {type(item).__name__} that it does not find outside")
         fixed = [leaf._array for leaf in self._reads.leaves() if not leaf.requires_grad]
         fixed += [array for module in self._reads.all_modules() for array in own_arrays(module)]
-        held = [leaf._array for leaf in leaves] + [array for array in arrays if array.size]
-        places = [array.__array_interface__["data"][0] for array in held]
-        if len(set(places)) < len(places):
-            raise Unfit("two arguments, or an argument and a parameter, are one array")
+        if not all(array.size for array in arrays):
+            raise Unfit("an argument is empty")
+        held = [leaf._array for leaf in leaves] + arrays
+        places = [address(array) for array in held]
+        if len(set(places)) < len(places) or not {*map(address, arrays)}.isdisjoint(map(address, fixed)):
+            raise Unfit("two arguments, or an argument and an array of the model, are one array")
         make = machine_for(self._size, ())
         if make is None:
             raise Unfit("NumPy has another BLAS than OpenBLAS")

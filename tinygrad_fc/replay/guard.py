@@ -41,7 +41,9 @@ class Guarded(np.ndarray):
         return getattr(plain(self), name)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if not any(isinstance(value, Tensor) for value in inputs) or "out" in kwargs:
+        if "out" in kwargs and isinstance(trace := observer(), Trace):
+            trace.refuse(f"it writes into an argument ({ufunc.__name__}), or into an array with one")
+        elif not any(isinstance(value, Tensor) for value in inputs):
             note(ufunc.__name__)
         return getattr(ufunc, method)(*plain(inputs), **plain(kwargs))
 

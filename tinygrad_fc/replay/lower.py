@@ -14,6 +14,7 @@ from ..fused import affine, affine_relu, batch_norm, cross_entropy, dropout, l2_
 from ..ops.elementwise import add
 from ..ops.shaping import reshaped
 from .called import Arrival, Called, can_call
+from .facts import arrays_in
 from .trace import Call, Trace, Unfit
 from .values import Values, address
 
@@ -43,8 +44,8 @@ class Lowered(Values):
 
     Attributes
     ----------
-    draws : list of (module, ndarray, float)
-        Whose key is to be drawn before a run, into which array, for which share.
+    draws : list of (module, ndarray)
+        Whose key is to be drawn before a run, into which array.
 
     Raises
     ------
@@ -59,7 +60,6 @@ class Lowered(Values):
     ) -> None:  # fmt: skip
         self.draws: list[tuple[Any, np.ndarray]] = []
         self.labels: list[tuple[int, np.ndarray, int]] = []  # place among the inputs, buffer, number of classes
-        self.calls = False  # whether it has any
         super().__init__(trace, inputs, parameters, fixed)
         self.instructions = make(self.dtype)
         self._trace, self._homes = trace, homes
@@ -67,15 +67,16 @@ class Lowered(Values):
         self._saved: dict[Node, tuple[Any, ...]] = {}
         self._waiting: dict[Node, Any] = {}  # gradients that have arrived
         self._done_relu: set[Node] = set()  # whose gradient has been through the relu
-        self._called: dict[Node, Called] = {}
-        self._averages = 0  # that have been lowered
+        self._called: dict[Node | None, Called] = {}
+        self.averages: list[np.ndarray] = []  # that move
         self._consumers = trace.consumers()
         self._from_one = trace.summands(order, add.op)  # whose gradients are 1
         # What takes a gradient whose elements do not follow each other takes it as it is.
         self._strided = {trace.flows[node][place] for node, place in trace.strided}
         for call in trace.calls:
             self._forward(call)
-        if len(self.draws) != len(trace.masks) or self._averages != len(trace.averages):
+        self.calls = bool(self._called)  # whether Python runs between the instructions
+        if len(self.draws) != len(trace.masks) or len(self.averages) != len(trace.averages):
             raise Unfit("a layer draws a mask, or moves its averages, beside the operations that have instructions")
         self._passed = self._called.keys() - {
             parent for node, flows in trace.flows.items() if node not in self._called for parent in flows.values()
@@ -119,13 +120,13 @@ class Lowered(Values):
         arrays = [array for array in call.data if isinstance(array, np.ndarray)]
         if any(np.may_share_memory(out, array) for array in arrays) or not out.flags.c_contiguous:
             raise Unfit(f"{op.name} gives a view")
+        if any(not isinstance(item, np.ndarray) and arrays_in(item) for item in call.data):
+            raise Unfit(f"{op.name} takes several arrays as one argument: make them one array")
         values = [self.value(item, called=True) if isinstance(item, np.ndarray) else item for item in call.data]
-        flows = self._trace.flows.get(call.node, {}) if call.node is not None else {}
-        called = Called(op, values, self.new(out), call.node if flows else None, flows)
+        flows = self._trace.flows.get(call.node) if call.node is not None else None
+        called = Called(op, values, self.new(out), call.node if flows else None, flows or ())
         self.instructions.call(called.forward)
-        self.calls = True
-        if call.node is not None:
-            self._called[call.node] = called
+        self._called[call.node] = called
 
     def _layer(self, call: Call, ending: int) -> tuple[Any, ...]:
         from ..kernels.codes import Ending
@@ -189,7 +190,7 @@ class Lowered(Values):
                     raise Unfit(f"a running average is of {running.dtype}, of strides {running.strides}, beside "
                                 f"parameters of {self.dtype}")  # fmt: skip
                 self.instructions.running(running, own, momentum)
-                self._averages += 1
+                self.averages.append(running)
         return gamma, normal, rate
 
     def _penalty(self, call: Call) -> tuple[Any, ...]:

@@ -11,9 +11,10 @@ import numpy as np
 
 from ..engine.node import Node
 from ..engine.tensor import Tensor
+from ..nn import generators
 from .lower import Lowered
 from .results import filled, shape_of
-from .trace import Trace
+from .trace import Trace, Unfit
 
 
 class Program:
@@ -35,7 +36,8 @@ class Program:
         self, lowered: Lowered, trace: Trace, leaves: Mapping[Tensor, np.ndarray | None], every: Iterable[Tensor],
         result: Any,
     ) -> None:  # fmt: skip
-        self._lowered = lowered
+        self._instructions, self._labels, self._draws = lowered.instructions, lowered.labels, lowered.draws
+        self._averages, self._calls = lowered.averages, lowered.calls
         self._outside: Callable[[np.ndarray, int], bool] = lowered.instructions.outside
         self._leaves = [(leaf, leaf._array, leaf in leaves) for leaf in every]
         self._prepare: list[Callable[[], None]] = []
@@ -80,7 +82,7 @@ class Program:
 
     def takes(self, arrays: Sequence[np.ndarray]) -> bool:
         """Take the labels; whether they are classes."""
-        for place, labels, count in self._lowered.labels:
+        for place, labels, count in self._labels:
             labels[...] = arrays[place]
             if self._outside(labels, count):
                 return False
@@ -104,13 +106,22 @@ class Program:
         return True
 
     def run(self, arrays: Sequence[np.ndarray]) -> Any:
-        """Run the step, and return what it returned when it was recorded, with new values."""
-        for module, key in self._lowered.draws:
-            key[:] = module.draw_key()
+        """Run the step, and return what it returned when it was recorded, with new values.
+
+        Raises
+        ------
+        Unfit
+            Where an operation raises: all is as before, and the step, run as it is written, raises or handles it.
+        """
+        before = self._state() if self._calls else None
         for place, buffer in self._copies:
+            if any(np.may_share_memory(arrays[place], running) for running in self._averages):
+                raise Unfit("an argument is a running average, which moves")
             with np.errstate(all="ignore"):  # as all of a replay
                 buffer[...] = arrays[place]
-        instructions, held = self._lowered.instructions, self._arrays
+        for module, key in self._draws:
+            key[:] = module.draw_key()
+        instructions, held = self._instructions, self._arrays
         for place, array in enumerate(arrays):
             if array is not held[place]:
                 instructions.point(self._places[place], array)
@@ -118,10 +129,10 @@ class Program:
         _run_all(self._prepare)
         try:
             instructions.run()
-        except BaseException:  # of a call, before the backward: there were no gradients then
-            for node, _ in self._gradients:
-                node.grad = None
-            raise
+        except Exception as error:  # of a call, which comes before the update
+            for put, value in before or ():
+                put(value)
+            raise Unfit(f"an operation raises {type(error).__name__}") from error
         for node, d in self._gradients:
             node.grad = d
         for optimizer in self._updates:
@@ -129,6 +140,15 @@ class Program:
         for node in self._gone:
             node.grad = None
         return filled(self._result)
+
+    def _state(self) -> list[tuple[Callable[[Any], object], Any]]:
+        """Return what an operation that fails must leave as it was: generators and running averages."""
+        drawing = {id(module._generator): module._generator for module, _ in self._draws}
+        kept: list[tuple[Callable[[Any], object], Any]] = [
+            (functools.partial(generators.write, generator), generators.read(generator))
+            for generator in drawing.values()
+        ]
+        return kept + [(functools.partial(np.copyto, running), running.copy()) for running in self._averages]
 
 
 def _run_all(calls: Sequence[Callable[[], None]]) -> None:

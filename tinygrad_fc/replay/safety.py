@@ -116,14 +116,17 @@ class Reads:
         return list(dict.fromkeys(found + [leaf for optimizer in self.optimizers for leaf in optimizer._tensors]))
 
     def _function(self, function: Any, method: bool = False) -> None:
-        if isinstance(function, types.MethodType):
-            self._judge(function.__qualname__, function.__self__)
-            function, method = function.__func__, True
-        if type(function) is functools.partial:
+        while type(function) is functools.partial:
+            self._object(function)
             self._watch.container(function.keywords)
+            for name in ("func", "args", "keywords"):
+                self._watch.attribute(function, name)
             for value in (*function.args, *function.keywords.values()):
                 self._judge("an argument of partial", value)
             function = function.func
+        if isinstance(function, types.MethodType):
+            self._judge(function.__qualname__, function.__self__)
+            function, method = function.__func__, True
         if hasattr(function, "replays"):  # another compiled step: it runs as it is written
             self._object(function)
             function = function.__wrapped__
@@ -304,9 +307,8 @@ class Reads:
                 self._watch.attribute(owner, name)
                 if arrays_in(value):
                     raise Unfit(f"it reads {type(owner).__name__}.{name}, whose values may change")
-                (self._attribute if type(value) in (list, *DICTS) else self._judge)(
-                    f"{type(owner).__name__}.{name}", value
-                )
+                judge = self._attribute if type(value) in (list, *DICTS) else self._judge
+                judge(f"{type(owner).__name__}.{name}", value)
 
     def _member(self, kind: type, name: str) -> None:
         """Judge an attribute of a class, and expect that it stays."""

@@ -62,7 +62,8 @@ class Values:
         self.copies: dict[tuple[int, np.dtype[Any]], np.ndarray] = {}
         self.gradients: dict[Node, np.ndarray] = {}
         self._inputs = {address(array): place for place, array in enumerate(inputs)}
-        self._values: dict[int, np.ndarray] = {address(array): array for array in (*fixed, *parameters.values())}
+        self._values: dict[int, np.ndarray] = {address(array): array for array in parameters.values()}
+        self._fixed = {address(array): array for array in fixed}
         self._sources = {address(made): data for data, made in trace.casts}
         self._arrived = {address(d): node for d, node in trace.arrivals if isinstance(d, np.ndarray)}
         self._made: set[int] = set()
@@ -78,9 +79,9 @@ class Values:
         if found is None:
             seen = self._sources.get(address(array), array)
             place = self._inputs.get(address(seen), -1)
-            if place < 0:
+            found = self.given[place] if place >= 0 else self._fixed.get(address(seen))
+            if found is None or place < 0 and seen is not array:
                 raise Unfit(f"an array of shape {array.shape} is neither computed, nor a parameter, nor an argument")
-            found = self.given[place]
         # A transpose has the same address. What the step does not cast, the operation does if that loses nothing.
         flat = found.flags.c_contiguous and seen.flags.c_contiguous and array.flags.c_contiguous
         wanted = array.dtype if called else self.dtype
