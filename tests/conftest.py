@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from tinygrad_fc.engine.op import REGISTRY
 
 # The checks that several tests share stand in tests/registry_checks.py.
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C, which some send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("steady")
